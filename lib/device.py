@@ -1,0 +1,48 @@
+"""What this machine trains on, and in which precision."""
+
+import os
+import platform
+from functools import cache
+from pathlib import Path
+
+import torch
+
+#: x86 processors without these would emulate bfloat16, slower than float32.
+_BF16_FLAGS = ("avx512_bf16", "amx_bf16")
+
+
+def default_device() -> torch.device:
+    """CUDA where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@cache
+def has_bfloat16(device_type: str) -> bool:
+    """Whether the hardware computes in bfloat16 itself, rather than emulating it."""
+    if device_type == "cuda":
+        return torch.cuda.get_device_capability()[0] >= 8
+    cpuinfo = Path("/proc/cpuinfo")
+    return cpuinfo.exists() and any(flag in cpuinfo.read_text() for flag in _BF16_FLAGS)
+
+
+def describe() -> dict[str, str | int]:
+    """The machine as a record keeps it: device, threads, platform and library versions."""
+    device = default_device()
+    name = torch.cuda.get_device_name() if device.type == "cuda" else _cpu_name()
+    return {
+        "device": f"{device.type}: {name}",
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "threads": torch.get_num_threads(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def _cpu_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown processor"

@@ -1,0 +1,152 @@
+"""One training run as a value: complete, frozen, validated, and with a key.
+
+Equal experiments have equal keys and are trained once. Whatever cannot change the outcome (the gamma of a
+cross-entropy, the step epochs of a one-cycle schedule) is set to one canonical value, so that two spellings
+of the same run are the same experiment.
+"""
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from lib.errors import UserError
+
+#: Version of everything that decides the numbers of a run: initialisation, data order, augmentation, loss
+#: arithmetic, schedule, optimiser, evaluation. tests/test_golden.py pins a tiny run; when it fails because
+#: the numbers were meant to change, raise this, and every stored record goes out of use.
+NUMERICS_VERSION = 1
+
+
+def _number(value: Any) -> Any:
+    """PyYAML reads 1e-3 as a string; accept what is a number to a person."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _whole(value: Any) -> Any:
+    value = _number(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Number = Annotated[float, BeforeValidator(_number)]
+Whole = Annotated[int, BeforeValidator(_whole)]
+Fraction = Annotated[Number, Field(ge=0, lt=1)]
+
+
+class Experiment(BaseModel):
+    """Everything that decides the outcome of one training run.
+
+    Raises:
+        UserError: from `Experiment.make`, naming the field, the value and what is allowed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    # data
+    data: Literal["cifar10", "sample"] = "cifar10"
+    imbalance: Literal["none", "exponential", "step"] = "none"
+    factor: Annotated[Number, Field(gt=0, le=1)] = 1.0  # images of the rarest class / the most frequent
+    subset_seed: Annotated[Whole, Field(ge=0)] = 0  # draws the subset, apart from the training seed
+    validation: Fraction = 0.0  # share of every class held out of training; 0: none, the write-up's way
+    augmentation: bool = True  # random crop 32 with padding 4, random horizontal flip
+    # model and loss
+    model: Literal["ConvNet", "TwoLayerNet", "VanillaCNN", "ResNet-32"]
+    loss: Literal["cross_entropy", "focal", "sigmoid_focal"] = "cross_entropy"
+    beta: Annotated[Number, Field(ge=0, le=1)] | None = None  # class-balancing; None: every class weighs 1
+    gamma: Annotated[Number, Field(ge=0)] = 0.0
+    normalisation: Literal["count", "weights"] = "count"
+    # optimiser and schedule
+    epochs: Annotated[Whole, Field(ge=1)]
+    batch_size: Annotated[Whole, Field(ge=1)] = 32
+    learning_rate: Annotated[Number, Field(gt=0)] = 0.01
+    momentum: Fraction = 0.9
+    nesterov: bool = False
+    weight_decay: Annotated[Number, Field(ge=0)] = 0.0005
+    schedule: Literal["steps", "one_cycle"] = "steps"
+    steps: tuple[Whole, ...] = (6, 8)  # after each of these epochs the rate falls ten-fold
+    warmup: Annotated[Whole, Field(ge=0)] = 0  # epochs of linear warm-up (steps)
+    # numerics
+    seed: Annotated[Whole, Field(ge=0)] = 0
+    precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: autocast; weights stay float32
+
+    @model_validator(mode="before")
+    @classmethod
+    def _canonical(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        fields = dict(given)
+        if fields.get("imbalance", "none") == "none" or _number(fields.get("factor", 1.0)) == 1:
+            fields.update(imbalance="none", factor=1.0, subset_seed=0)
+        if fields.get("loss", "cross_entropy") == "cross_entropy":
+            fields["gamma"] = 0.0
+        if fields.get("beta") is None:
+            fields["normalisation"] = "count"  # with weights of 1 both are the mean
+        if fields.get("schedule") == "one_cycle":
+            fields.update(steps=(), warmup=0)
+        return fields
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Experiment":
+        if list(self.steps) != sorted(self.steps):
+            raise ValueError(f"steps have to grow, not {list(self.steps)}")
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0")
+        return self
+
+    @classmethod
+    def make(cls, **fields: Any) -> "Experiment":
+        """Build an experiment; what is wrong with it becomes one readable sentence.
+
+        A precision of "auto" becomes bfloat16 where this machine computes in it, else float32: the
+        experiment names what was really done.
+        """
+        if fields.get("precision") == "auto":
+            from lib.device import default_device, has_bfloat16  # torch is needed only to ask the machine
+
+            fields["precision"] = "bfloat16" if has_bfloat16(default_device().type) else "float32"
+        try:
+            return cls(**fields)
+        except ValidationError as error:
+            raise UserError(explain(error, known=sorted(cls.model_fields))) from None
+
+    def replace(self, **changes: Any) -> "Experiment":
+        """The same experiment with some fields changed, validated anew."""
+        return self.make(**{**self.model_dump(), **changes})
+
+    @property
+    def key(self) -> str:
+        """16 hexadecimal digits: digest of the numerics version and every field not at its default.
+
+        Leaving defaults out lets a later version add a field without putting stored records out of use.
+        """
+        described = {**self.model_dump(mode="json", exclude_defaults=True), "numerics": NUMERICS_VERSION}
+        return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def title(self) -> str:
+        """A short name for progress lines: model, loss, beta, seed."""
+        loss = {"cross_entropy": "CE", "focal": "focal", "sigmoid_focal": "sigmoid focal"}[self.loss]
+        if self.beta is not None:
+            loss = f"CB-{loss} beta {self.beta:g}"
+        return f"{self.model} {loss} seed {self.seed}"
+
+
+def explain(error: ValidationError, known: list[str]) -> str:
+    """Pydantic's list of complaints as one sentence per complaint, naming key, value and what is allowed."""
+    sentences = []
+    for item in error.errors():
+        name = ".".join(str(part) for part in item["loc"]) or "the settings"
+        if item["type"] == "extra_forbidden":
+            sentences.append(f"There is no setting {name!r}; known settings: {', '.join(known)}.")
+        elif item["type"] == "missing":
+            sentences.append(f"The setting {name!r} is missing.")
+        else:
+            value = "" if name == "the settings" else f", not {item['input']!r}"
+            sentences.append(f"{name}: {item['msg']}{value}.")
+    return " ".join(sentences)

@@ -1,0 +1,157 @@
+"""Many experiments: what is stored is loaded, the rest is trained."""
+
+import multiprocessing
+import os
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import torch
+
+from lib import data, device
+from lib.errors import UserError
+from lib.experiment import Experiment
+from lib.progress import Progress
+from lib.records import Store
+from lib.training import Epoch, Record, train
+
+OnEpoch = Callable[[Experiment, Epoch], None]
+
+
+def run(
+    experiments: Sequence[Experiment],
+    *,
+    store: Store | None = None,
+    origin: str = "",
+    on_epoch: OnEpoch | None = None,
+    workers: int | None = None,
+) -> list[Record]:
+    """The records of `experiments`, in their order; equal experiments are trained once.
+
+    On a CPU, several missing runs are trained side by side, one single-threaded process per core, which
+    gives more images per second than one run on all cores. A single run, or a GPU, is used whole.
+
+    Args:
+        origin: what asks for the runs (a parameter file); kept in new records.
+        on_epoch: called after every new epoch; by default progress lines (see lib.progress).
+        workers: processes; by default as described above.
+
+    Raises:
+        UserError: when runs failed, naming each and why; the others are finished and stored.
+    """
+    store = store or Store()
+    missing = list({e.key: e for e in experiments if store.get(e) is None}.values())
+    if missing:
+        for name in {e.data for e in missing}:
+            data.load(name)  # fetched once, here, where its messages are seen
+        workers = workers or _workers(missing)
+        on_epoch = on_epoch or Progress(missing, workers)
+        failures = (_side_by_side if workers > 1 else _one_by_one)(missing, store, origin, on_epoch, workers)
+        if failures:
+            reasons = "\n".join(f"  {title}: {reason}" for title, reason in failures)
+            raise UserError(
+                f"{len(failures)} of {len(missing)} runs failed; the others are stored.\n{reasons}"
+            )
+    return [_stored(store, e) for e in experiments]
+
+
+def _stored(store: Store, experiment: Experiment) -> Record:
+    record = store.get(experiment)
+    if record is None:
+        raise UserError(f"Run {experiment.key} vanished from {store.folder} while it was used; run again.")
+    return record
+
+
+def _workers(missing: Sequence[Experiment]) -> int:
+    if device.default_device().type != "cpu":
+        return 1
+    return min(len(missing), int(device.describe()["cores"]))
+
+
+def _train_and_store(
+    experiment: Experiment, folder: Path, origin: str, on_epoch: Callable[[Epoch], None]
+) -> None:
+    store = Store(folder)
+    record, weights = train(
+        experiment, on_epoch=on_epoch, checkpoint=store.checkpoint(experiment), origin=origin
+    )
+    store.put(record, weights)
+
+
+Failures = list[tuple[str, str]]
+
+
+def _one_by_one(
+    missing: Sequence[Experiment], store: Store, origin: str, on_epoch: OnEpoch, workers: int
+) -> Failures:
+    failures = []
+    for experiment in missing:
+        try:
+            _train_and_store(experiment, store.folder, origin, lambda e, x=experiment: on_epoch(x, e))
+        except UserError as error:
+            failures.append((experiment.title, str(error)))
+    return failures
+
+
+def _side_by_side(
+    missing: Sequence[Experiment], store: Store, origin: str, on_epoch: OnEpoch, workers: int
+) -> Failures:
+    context = multiprocessing.get_context("spawn")  # forking a process that has used torch's threads hangs
+    epochs = context.Queue()
+    failures: Failures = []
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(epochs,))
+    try:
+        futures = {pool.submit(_work, experiment, store.folder, origin): experiment for experiment in missing}
+        finished = threading.Event()
+        listener = threading.Thread(target=_listen, args=(epochs, on_epoch, finished), daemon=True)
+        listener.start()
+        for future in as_completed(futures):
+            if (error := future.exception()) is not None:
+                failures.append((futures[future].title, f"{error}" or type(error).__name__))
+        finished.set()
+        listener.join()
+    except BaseException:
+        _stop(pool, futures)
+        raise
+    pool.shutdown()
+    return failures
+
+
+def _listen(epochs: multiprocessing.Queue, on_epoch: OnEpoch, finished: threading.Event) -> None:
+    while True:
+        try:
+            on_epoch(*epochs.get(timeout=0.2))
+        except queue.Empty:
+            if finished.is_set():
+                return
+
+
+def _stop(pool: ProcessPoolExecutor, futures: Sequence[Future]) -> None:
+    """Leave at once: the workers' checkpoints hold every finished epoch."""
+    for future in futures:
+        future.cancel()
+    for process in list((pool._processes or {}).values()):
+        process.terminate()
+    pool.shutdown(wait=False, cancel_futures=True)
+
+
+_epochs: multiprocessing.Queue | None = None  # of a worker process: its way to tell the parent
+
+
+def _start_worker(epochs: multiprocessing.Queue) -> None:
+    global _epochs
+    _epochs = epochs
+    torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A killed parent must not leave trainings behind that nobody waits for."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _work(experiment: Experiment, folder: Path, origin: str) -> None:
+    _train_and_store(experiment, folder, origin, lambda epoch: _epochs.put((experiment, epoch)))

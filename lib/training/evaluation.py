@@ -1,0 +1,52 @@
+"""A model on a set of images, without augmentation."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lib.data import ImageSet
+from lib.training.batches import normalise
+from lib.training.precision import autocast
+from lib.training.results import Evaluation
+
+_BATCH = 500
+_BINS = 15
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, images: Tensor, precision: str) -> Tensor:
+    """Logits of uint8 images [N, 3, H, W], as float32 [N, C]; leaves the model in eval mode."""
+    model.eval()
+    with autocast(images.device, precision):
+        return torch.cat([model(normalise(part)).float() for part in images.split(_BATCH)])
+
+
+def evaluate(model: nn.Module, data: ImageSet, precision: str, sigmoid: bool = False) -> Evaluation:
+    """Confusion matrix, cross-entropy and calibration of a model.
+
+    Args:
+        sigmoid: the logits were trained as C independent sigmoids; confidence is then the largest sigmoid.
+            (The loss reported is the softmax cross-entropy all the same, so that runs can be compared.)
+    """
+    logits = predict(model, data.images, precision)
+    classes = logits.shape[1]
+    confidence, predicted = (torch.sigmoid(logits) if sigmoid else logits.softmax(1)).max(dim=1)
+    confusion = torch.bincount(data.labels * classes + predicted, minlength=classes**2)
+    return Evaluation(
+        loss=F.cross_entropy(logits, data.labels).item(),
+        confusion=confusion.view(classes, classes).tolist(),
+        calibration_error=calibration_error(confidence, predicted == data.labels),
+    )
+
+
+def calibration_error(confidence: Tensor, correct: Tensor) -> float:
+    """Expected calibration error over 15 equal bins (Guo et al. 2017, arXiv:1706.04599).
+
+    Args:
+        confidence: float [N], probability given to the predicted class.
+        correct: bool [N].
+    """
+    bins = (confidence * _BINS).ceil().long().clamp(1, _BINS) - 1  # bins are open on the left
+    gap = torch.zeros(_BINS, dtype=torch.float64, device=confidence.device)
+    gap.index_add_(0, bins, correct.double() - confidence.double())
+    return gap.abs().sum().item() / len(confidence)

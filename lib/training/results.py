@@ -1,0 +1,76 @@
+"""What a training run leaves behind."""
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from lib.experiment import Experiment
+
+#: Model weights by name, float tensors on the CPU.
+Weights = dict[str, Tensor]
+
+
+class Evaluation(BaseModel):
+    """A model on one set of images."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    loss: float  # mean softmax cross-entropy in nats, whatever loss was trained
+    confusion: list[list[int]]  # images by true class (row) and predicted class (column), [C][C]
+    calibration_error: float  # expected calibration error, 15 equal bins of confidence (Guo et al. 2017)
+
+    @property
+    def per_class(self) -> np.ndarray:
+        """Accuracy of each class (its recall), [C], fractions; NaN for a class without images."""
+        confusion = np.asarray(self.confusion, dtype=float)
+        with np.errstate(invalid="ignore"):
+            return confusion.diagonal() / confusion.sum(axis=1)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of images classified correctly."""
+        confusion = np.asarray(self.confusion)
+        return float(confusion.trace() / confusion.sum())
+
+
+class Epoch(BaseModel):
+    """One pass over the training images, and the model after it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epoch: int  # from 1
+    learning_rate: float  # of its last step
+    train_loss: float  # mean of the trained loss over the steps, as the weights moved
+    train_accuracy: float  # on the augmented images, as the weights moved
+    test: Evaluation
+    validation: Evaluation | None = None
+    seconds: float  # training and evaluation
+    images_per_second: float  # training alone
+
+
+class Record(BaseModel):
+    """A finished run: what was asked, what happened epoch by epoch, and on which machine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    experiment: Experiment
+    key: str
+    numerics: int
+    counts: list[int]  # training images per class, after the validation split
+    history: list[Epoch]
+    wall_time: float  # seconds, summed over the epochs
+    finished: str  # ISO 8601, UTC
+    machine: dict[str, str | int]
+    lib: str  # version of this library
+    data_digest: str  # of the data set it was trained on
+    origin: str = ""  # the parameter file that first asked for it
+
+    @property
+    def best(self) -> Epoch:
+        """The write-up's rule: the epoch of the highest test accuracy, the first of equals."""
+        return max(self.history, key=lambda epoch: epoch.test.accuracy)
+
+    @property
+    def last(self) -> Epoch:
+        """The clean rule: the last epoch, whatever the test set says."""
+        return self.history[-1]
