@@ -278,10 +278,8 @@ def _is_good(path: Path) -> bool:
     if not path.exists():
         return False
     size = path.stat().st_size
-    if size == LAYOUT.total_bytes:
-        damage = _damage(_map(path))
-    else:
-        damage = f"{size:,} of {LAYOUT.total_bytes:,} bytes"
+    whole = size == LAYOUT.total_bytes
+    damage = _damage(_map(path)) if whole else f"{size:,} of {LAYOUT.total_bytes:,} bytes"
     if damage:
         say(f"{path} is damaged ({damage}); it is removed and fetched again")
         path.unlink()
