@@ -1,0 +1,1 @@
+"""Executed notebooks as one document, in HTML and PDF, through nbconvert."""

@@ -1,0 +1,27 @@
+"""Continuous numbers for the figures and tables of a document."""
+
+import re
+from collections import Counter
+from typing import Literal
+
+from lib.report.pandoc import Anchor
+
+FigureKind = Literal["figure", "table"]
+
+
+class Captions:
+    """Counts figures and tables apart, and remembers the anchor that stands for each name."""
+
+    def __init__(self) -> None:
+        #: By name, for `[Figure](#name)`; the first one where a name occurs twice.
+        self.anchors: dict[str, Anchor] = {}
+        self._counts: Counter[str] = Counter()
+
+    def number(self, kind: FigureKind, name: str) -> Anchor:
+        """The next number of this kind, as an anchor with its label ("Figure 3")."""
+        self._counts[kind] += 1
+        number = self._counts[kind]
+        slug = re.sub(r"[^a-z0-9_]+", "-", name.lower()).strip("-")
+        anchor = Anchor(id=f"{kind}-{number}-{slug}", label=f"{kind.capitalize()} {number}")
+        self.anchors.setdefault(name, anchor)
+        return anchor

@@ -1,0 +1,117 @@
+"""Several executed notebooks as one document, and that document as files."""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+from nbformat.v4 import new_markdown_cell, new_notebook
+
+from lib.paths import shown
+
+
+@dataclass(frozen=True)
+class DocumentMeta:
+    """What the first page says, and what is no notebook's own."""
+
+    title: str
+    date: str
+    commit: str
+    profile: str
+    machine: str
+    #: Name -> version of the libraries that matter.
+    versions: dict[str, str]
+    #: Markdown: what this profile leaves out or shortens; empty when nothing.
+    shortened: str = ""
+    #: Markdown with its own headings, before and after the notebooks. `{.unnumbered}` leaves a heading unnumbered.
+    summary: str = ""
+    appendix: str = ""
+    #: (notebook name, reason) of the parts that failed or were not executed.
+    missing: list[tuple[str, str]] = field(default_factory=list)
+
+    def facts(self) -> list[tuple[str, str]]:
+        """The lines of the title block."""
+        return [
+            ("Date", self.date),
+            ("Commit", self.commit),
+            ("Profile", self.profile),
+            ("Machine", self.machine),
+            ("Versions", ", ".join(f"{name} {version}" for name, version in self.versions.items())),
+        ]
+
+
+def assemble(notebooks: list[Path], meta: DocumentMeta) -> NotebookNode:
+    """One notebook out of executed ones, in their order: front page, contents, a section each, appendix.
+
+    Every notebook begins at its first first-level heading; one without gets its name as heading. A notebook
+    that is named in `meta.missing`, or does not exist, leaves a box that says so in its place.
+    """
+    reasons = dict(meta.missing)
+    cells = [_cell(meta.shortened, "notice")] if meta.shortened else []
+    cells.append(_cell("", "contents"))
+    if meta.summary:
+        cells.append(new_markdown_cell(meta.summary))
+    language = {"name": "python"}
+    for path in notebooks:
+        reason = reasons.get(path.stem) or (None if path.is_file() else "It was not executed.")
+        if reason:
+            cells.extend(_missing(path, reason))
+            continue
+        notebook = nbformat.read(path, as_version=4)
+        language = notebook.metadata.get("language_info", language)
+        cells.extend(_section(path.stem, notebook))
+    if meta.appendix:
+        cells.append(new_markdown_cell(meta.appendix))
+    for number, cell in enumerate(cells):
+        cell.id = f"cell-{number}"  # two notebooks may use the same ids
+    metadata = {"title": meta.title, "writeup": {"facts": meta.facts()}, "language_info": language}
+    return new_notebook(cells=cells, metadata=metadata)
+
+
+def write_report(document: NotebookNode, folder: Path, show_code: bool = False) -> tuple[Path, Path]:
+    """Write `document` as report.html and report.pdf into `folder`; their paths.
+
+    Each file appears whole or not at all. Raises UserError when pandoc or typst is missing.
+    """
+    from lib.report.html import ReportHTMLExporter
+    from lib.report.typst import TypstPDFExporter
+
+    resources = {"metadata": {"name": "report", "path": str(folder)}}
+    html, _ = ReportHTMLExporter(show_code=show_code).from_notebook_node(document, resources)
+    pdf, _ = TypstPDFExporter(show_code=show_code).from_notebook_node(document, resources)
+    folder.mkdir(parents=True, exist_ok=True)
+    return _write(folder / "report.html", html.encode()), _write(folder / "report.pdf", pdf)
+
+
+def _cell(markdown: str, kind: str) -> NotebookNode:
+    return new_markdown_cell(markdown, metadata={"writeup": {"kind": kind}})
+
+
+def _section(name: str, notebook: NotebookNode) -> Iterator[NotebookNode]:
+    if not any(cell.cell_type == "markdown" and re.search(r"^# ", cell.source, re.M) for cell in notebook.cells):
+        yield _heading(name)
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and "training" in cell.metadata.get("tags", []):
+            cell.outputs = [output for output in cell.outputs if output.output_type != "stream"]
+        yield cell
+
+
+def _missing(path: Path, reason: str) -> Iterator[NotebookNode]:
+    kept = f" What was executed is kept in `{shown(path)}`." if path.is_file() else ""
+    yield _heading(path.stem)
+    yield _cell(f"**This part is missing.** The notebook `{path.stem}` did not finish: {reason}{kept}", "notice")
+
+
+def _heading(name: str) -> NotebookNode:
+    return new_markdown_cell(f"# {name.replace('_', ' ').capitalize()}")
+
+
+def _write(path: Path, content: bytes) -> Path:
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
+        file.write(content)
+    os.chmod(file.name, 0o644)  # temporary files are private
+    return Path(file.name).replace(path)
