@@ -45,13 +45,20 @@ end
 
 -- Headings: no skipped level, one anchor each, numbered here for HTML (Typst counts by itself).
 local headings, anchors, taken, counters, last_level = {}, {}, {}, {}, 0
+
+-- JupyterLab names a heading's anchor after its text, with hyphens for spaces; case is no matter here.
+local function anchor_key(name)
+  local decoded = name:gsub("%%(%x%x)", function(code) return string.char(tonumber(code, 16)) end)
+  return (pandoc.text.lower(decoded):gsub(" ", "-"))
+end
+
 for name, anchor in pairs(request.anchors) do
-  anchors[name:lower()] = anchor
+  anchors[anchor_key(name)] = anchor
   taken[anchor.id] = true
 end
 
-local function unique_anchor(wished)
-  local base = wished:lower():gsub("[^%w_-]", "")
+local function unique_anchor(element)
+  local base = element.identifier:lower():gsub("[^%w_-]", "")
   if base == "" then
     base = "section"
   end
@@ -61,7 +68,8 @@ local function unique_anchor(wished)
     id = base .. "-" .. copy
   end
   taken[id] = true
-  anchors[wished:lower()] = anchors[wished:lower()] or { id = id }
+  local key = anchor_key(pandoc.utils.stringify(element))
+  anchors[key] = anchors[key] or { id = id }
   return id
 end
 
@@ -82,7 +90,7 @@ local function heading(element)
   local numbered = request.numbered and not element.classes:includes("unnumbered")
   local entry = {
     level = level,
-    id = unique_anchor(element.identifier),
+    id = unique_anchor(element),
     number = numbered and next_number(level) or "",
     text = write { pandoc.Plain(element.content) },
   }
@@ -97,7 +105,7 @@ end
 
 -- Links: inside the document they stay; of an external one the address stays as text.
 local function link(element)
-  local anchor = element.target:sub(1, 1) == "#" and anchors[element.target:sub(2):lower()]
+  local anchor = element.target:sub(1, 1) == "#" and anchors[anchor_key(element.target:sub(2))]
   local text = pandoc.utils.stringify(element)
   if anchor then
     local content = element.content

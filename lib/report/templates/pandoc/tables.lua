@@ -174,8 +174,8 @@ function tables.typst(element, write)
       long[#long + 1] = tostring(column - 1)
     end
   end
-  return ("#data-table(\n  aligns: %s,\n  long: %s,\n  breakable: %s,\n  rules: %s,\n  header: %s,\n  body: %s,\n)"):format(
-    array(aligns), array(long), tostring(#rows > UNBROKEN), array(header_rules(element.head)),
+  return ("#data-table(\n  aligns: %s,\n  long: %s,\n  breakable: %s,\n  header-rows: %d,\n  rules: %s,\n  header: %s,\n  body: %s,\n)"):format(
+    array(aligns), array(long), tostring(#rows > UNBROKEN), #element.head.rows, array(header_rules(element.head)),
     array(typst_rows(element.head.rows, write)), array(typst_rows(rows, write)))
 end
 

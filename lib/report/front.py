@@ -1,0 +1,162 @@
+"""The parts of the report that no notebook writes: what was shortened, the summary, and the origins."""
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import nbformat
+from nbformat import NotebookNode
+from nbformat.v4 import new_notebook
+
+from lib import device, parameters, paths
+from lib.records import Store
+from lib.report.document import DocumentMeta
+from lib.training import Record
+
+if TYPE_CHECKING:
+    from lib.report.runner import Execution
+
+TITLE = "A small ConvNet and class-balanced focal loss on CIFAR-10, re-run"
+#: The profile that the others are compared with.
+EXACT = "writeup"
+_NOT_SETTINGS = {"headless", "profile"}
+
+REFERENCES = """
+# References {.unnumbered}
+
+- Krizhevsky. *Learning Multiple Layers of Features from Tiny Images.* Technical report, University of Toronto, 2009.
+  (CIFAR-10)
+- Cui, Jia, Lin, Song, Belongie. *Class-Balanced Loss Based on Effective Number of Samples.* CVPR 2019,
+  arXiv 1901.05555.
+- Lin, Goyal, Girshick, He, Dollár. *Focal Loss for Dense Object Detection.* ICCV 2017, arXiv 1708.02002.
+- He, Zhang, Ren, Sun. *Deep Residual Learning for Image Recognition.* CVPR 2016, arXiv 1512.03385.
+- Cao, Wei, Gaidon, Arechiga, Ma. *Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss.*
+  NeurIPS 2019, arXiv 1906.07413. (the long-tailed CIFAR-10)
+- Smith, Topin. *Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates.* 2018,
+  arXiv 1708.07120. (one-cycle)
+- Guo, Pleiss, Sun, Weinberger. *On Calibration of Modern Neural Networks.* ICML 2017, arXiv 1706.04599.
+"""
+
+
+def meta(profile: str, planned: Mapping[str, dict], executions: Sequence["Execution"]) -> DocumentMeta:
+    """What the document says around the executed notebooks."""
+    machine = device.describe()
+    return DocumentMeta(
+        title=TITLE,
+        date=datetime.now(UTC).strftime("%Y-%m-%d"),
+        commit=commit(),
+        profile=profile,
+        machine=f"{machine['device']}, {machine['cores']} cores, {machine['platform']}",
+        versions={"Python": machine["python"]} | {p: version(p) for p in ("torch", "torchvision", "papermill")},
+        shortened=shortened(profile, planned),
+        summary=summary(executions),
+        appendix=appendix(executions),
+        missing=[(e.name, e.failure) for e in executions if e.failure],
+    )
+
+
+def commit() -> str:
+    """The commit of this checkout, and whether files differ from it."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", paths.ROOT, *arguments], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "--short", "HEAD") + (", with changes" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "not in a git checkout"
+
+
+def shortened(profile: str, planned: Mapping[str, dict[str, Any]]) -> str:
+    """Every parameter in which a profile departs from the write-up's settings, as a table; "" where none does."""
+    rows = []
+    for name, values in planned.items():
+        notebook = paths.NOTEBOOKS / f"{name}.ipynb"
+        defaults = {key: p.default for key, p in parameters.declared(notebook).items()}
+        exact = defaults | parameters.read(paths.PARAMS / EXACT / f"{name}.yaml", notebook)
+        used = defaults | values
+        rows += [
+            f"| {name} | {key} | {_short(exact[key])} | {_short(used[key])} |"
+            for key in defaults
+            if key not in _NOT_SETTINGS and exact[key] != used[key]
+        ]
+    if not rows:
+        return ""
+    table = "\n".join(["| notebook | parameter | write-up | here |", "|:---|:---|:---|:---|", *rows])
+    return f"**This report departs from the write-up's settings** (profile *{profile}*) in:\n\n{table}"
+
+
+def _short(value: Any) -> str:
+    return ", ".join(f"{v:g}" for v in value) if isinstance(value, list) else f"{value}"
+
+
+def summary(executions: Sequence["Execution"]) -> str:
+    """The notebooks' headlines, and how to read the rest."""
+    outputs = [output for e in executions for output in _outputs(_executed(e))]
+    lines = [o.data["text/markdown"] for o in outputs if o.get("metadata", {}).get("writeup_headline")]
+    if not lines:
+        return ""
+    said = "\n".join(f"- {line}" for line in lines)
+    return (
+        f"# In short {{.unnumbered}}\n\n{said}\n\nEvery number here is generated from records of training runs; the "
+        "appendix leads from each figure to its runs, and from each run to the parameter file that asked for it. "
+        "*Published* marks what the original write-up states, *best epoch* its rule (the epoch of the highest "
+        "accuracy on the test set), *last epoch* the clean one."
+    )
+
+
+def appendix(executions: Sequence["Execution"]) -> str:
+    """From figure to run, from run to parameter file; times; references."""
+    records = {record.key: record for record in Store().records()}
+    used: dict[str, Record] = {}
+    origins, numbers = [], {"figure": 0, "table": 0}
+    for execution in executions:
+        for noted in exhibits(_executed(execution)):
+            kind = noted["kind"]
+            numbers[kind] += 1
+            runs = [key for key in noted["runs"] if key in records]
+            used |= {key: records[key] for key in runs}
+            keys = ", ".join(f"`{key[:8]}`" for key in runs) or "no run"
+            origins.append(f"| {kind.capitalize()} {numbers[kind]} | {noted['name']} | {execution.name} | {keys} |")
+    runs_table = [
+        f"| `{r.key[:8]}` | {r.experiment.title} | {r.experiment.epochs} | {r.wall_time:.0f} s | {r.finished[:16]} | "
+        f"{r.origin} |"
+        for r in used.values()
+    ]
+    times = [f"| {e.name} | {e.seconds:.0f} s | {e.failure or 'complete'} |" for e in executions]
+    machines = sorted({f"{r.machine['device']}, torch {r.machine['torch']}" for r in used.values()})
+    parts = [
+        "# Where the figures come from {.unnumbered}",
+        "Each figure and table, the notebook that draws it, and the runs it is drawn from.",
+        _table(["", "name", "notebook", "runs"], origins),
+        "Each run is kept as `outputs/runs/<run>/record.json` (the name there is longer than the eight digits here). "
+        f"Trained on: {'; '.join(machines) or 'nothing'}.",
+        _table(["run", "experiment", "epochs", "time", "finished (UTC)", "asked for by"], runs_table),
+        "Execution of the notebooks in this report; runs that were stored already are loaded, not repeated.",
+        _table(["notebook", "time", "state"], times),
+        REFERENCES,
+    ]
+    return "\n\n".join(parts)
+
+
+def _table(head: list[str], rows: list[str]) -> str:
+    return "\n".join([f"| {' | '.join(head)} |", "|:---" * len(head) + "|", *rows])
+
+
+def exhibits(notebook: NotebookNode) -> list[dict[str, Any]]:
+    """What lib.display noted about each figure and table of an executed notebook, in order."""
+    noted = [output.get("metadata", {}).get("writeup") for output in _outputs(notebook)]
+    return [note for note in noted if note and note["kind"] in ("figure", "table")]
+
+
+def _outputs(notebook: NotebookNode) -> list[NotebookNode]:
+    return [output for cell in notebook.cells for output in cell.get("outputs", [])]
+
+
+def _executed(execution: "Execution") -> NotebookNode:
+    """The executed notebook; empty where it failed, as the report then leaves it out."""
+    return new_notebook() if execution.failure else nbformat.read(execution.path, 4)

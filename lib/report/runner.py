@@ -1,0 +1,129 @@
+"""Papermill over a profile's notebooks, then the report.
+
+The executed notebooks are the log. One that fails is kept as far as it came, the others still run, the
+report says which part is missing, and the result says that not all went well.
+"""
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+from papermill.exceptions import PapermillExecutionError
+
+from lib import data, parameters, paths
+from lib.errors import UserError
+from lib.records import Store
+from lib.report.document import assemble, write_report
+from lib.report.front import exhibits, meta
+from lib.report.watch import watch
+
+#: The notebooks of the report, in its order.
+NOTEBOOKS = ("convnet", "data_wrangling", "beta_sweep")
+
+_START_TIMEOUT = 120  # seconds for a kernel to start on a loaded machine
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One notebook of a profile, executed."""
+
+    name: str
+    path: Path  # the executed notebook
+    seconds: float
+    failure: str | None  # why it did not finish, or None
+
+
+def profiles() -> list[str]:
+    """The profiles there are: the folders of params/."""
+    return sorted(folder.name for folder in paths.PARAMS.iterdir() if folder.is_dir())
+
+
+def plan(profile: str, overrides: dict[str, Any] | None = None) -> dict[str, dict[str, Any]]:
+    """The checked parameters of each notebook of a profile, before any kernel starts.
+
+    Raises:
+        UserError: no such profile, a missing file, an unknown key, a wrong type.
+    """
+    if profile not in profiles():
+        raise UserError(f"There is no profile {profile!r}; known profiles: {', '.join(profiles())}.")
+    planned = {
+        name: parameters.read(paths.PARAMS / profile / f"{name}.yaml", paths.NOTEBOOKS / f"{name}.ipynb")
+        for name in NOTEBOOKS
+    }
+    for key, value in (overrides or {}).items():
+        takers = [name for name in NOTEBOOKS if key in parameters.declared(paths.NOTEBOOKS / f"{name}.ipynb")]
+        if not takers:
+            raise UserError(f"No notebook has a parameter {key!r}.")
+        for name in takers:
+            file = paths.NOTEBOOKS / f"{name}.ipynb"
+            planned[name] |= parameters.check({key: value}, file, where="the command line")
+    return planned
+
+
+def report(profile: str, overrides: dict[str, Any] | None = None, show_code: bool = False) -> bool:
+    """Execute a profile's notebooks and write report.html and report.pdf into outputs/<profile>/.
+
+    Returns:
+        Whether every notebook finished and produced what it should.
+    """
+    planned = plan(profile, overrides)
+    for name in {values.get("dataset", "cifar10") for values in planned.values()}:
+        data.load(name)  # fetched here, where its progress can be seen
+    folder = paths.OUTPUTS / profile
+    executions = [
+        execute(name, values, folder / f"{name}.ipynb", number)
+        for number, (name, values) in enumerate(planned.items(), start=1)
+    ]
+    document = assemble([e.path for e in executions], meta(profile, planned, executions))
+    html, pdf = write_report(document, folder, show_code=show_code)
+    print(f"report: {paths.shown(html)} and {paths.shown(pdf)}")
+    failed = [e for e in executions if e.failure]
+    for e in failed:
+        print(f"{e.name} is missing from it: {e.failure} See {paths.shown(e.path)}.", file=sys.stderr)
+    return not failed
+
+
+def execute(name: str, values: dict[str, Any], output: Path, number: int = 1) -> Execution:
+    """Execute one notebook with parameters that were checked; never raises for what the notebook does."""
+    label = f"[{number}/{len(NOTEBOOKS)}] {name}"
+    print(f"{label} ...", flush=True)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    start, failure = time.monotonic(), None
+    try:
+        with watch(label):
+            papermill.execute_notebook(
+                paths.NOTEBOOKS / f"{name}.ipynb",
+                output,
+                parameters=values,
+                kernel_name="python3",
+                progress_bar=False,
+                start_timeout=_START_TIMEOUT,
+                extra_arguments=["--log-level=ERROR"],  # to the kernel: no warnings about its transport
+            )
+        failure = missing_artefacts(output)
+    except PapermillExecutionError as error:
+        failure = f"cell {error.exec_count} stopped with {error.ename}: {error.evalue}"
+    except Exception as error:  # a kernel that died or did not start: the other notebooks still run
+        failure = f"{type(error).__name__}: {error}"
+    seconds = time.monotonic() - start
+    print(f"{label} {'failed' if failure else 'done'} in {seconds:.0f} s", flush=True)
+    return Execution(name, output, seconds, failure)
+
+
+def missing_artefacts(executed: Path) -> str | None:
+    """What an executed notebook should have produced and did not, as a sentence; None when all is there.
+
+    A notebook declares the figures and tables that it produces in its metadata; each names its runs.
+    """
+    notebook = nbformat.read(executed, 4)
+    shown = {d["name"]: d for d in exhibits(notebook)}
+    absent = [name for name in notebook.metadata.get("writeup", {}).get("produces", []) if name not in shown]
+    if absent:
+        return f"it ended without producing {', '.join(absent)}."
+    store = Store()
+    lost = {key for d in shown.values() for key in d["runs"] if not (store.folder / key / "record.json").exists()}
+    return f"the records of its runs {', '.join(sorted(lost))} are not stored." if lost else None
