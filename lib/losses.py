@@ -73,9 +73,7 @@ def cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor, normalisatio
     return _reduce(per_image, weights[targets], normalisation)
 
 
-def focal(
-    logits: Tensor, targets: Tensor, weights: Tensor, gamma: float, normalisation: str = "count"
-) -> Tensor:
+def focal(logits: Tensor, targets: Tensor, weights: Tensor, gamma: float, normalisation: str = "count") -> Tensor:
     """Softmax focal loss: mean of w_y * (1 - p_y)^gamma * -log p_y.
 
     p_y is the *unweighted* probability of the true class: the class weight scales the loss and leaves the

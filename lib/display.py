@@ -1,0 +1,101 @@
+"""What a notebook shows, so that JupyterLab, HTML and PDF all show it well.
+
+A figure or a table is one stored output: vector graphics or an HTML table, with its caption, alternative text
+and the runs it comes from in the output's metadata. The report numbers the captions; in JupyterLab the caption
+follows as text of its own. No widget is involved.
+"""
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from IPython import display as ipython
+from matplotlib.figure import Figure
+from pandas.io.formats.style import Styler
+
+from lib import figures
+from lib.experiment import Experiment
+from lib.training import Epoch, Record
+
+
+def figure(
+    drawn: Figure,
+    name: str,
+    caption: str,
+    *,
+    alt: str,
+    records: Sequence[Record] = (),
+    width: str = "100%",
+) -> None:
+    """Show a figure.
+
+    Args:
+        name: what the figure is called in the report's list of origins.
+        caption: markdown.
+        alt: what the figure shows, in words, for those who do not see it.
+        records: the runs it is drawn from.
+        width: of the text's width, in HTML and PDF.
+    """
+    data = {"image/svg+xml": svg(drawn), "text/plain": alt}
+    _publish(data, caption, {"kind": "figure", "name": name, "alt": alt, "width": width}, records)
+
+
+def table(content: pd.DataFrame | Styler, name: str, caption: str, *, records: Sequence[Record] = ()) -> None:
+    """Show a table; arguments as for `figure`."""
+    html = content.to_html()
+    plain = (content.data if isinstance(content, Styler) else content).to_string()
+    _publish({"text/html": html, "text/plain": plain}, caption, {"kind": "table", "name": name}, records)
+
+
+def text(markdown: str) -> None:
+    """Show prose that was generated from figures."""
+    ipython.display(ipython.Markdown(markdown))
+
+
+def headline(markdown: str) -> None:
+    """Show the notebook's main result in a sentence or two; the report repeats it on its first page."""
+    data = {"text/markdown": markdown, "text/plain": markdown}
+    ipython.display(data, raw=True, metadata={"writeup_headline": True})
+
+
+def svg(drawn: Figure) -> str:
+    """The figure as SVG, the same bytes for the same content; closes it."""
+    buffer = io.StringIO()
+    with plt.rc_context({"svg.hashsalt": "writeup"}):
+        drawn.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
+    plt.close(drawn)
+    return buffer.getvalue()
+
+
+@contextmanager
+def live_curves() -> Iterator[Callable[[Experiment, Epoch], None]]:
+    """One figure that grows by an epoch: yields the function to call after every epoch."""
+    histories: dict[str, list[Epoch]] = {}
+    handle = None
+
+    def on_epoch(experiment: Experiment, epoch: Epoch) -> None:
+        nonlocal handle
+        histories.setdefault(experiment.title, []).append(epoch)
+        drawn = figures.live(histories, experiment)
+        data = {"image/svg+xml": svg(drawn), "text/plain": "training curves"}
+        if handle is None:
+            handle = ipython.display(data, raw=True, display_id=True)
+        else:
+            handle.update(data, raw=True)
+
+    yield on_epoch
+
+
+def _publish(data: dict[str, str], caption: str, description: dict, records: Sequence[Record]) -> None:
+    runs = list(dict.fromkeys(record.key for record in records))
+    _display(data, {**description, "caption": caption, "runs": runs})
+    _display(
+        {"text/markdown": f"*{caption}*", "text/plain": caption},
+        {"kind": "caption", "of": description["name"]},
+    )
+
+
+def _display(data: dict[str, str], description: dict) -> None:
+    ipython.display(data, raw=True, metadata={"writeup": description})

@@ -1,0 +1,249 @@
+"""Records in, matplotlib figures out.
+
+One colour per thing everywhere, from the Okabe-Ito palette, which colour-blind readers can tell apart; line
+styles and markers differ too, so that the figures survive a greyscale print. Accuracies are percentages.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from torch import Tensor
+
+from lib.data import CLASS_NAMES
+from lib.experiment import Experiment
+from lib.losses import class_balanced_weights
+from lib.statistics import mean_interval
+from lib.training import Epoch, Record
+
+COLOUR = {
+    "train": "#0072B2",
+    "test": "#D55E00",
+    "published": "#7F7F7F",
+    "CE": "#0072B2",
+    "CB-Focal": "#D55E00",
+    "mark": "#000000",
+}
+STYLE = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#E5E5E5",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "svg.fonttype": "path",  # the same letters in every viewer
+    "figure.dpi": 110,
+    "savefig.dpi": 200,
+}
+PERCENT = PercentFormatter(xmax=1, decimals=0)
+WIDTH = 7.0  # inches, the report's text width
+
+
+def _subplots(*shape: int, height: float, **options) -> tuple[Figure, Axes | np.ndarray]:
+    with mpl.rc_context(STYLE):
+        return plt.subplots(*shape, figsize=(WIDTH, height), layout="constrained", **options)
+
+
+def learning_curve(records: Sequence[Record], published: float | None = None) -> Figure:
+    """Loss and accuracy by epoch, one line per seed; the best epoch of the first is marked."""
+    figure, (left, right) = _subplots(1, 2, height=2.9)
+    for number, record in enumerate(records):
+        _curve(left, right, record.history, label=number == 0)
+    best = records[0].best
+    right.plot(best.epoch, best.test.accuracy, "o", color=COLOUR["mark"], ms=5, zorder=5)
+    right.annotate(
+        f"best: {best.test.accuracy:.1%}",
+        (best.epoch, best.test.accuracy),
+        textcoords="offset points",
+        xytext=(-4, -14),
+        ha="right",
+    )
+    if published is not None:
+        right.axhline(published, color=COLOUR["published"], ls=":", lw=1.5, label="published")
+    for axes in (left, right):
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend()
+    return figure
+
+
+def _curve(left: Axes, right: Axes, history: Sequence[Epoch], label: bool) -> None:
+    epochs = [e.epoch for e in history]
+    train, test = ("training", "test") if label else (None, None)
+    left.plot(epochs, [e.train_loss for e in history], color=COLOUR["train"], label=train)
+    left.plot(epochs, [e.test.loss for e in history], "--", color=COLOUR["test"], label=test)
+    right.plot(epochs, [e.train_accuracy for e in history], color=COLOUR["train"], label=train)
+    right.plot(epochs, [e.test.accuracy for e in history], "--", color=COLOUR["test"], label=test)
+    left.set_ylabel("loss (nats)")
+    right.set_ylabel("accuracy")
+    right.yaxis.set_major_formatter(PERCENT)
+
+
+def live(histories: Mapping[str, Sequence[Epoch]], experiment: Experiment) -> Figure:
+    """The run under way, as far as it has come."""
+    history = histories[experiment.title]
+    figure, (left, right) = _subplots(1, 2, height=2.9)
+    _curve(left, right, history, label=True)
+    for axes in (left, right):
+        axes.set_xlim(0.5, experiment.epochs + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("epoch")
+        axes.legend()
+    best = max(history, key=lambda e: e.test.accuracy)
+    right.plot(best.epoch, best.test.accuracy, "o", color=COLOUR["mark"], ms=5)
+    last = history[-1]
+    figure.suptitle(
+        f"{experiment.title} · epoch {last.epoch}/{experiment.epochs} · test {last.test.accuracy:.1%} · "
+        f"best {best.test.accuracy:.1%} · {last.images_per_second:,.0f} images/s · run {len(histories)}",
+        fontsize=9,
+    )
+    return figure
+
+
+def confusion(matrix: np.ndarray) -> Figure:
+    """Confusion matrix as shares of each true class, [C, C]."""
+    shares = matrix / matrix.sum(axis=1, keepdims=True)
+    with mpl.rc_context(STYLE | {"axes.grid": False}):
+        figure, axes = plt.subplots(figsize=(5.2, 4.6), layout="constrained")
+    _heat(axes, shares, CLASS_NAMES, CLASS_NAMES, fontsize=7)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    return figure
+
+
+def _heat(axes: Axes, values: np.ndarray, columns: Sequence, rows: Sequence, fontsize: int) -> None:
+    """Shares as percentages on a scale of one hue, light to dark, which prints well in grey."""
+    axes.grid(False)
+    axes.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right")
+    axes.set_yticks(range(len(rows)), rows)
+    axes.spines[:].set_visible(False)
+    for (i, j), value in np.ndenumerate(values):
+        colour = "white" if value > 0.55 else "black"
+        axes.text(j, i, f"{100 * value:.0f}", ha="center", va="center", fontsize=fontsize, color=colour)
+
+
+def mistakes(images: Tensor, true: Sequence[int], predicted: Sequence[int], confidence: Sequence) -> Figure:
+    """Images [N, 3, 32, 32] uint8 with what they are, what the model took them for, and how surely."""
+    columns = 6
+    rows = -(-len(images) // columns)
+    figure, grid = _subplots(rows, columns, height=1.55 * rows)
+    for axes in grid.flat:
+        axes.axis("off")
+    for axes, image, y, p, c in zip(grid.flat, images, true, predicted, confidence, strict=False):
+        axes.imshow(image.permute(1, 2, 0).numpy(), interpolation="nearest")
+        axes.set_title(f"{CLASS_NAMES[y]}\n→ {CLASS_NAMES[p]} {c:.0%}", fontsize=7.5)
+    return figure
+
+
+def class_counts(counts: Sequence[int]) -> Figure:
+    """Training images per class, on a logarithmic scale with every count written out."""
+    figure, axes = _subplots(height=2.7)
+    bars = axes.bar(CLASS_NAMES, counts, color=COLOUR["train"])
+    axes.bar_label(bars, labels=[f"{n:,}" for n in counts], fontsize=8, padding=2)
+    axes.set_yscale("log")
+    axes.set_ylabel("training images")
+    axes.tick_params(axis="x", rotation=30)
+    return figure
+
+
+def examples(rows: Mapping[str, Tensor]) -> Figure:
+    """Example images, one row per class: {label: uint8 [N, 3, 32, 32]}."""
+    columns = max(len(images) for images in rows.values())
+    figure, grid = _subplots(len(rows), columns, height=0.85 * len(rows), squeeze=False)
+    for line, (label, images) in zip(grid, rows.items(), strict=True):
+        for axes in line:
+            axes.axis("off")
+        for axes, image in zip(line, images, strict=False):
+            axes.imshow(image.permute(1, 2, 0).numpy(), interpolation="nearest")
+        line[0].set_title(label, fontsize=9, loc="left")
+    return figure
+
+
+def per_class(rows: Mapping[str, np.ndarray], published: Mapping[str, Sequence[float]]) -> Figure:
+    """Accuracy by class as bars with 95 % intervals over seeds; the published values as hollow marks.
+
+    Args:
+        rows: accuracies [seeds, C] by the name of the loss ("CE", "CB-Focal").
+        published: accuracies [C] by the same names.
+    """
+    figure, axes = _subplots(height=2.9)
+    width = 0.8 / len(rows)
+    places = np.arange(len(CLASS_NAMES))
+    for number, (name, values) in enumerate(rows.items()):
+        mean, half = mean_interval(values)
+        x = places + (number - (len(rows) - 1) / 2) * width
+        hatch = "" if number == 0 else "///"
+        axes.bar(x, mean, width, color=COLOUR[name], label=name, hatch=hatch, edgecolor="white", lw=0.5)
+        if np.isfinite(half).all():
+            axes.errorbar(x, mean, half, fmt="none", ecolor="black", elinewidth=1, capsize=2)
+        marker = "ds"[number % 2]
+        axes.plot(x, published[name], marker, mfc="white", mec="black", ms=5, label=f"{name}, published")
+    axes.set_xticks(places, CLASS_NAMES, rotation=30)
+    axes.set_ylabel("test accuracy")
+    axes.yaxis.set_major_formatter(PERCENT)
+    axes.set_ylim(0, 1)
+    axes.legend(ncols=2 * len(rows), fontsize=8, loc="upper right")
+    return figure
+
+
+def weights_by_beta(counts: Sequence[int], betas: Sequence[float]) -> Figure:
+    """Class-balanced weight of every class, one line per beta."""
+    figure, axes = _subplots(height=2.9)
+    shades = plt.get_cmap("viridis")(np.linspace(0, 0.9, len(betas)))
+    for beta, shade, marker in zip(betas, shades, "osd^vP*X<>hp" * 2, strict=False):
+        weights = class_balanced_weights(counts, beta)
+        axes.plot(CLASS_NAMES, weights, marker=marker, ms=4, lw=1.2, color=shade, label=f"β = {beta:g}")
+    axes.set_ylabel("class weight (mean 1)")
+    axes.tick_params(axis="x", rotation=30)
+    axes.legend(ncols=2, fontsize=8)
+    return figure
+
+
+def sweep_heatmap(betas: Sequence[float], reproduced: np.ndarray, published: np.ndarray) -> Figure:
+    """Accuracy by beta (rows) and class (columns), reproduced beside published; each [betas, C] fractions."""
+    figure, pair = _subplots(1, 2, height=0.27 * len(betas) + 1.4, sharey=True)
+    labels = [f"{beta:g}" for beta in betas]
+    for axes, values, title in zip(pair, (reproduced, published), ("reproduced", "published"), strict=True):
+        _heat(axes, values, CLASS_NAMES, labels, fontsize=6.5)
+        axes.set_title(f"{title} (%)", fontsize=9)
+    pair[0].set_ylabel("β")
+    return figure
+
+
+def sweep_curves(betas: Sequence[float], reproduced: np.ndarray, published: Mapping[float, Sequence]) -> Figure:
+    """Accuracy against beta, one small panel per class, with 95 % intervals over seeds.
+
+    Args:
+        reproduced: [betas, seeds, C] fractions.
+        published: {beta: [C]}.
+    """
+    figure, grid = _subplots(2, 5, height=3.6, sharex=True, sharey=True)
+    places = np.arange(len(betas))
+    for k, axes in enumerate(grid.flat):
+        mean, half = mean_interval(reproduced[:, :, k].T)
+        axes.plot(places, mean, "-o", ms=3, lw=1.2, color=COLOUR["CB-Focal"], label="reproduced")
+        if np.isfinite(half).all():
+            axes.fill_between(places, mean - half, mean + half, color=COLOUR["CB-Focal"], alpha=0.25, lw=0)
+        axes.plot(
+            places,
+            [published[beta][k] if beta in published else np.nan for beta in betas],
+            ":s",
+            ms=3,
+            lw=1,
+            color=COLOUR["published"],
+            label="published",
+        )
+        axes.set_title(CLASS_NAMES[k], fontsize=8.5)
+        axes.set_ylim(-0.03, 1.03)
+        axes.yaxis.set_major_formatter(PERCENT)
+        axes.set_xticks(places, [f"{beta:g}" for beta in betas], rotation=90, fontsize=6.5)
+    figure.supxlabel("β", fontsize=9)
+    figure.supylabel("test accuracy", fontsize=9)
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=8)
+    return figure
