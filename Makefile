@@ -1,0 +1,38 @@
+# The table of contents: what can be made here. `make` alone lists it.
+
+PROFILE ?= quick
+PYTHON  ?= python3
+BIN     := .venv/bin
+
+help:  ## list what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+report: .venv/ready  ## execute the notebooks of PROFILE (quick) and write outputs/PROFILE/report.{html,pdf}
+	$(BIN)/python -m lib report --profile $(PROFILE) $(if $(CODE),--code)
+
+test: .venv/ready lint  ## lint, run every test, execute every notebook on the shipped sample
+	$(BIN)/python -m pytest
+
+lint: .venv/ready  ## check style and format of code and notebooks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+lab: .venv/ready  ## open JupyterLab in the notebooks folder
+	$(BIN)/jupyter lab --notebook-dir=notebooks
+
+data: .venv/ready  ## get CIFAR-10 into the local cache
+	$(BIN)/python -m lib fetch
+
+setup: .venv/ready  ## make the virtual environment only
+
+# Made once, and again when the dependencies change.
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+clean:  ## remove what was produced, but not the stored runs
+	rm -rf outputs/smoke outputs/quick outputs/writeup
+
+.PHONY: help report test lint lab data setup clean
