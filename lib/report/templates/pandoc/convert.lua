@@ -15,7 +15,6 @@ local READERS = {
     .. "+attributes+gfm_auto_identifiers+ascii_identifiers",
   html = "html+tex_math_dollars+tex_math_single_backslash",
 }
-local WRITERS = { html = "html", typst = "typst-smart" }
 local WRITER_OPTIONS = { html_math_method = "mathml", wrap_text = "wrap-none" }
 local SANDBOX = {} -- no files: pandoc neither reads the disk nor the network while it parses
 
@@ -24,7 +23,7 @@ local function parse(source, reader)
 end
 
 local function write(blocks)
-  return (pandoc.write(pandoc.Pandoc(blocks), WRITERS[request.to], WRITER_OPTIONS):gsub("%s+$", ""))
+  return (pandoc.write(pandoc.Pandoc(blocks), request.to, WRITER_OPTIONS):gsub("%s+$", ""))
 end
 
 -- Raw HTML inside Markdown is written out and read again as HTML, so that it becomes part of the tree.
