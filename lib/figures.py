@@ -229,7 +229,8 @@ def sweep_curves(betas: Sequence[float], reproduced: np.ndarray, published: Mapp
         mean, half = mean_interval(reproduced[:, :, k].T)
         axes.plot(places, mean, "-o", ms=3, lw=1.2, color=COLOUR["CB-Focal"], label="reproduced")
         if np.isfinite(half).all():
-            axes.fill_between(places, mean - half, mean + half, color=COLOUR["CB-Focal"], alpha=0.25, lw=0)
+            low, high = np.clip((mean - half, mean + half), 0, 1)
+            axes.fill_between(places, low, high, color=COLOUR["CB-Focal"], alpha=0.25, lw=0)
         axes.plot(
             places,
             [published[beta][k] if beta in published else np.nan for beta in betas],

@@ -1,0 +1,116 @@
+"""The whole way on the shipped sample: parameter files through Papermill to the report, as a user would run it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from lib import paths
+from lib.report.front import exhibits
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def run(*command, outputs, cwd=None, **environment):
+    """A command of the repository's environment, with everything it produces in `outputs`."""
+    env = os.environ | {"WRITEUP_OUTPUTS": str(outputs)} | environment
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
+
+
+def report(outputs, *options):
+    return run(sys.executable, "-m", "lib", "report", "--profile", "smoke", *options, outputs=outputs)
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """The smoke profile, executed once: its outputs folder and what the command said."""
+    outputs = tmp_path_factory.mktemp("outputs")
+    return outputs, report(outputs)
+
+
+def test_the_smoke_profile_ends_well_with_both_reports(smoke):
+    outputs, result = smoke
+    assert result.returncode == 0, result.stderr
+    assert (outputs / "smoke" / "report.pdf").read_bytes().startswith(b"%PDF")
+    html = (outputs / "smoke" / "report.html").read_text()
+    assert "In short" in html
+    assert "This report departs from the write-up" in html
+
+
+def test_a_log_gets_at_most_one_line_per_epoch(smoke):
+    lines = [line for line in smoke[1].stdout.splitlines() if "epoch" in line]
+    assert lines
+    assert len(lines) == len(set(lines))
+    assert "images/s" in lines[0]
+    assert "left" in lines[0]
+    assert "\x1b" not in smoke[1].stdout
+
+
+def test_executed_notebooks_are_whole_and_in_order(smoke):
+    for path in sorted((smoke[0] / "smoke").glob("*.ipynb")):
+        code = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+        assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+        outputs = [output for cell in code for output in cell.outputs]
+        assert not [o for o in outputs if o.output_type == "error" or WIDGET in o.get("data", {})]
+
+
+def test_each_figure_leads_to_its_records_and_each_record_to_its_parameter_file(smoke):
+    outputs, _ = smoke
+    for path in (outputs / "smoke").glob("*.ipynb"):
+        shown = exhibits(nbformat.read(path, 4))
+        assert [note for note in shown if note["runs"]]
+        for note in shown:
+            for key in note["runs"]:
+                record = json.loads((outputs / "runs" / key / "record.json").read_text())["record"]
+                assert (paths.ROOT / record["origin"]).is_file()
+
+
+def test_a_second_time_loads_what_is_stored(smoke):
+    outputs, _ = smoke
+    before = {p: p.stat().st_mtime_ns for p in outputs.glob("runs/*/*")}
+    result = report(outputs)
+    assert result.returncode == 0
+    assert "epoch" not in result.stdout
+    assert {p: p.stat().st_mtime_ns for p in outputs.glob("runs/*/*")} == before
+
+
+def test_papermill_runs_a_notebook_from_any_working_directory(smoke, tmp_path):
+    outputs, _ = smoke
+    result = run(
+        *(sys.executable, "-m", "papermill", paths.NOTEBOOKS / "beta_sweep.ipynb", "out.ipynb"),
+        *("-f", paths.PARAMS / "smoke" / "beta_sweep.yaml", "-p", "seed", "3", "-p", "repeats", "1"),
+        outputs=outputs,
+        cwd=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr
+    runs = {key for note in exhibits(nbformat.read(tmp_path / "out.ipynb", 4)) for key in note["runs"]}
+    records = [json.loads((outputs / "runs" / key / "record.json").read_text()) for key in runs]
+    assert {r["record"]["experiment"].get("seed") for r in records} == {3}
+
+
+def test_nonsense_is_one_sentence_and_starts_no_kernel(tmp_path):
+    for options, said in (
+        (("--profile", "smok"), "There is no profile 'smok'; known profiles: quick, smoke, writeup."),
+        (("-p", "epoch=3"), "No notebook has a parameter 'epoch'."),
+        (("-p", "epochs=many"), "the command line: epochs has to be a whole number like 16, not 'many'."),
+        (("-p", "epochs"), "A parameter is given as NAME=VALUE, not 'epochs'."),
+    ):
+        result = report(tmp_path, *options)
+        assert (result.returncode, result.stderr.strip()) == (1, said)
+        assert not list(tmp_path.iterdir())
+
+
+def test_a_failing_notebook_is_kept_and_named_and_the_others_still_run(smoke, tmp_path):
+    shutil.copytree(smoke[0] / "runs", tmp_path / "runs")
+    result = report(tmp_path, "-p", "factor=1e-9")  # every class but the first would end up empty
+    assert result.returncode == 1
+    html = (tmp_path / "smoke" / "report.html").read_text()
+    assert "learning curve" in html.lower()
+    for name in ("data_wrangling", "beta_sweep"):
+        assert f"{name} is missing from it: cell" in result.stderr
+        assert f"The notebook <code>{name}</code> did not finish" in html
+        assert (tmp_path / "smoke" / f"{name}.ipynb").is_file()
