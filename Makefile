@@ -10,6 +10,9 @@ help:  ## list what can be made
 report: .venv/ready  ## execute the notebooks of PROFILE (quick) and write outputs/PROFILE/report.{html,pdf}
 	$(BIN)/python -m lib report --profile $(PROFILE) $(if $(CODE),--code)
 
+publish: .venv/ready  ## keep the report of PROFILE in the repository and rewrite the README's generated block
+	$(BIN)/python -m lib publish --profile $(PROFILE)
+
 test: .venv/ready lint  ## lint, run every test, execute every notebook on the shipped sample
 	$(BIN)/python -m pytest
 
@@ -35,4 +38,4 @@ setup: .venv/ready  ## make the virtual environment only
 clean:  ## remove what was produced, but not the stored runs
 	rm -rf outputs/smoke outputs/quick outputs/writeup
 
-.PHONY: help report test lint lab data setup clean
+.PHONY: help report publish test lint lab data setup clean

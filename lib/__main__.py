@@ -32,6 +32,15 @@ def report(
 
 
 @app.command()
+def publish(profile: Annotated[str, typer.Option(help="A profile whose report is made.")] = "quick") -> None:
+    """Keep a report and its records under outputs/published/, and rewrite the README's generated block."""
+    from lib import paths
+    from lib.report.publish import publish as keep
+
+    print(f"kept in {paths.shown(keep(profile))}; README.md rewritten")
+
+
+@app.command()
 def fetch(
     source: Annotated[str, typer.Option(help="auto, disk, torchvision or npm.")] = "auto",
 ) -> None:

@@ -231,3 +231,11 @@ def test_the_pdf_is_written_whole(report):
 def test_the_report_is_the_same_each_time(document, report, tmp_path):
     again = write_report(document, tmp_path)
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in report]
+
+
+def test_a_table_that_ends_the_text_keeps_its_last_row(tmp_path):
+    facts = {"title": "T", "date": "", "commit": "", "profile": "", "machine": "", "versions": {}}
+    document = assemble([], DocumentMeta(**facts, shortened="| a | b |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |"))
+    html, _ = write_report(document, tmp_path)
+    rows = BeautifulSoup(html.read_text(), "html.parser").select("tbody tr")
+    assert [row.get_text(" ", strip=True) for row in rows] == ["1 2", "3 4"]

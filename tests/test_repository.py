@@ -137,3 +137,15 @@ def test_imports_point_downwards():
             named += [word.split(" as ")[0].strip() for word in line.split(",")]
         upwards += [f"{file.name} -> {name}" for name in named if level[name] > level[room]]
     assert upwards == []
+
+
+def test_an_experiment_names_every_model_and_loss_there_is():
+    from typing import get_args
+
+    from lib.experiment import Experiment
+    from lib.losses import LOSSES, NORMALISATIONS
+    from lib.models import MODELS
+
+    allowed = {name: set(get_args(Experiment.model_fields[name].annotation)) for name in ("model", "loss")}
+    assert allowed == {"model": set(MODELS), "loss": set(LOSSES)}
+    assert get_args(Experiment.model_fields["normalisation"].annotation) == NORMALISATIONS

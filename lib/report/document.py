@@ -26,7 +26,8 @@ class DocumentMeta:
     versions: dict[str, str]
     #: Markdown: what this profile leaves out or shortens; empty when nothing.
     shortened: str = ""
-    #: Markdown with its own headings, before and after the notebooks. `{.unnumbered}` leaves a heading unnumbered.
+    #: Markdown with its own headings, on the first page and after the notebooks. A heading with
+    #: `{.unnumbered}` gets no number.
     summary: str = ""
     appendix: str = ""
     #: (notebook name, reason) of the parts that failed or were not executed.
@@ -44,16 +45,16 @@ class DocumentMeta:
 
 
 def assemble(notebooks: list[Path], meta: DocumentMeta) -> NotebookNode:
-    """One notebook out of executed ones, in their order: front page, contents, a section each, appendix.
+    """One notebook out of executed ones, in their order: summary, notice, contents, a section each, appendix.
 
     Every notebook begins at its first first-level heading; one without gets its name as heading. A notebook
     that is named in `meta.missing`, or does not exist, leaves a box that says so in its place.
     """
     reasons = dict(meta.missing)
-    cells = [_cell(meta.shortened, "notice")] if meta.shortened else []
+    cells = [new_markdown_cell(meta.summary)] if meta.summary else []
+    if meta.shortened:
+        cells.append(_cell(meta.shortened, "notice"))
     cells.append(_cell("", "contents"))
-    if meta.summary:
-        cells.append(new_markdown_cell(meta.summary))
     language = {"name": "python"}
     for path in notebooks:
         reason = reasons.get(path.stem) or (None if path.is_file() else "It was not executed.")

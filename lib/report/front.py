@@ -73,20 +73,19 @@ def commit() -> str:
 
 def shortened(profile: str, planned: Mapping[str, dict[str, Any]]) -> str:
     """Every parameter in which a profile departs from the write-up's settings, as a table; "" where none does."""
-    rows = []
+    changed: dict[tuple[str, str, str], list[str]] = {}
     for name, values in planned.items():
         notebook = paths.NOTEBOOKS / f"{name}.ipynb"
         defaults = {key: p.default for key, p in parameters.declared(notebook).items()}
         exact = defaults | parameters.read(paths.PARAMS / EXACT / f"{name}.yaml", notebook)
         used = defaults | values
-        rows += [
-            f"| {name} | {key} | {_short(exact[key])} | {_short(used[key])} |"
-            for key in defaults
-            if key not in _NOT_SETTINGS and exact[key] != used[key]
-        ]
+        for key in defaults:
+            if key not in _NOT_SETTINGS and exact[key] != used[key]:
+                changed.setdefault((key, _short(exact[key]), _short(used[key])), []).append(name)
+    rows = [f"| {key} | {before} | {now} | {', '.join(names)} |" for (key, before, now), names in changed.items()]
     if not rows:
         return ""
-    table = "\n".join(["| notebook | parameter | write-up | here |", "|:---|:---|:---|:---|", *rows])
+    table = _table(["parameter", "write-up", "here", "in"], rows)
     return f"**This report departs from the write-up's settings** (profile *{profile}*) in:\n\n{table}"
 
 
@@ -96,8 +95,7 @@ def _short(value: Any) -> str:
 
 def summary(executions: Sequence["Execution"]) -> str:
     """The notebooks' headlines, and how to read the rest."""
-    outputs = [output for e in executions for output in _outputs(_executed(e))]
-    lines = [o.data["text/markdown"] for o in outputs if o.get("metadata", {}).get("writeup_headline")]
+    lines = [line for e in executions for line in headlines(_executed(e))]
     if not lines:
         return ""
     said = "\n".join(f"- {line}" for line in lines)
@@ -145,6 +143,12 @@ def appendix(executions: Sequence["Execution"]) -> str:
 
 def _table(head: list[str], rows: list[str]) -> str:
     return "\n".join([f"| {' | '.join(head)} |", "|:---" * len(head) + "|", *rows])
+
+
+def headlines(notebook: NotebookNode) -> list[str]:
+    """The main results that an executed notebook states, as markdown."""
+    outputs = _outputs(notebook)
+    return [o.data["text/markdown"] for o in outputs if o.get("metadata", {}).get("writeup_headline")]
 
 
 def exhibits(notebook: NotebookNode) -> list[dict[str, Any]]:

@@ -19,7 +19,8 @@ local WRITER_OPTIONS = { html_math_method = "mathml", wrap_text = "wrap-none" }
 local SANDBOX = {} -- no files: pandoc neither reads the disk nor the network while it parses
 
 local function parse(source, reader)
-  return pandoc.read(source, READERS[reader], nil, SANDBOX)
+  -- Without a last line end, CommonMark's tables lose their last row.
+  return pandoc.read(source .. "\n", READERS[reader], nil, SANDBOX)
 end
 
 local function write(blocks)
