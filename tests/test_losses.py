@@ -62,9 +62,7 @@ def test_beta_towards_1_gives_inverse_frequency(beta):
     torch.testing.assert_close(losses.class_balanced_weights(COUNTS, beta), expected, rtol=1e-5, atol=0)
 
 
-@pytest.mark.parametrize(
-    ("beta", "ratio"), [(0.0, 1.0), (0.9, 1.005), (0.99, 2.53), (0.999, 20.4), (0.9999, 78.9)]
-)
+@pytest.mark.parametrize(("beta", "ratio"), [(0.0, 1.0), (0.9, 1.005), (0.99, 2.53), (0.999, 20.4), (0.9999, 78.9)])
 def test_ratio_of_largest_to_smallest_weight_is_what_the_field_knows(beta, ratio):
     weights = losses.class_balanced_weights(COUNTS, beta)
     assert (weights.max() / weights.min()).item() == pytest.approx(ratio, rel=0.01)
