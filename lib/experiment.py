@@ -133,7 +133,7 @@ class Experiment(BaseModel):
         """A short name for progress lines: model, loss, beta, seed."""
         loss = {"cross_entropy": "CE", "focal": "focal", "sigmoid_focal": "sigmoid focal"}[self.loss]
         if self.beta is not None:
-            loss = f"CB-{loss} beta {self.beta:g}"
+            loss = f"CB-{loss} β {self.beta:g}"
         return f"{self.model} {loss} seed {self.seed}"
 
 

@@ -60,8 +60,9 @@ def learning_curve(records: Sequence[Record], published: float | None = None) ->
         f"best: {best.test.accuracy:.1%}",
         (best.epoch, best.test.accuracy),
         textcoords="offset points",
-        xytext=(-4, -14),
+        xytext=(-12, -45),
         ha="right",
+        arrowprops={"arrowstyle": "-", "lw": 0.8, "shrinkB": 3},
     )
     if published is not None:
         right.axhline(published, color=COLOUR["published"], ls=":", lw=1.5, label="published")
@@ -155,13 +156,16 @@ def class_counts(counts: Sequence[int]) -> Figure:
 def examples(rows: Mapping[str, Tensor]) -> Figure:
     """Example images, one row per class: {label: uint8 [N, 3, 32, 32]}."""
     columns = max(len(images) for images in rows.values())
-    figure, grid = _subplots(len(rows), columns, height=0.85 * len(rows), squeeze=False)
+    figure, grid = _subplots(len(rows), columns, height=0.9 * len(rows) + 0.1, squeeze=False)
+    figure.get_layout_engine().set(h_pad=0.12)  # for the labels
     for line, (label, images) in zip(grid, rows.items(), strict=True):
         for axes in line:
             axes.axis("off")
         for axes, image in zip(line, images, strict=False):
             axes.imshow(image.permute(1, 2, 0).numpy(), interpolation="nearest")
-        line[0].set_title(label, fontsize=9, loc="left")
+        # Not a title: the layout would widen the first column to make room for it.
+        text = line[0].annotate(label, (0, 1), (0, 3), xycoords="axes fraction", textcoords="offset points")
+        text.set_in_layout(False)
     return figure
 
 
@@ -183,7 +187,8 @@ def per_class(rows: Mapping[str, np.ndarray], published: Mapping[str, Sequence[f
         if np.isfinite(half).all():
             axes.errorbar(x, mean, half, fmt="none", ecolor="black", elinewidth=1, capsize=2)
         marker = "ds"[number % 2]
-        axes.plot(x, published[name], marker, mfc="white", mec="black", ms=5, label=f"{name}, published")
+        style = {"marker": marker, "ls": "", "mfc": "white", "mec": "black", "ms": 5, "clip_on": False, "zorder": 3}
+        axes.plot(x, published[name], label=f"{name}, published", **style)
     axes.set_xticks(places, CLASS_NAMES, rotation=30)
     axes.set_ylabel("test accuracy")
     axes.yaxis.set_major_formatter(PERCENT)

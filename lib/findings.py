@@ -93,19 +93,41 @@ def counts(per_class: Sequence[int]) -> str:
     )
 
 
-def weights(per_class: Sequence[int], betas: Sequence[float]) -> str:
+def equal_betas(per_class: Sequence[int], betas: Sequence[float]) -> list[float]:
+    """The betas whose class weights are all exactly 1 in float32: to the training they are one and the same."""
+    return [beta for beta in betas if bool((class_balanced_weights(per_class, beta) == 1).all())]
+
+
+def weights(per_class: Sequence[int], betas: Sequence[float], published: Mapping[float, Sequence[float]]) -> str:
     """How much, or how little, beta does on these counts."""
     said = []
     for beta in betas[-2:]:
         w = class_balanced_weights(per_class, beta)
         said.append(f"{w.max() / w.min():.2f} at β = {beta:g}")
-    smallest = class_balanced_weights(per_class, betas[-1]).numpy()
-    per_image = float(np.dot(smallest, per_class) / np.sum(per_class))
-    return (
+    largest = class_balanced_weights(per_class, betas[-1]).numpy()
+    per_image = float(np.dot(largest, per_class) / np.sum(per_class))
+    text = (
         f"The ratio of the largest to the smallest weight is {' and '.join(said)}. "
-        f"Averaged over the training images, the weight at β = {betas[-1]:g} is {per_image:.3f}: dividing the loss "
-        f"by the number of images, a large β also shrinks the step against weight decay, so β and the effective "
-        f"learning rate cannot be told apart by this sweep alone."
+        f"Averaged over the training images, the weight at β = {betas[-1]:g} is {per_image:.3f}: where the loss is "
+        f"divided by the number of images, that also scales its gradient against weight decay, so β and the "
+        f"effective learning rate cannot be told apart by this sweep alone."
+    )
+    equal = equal_betas(per_class, betas)
+    if len(equal) < 2:
+        return text
+    text += (
+        f"\n\n**For β from {equal[0]:g} to {equal[-1]:g} the weights are no different at all:** $\\beta^n$ vanishes "
+        f"for the smallest class already ($n = {min(per_class)}$), and all weights are exactly 1 in single precision. "
+        f"With the same seed these {len(equal)} runs are one and the same computation."
+    )
+    rows = np.array([published[beta] for beta in equal if beta in published])
+    if len(rows) < 2:
+        return text
+    spread, means = np.ptp(rows, axis=0), rows.mean(axis=1)
+    return text + (
+        f" The published rows of these β nevertheless differ, by up to {percent(spread.max())} points in a class "
+        f"({CLASS_NAMES[int(spread.argmax())]}) and {percent(np.ptp(means))} points on average over the classes. "
+        f"β cannot be the cause of that; what remains is chance, such as the seed."
     )
 
 
@@ -143,22 +165,29 @@ def what_goes_wrong(records: Sequence[Record], published: Sequence[float]) -> st
         f"Of the test images of the {len(rare)} rare classes {percent(drawn)} % are taken for a frequent one; the "
         f"reverse happens to {percent(other_way)} %. The favourite answer is {CLASS_NAMES[top]} "
         f"({percent(predicted[top])} % of all predictions). Rank correlation between a class's number of "
-        f"training images and its accuracy is {rank:.2f} (Spearman). Cross-entropy counts every training "
-        f"image alike, so the mean loss falls fastest where the images are: a wrong prior costs the frequent "
-        f"classes nothing and the rare ones everything. The mean absolute distance to the published row is "
+        f"training images and its accuracy is {rank:.2f} (Spearman). Cross-entropy counts every training image "
+        f"alike, so it also rewards a model for learning how frequent the classes are in training; on a balanced test "
+        f"set that prior is wrong, at the rare classes' cost. The mean absolute distance to the published row is "
         f"{percent(distance)} points."
     )
 
 
-def sweep_headline(betas: Sequence[float], values: np.ndarray, ce: np.ndarray) -> str:
-    """The best beta against cross-entropy; values [betas, seeds, C], ce [seeds, C]."""
+def sweep_headline(betas: Sequence[float], values: np.ndarray, ce: np.ndarray, per_class: Sequence[int]) -> str:
+    """The best beta against cross-entropy; values [betas, seeds, C], ce [seeds, C], per_class [C] images."""
     macro = values.mean(axis=(1, 2))
     best = int(macro.argmax())
     spread = macro.max() - macro.min()
-    return (
+    text = (
         f"**Beta sweep:** the highest mean accuracy, {percent(macro[best])} %, is at β = {betas[best]:g}, "
         f"{points(macro[best] - ce.mean())} cross-entropy ({percent(ce.mean())} %). All {len(betas)} betas lie "
-        f"within {100 * spread:.1f} points of each other."
+        f"within {100 * spread:.1f} points of each other"
+    )
+    equal = equal_betas(per_class, betas)
+    if len(equal) < 2:
+        return text + "."
+    return text + (
+        f"; from {equal[0]:g} to {equal[-1]:g} they give exactly the same class weights on these counts, "
+        f"so differences published between those are chance."
     )
 
 
@@ -211,5 +240,6 @@ def sweep_observations(
 
 
 def _monotone(values: np.ndarray) -> bool:
+    """Whether values rise or fall throughout, plateaus allowed; what never changes is neither."""
     steps = np.diff(values)
-    return len(values) > 2 and bool((steps >= 0).all() or (steps <= 0).all())
+    return len(values) > 2 and bool(steps.any()) and bool((steps >= 0).all() or (steps <= 0).all())

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 from lib import paths
-from lib.report.front import exhibits
+from lib.report.executed import exhibits
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 

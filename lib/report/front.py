@@ -4,19 +4,13 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
-
-import nbformat
-from nbformat import NotebookNode
-from nbformat.v4 import new_notebook
+from typing import Any
 
 from lib import device, parameters, paths
 from lib.records import Store
 from lib.report.document import DocumentMeta
+from lib.report.executed import Execution, exhibits, headlines
 from lib.training import Record
-
-if TYPE_CHECKING:
-    from lib.report.runner import Execution
 
 TITLE = "A small ConvNet and class-balanced focal loss on CIFAR-10, re-run"
 #: The profile that the others are compared with.
@@ -40,7 +34,7 @@ REFERENCES = """
 """
 
 
-def meta(profile: str, planned: Mapping[str, dict], executions: Sequence["Execution"]) -> DocumentMeta:
+def meta(profile: str, planned: Mapping[str, dict], executions: Sequence[Execution]) -> DocumentMeta:
     """What the document says around the executed notebooks."""
     machine = device.describe()
     return DocumentMeta(
@@ -93,9 +87,9 @@ def _short(value: Any) -> str:
     return ", ".join(f"{v:g}" for v in value) if isinstance(value, list) else f"{value}"
 
 
-def summary(executions: Sequence["Execution"]) -> str:
+def summary(executions: Sequence[Execution]) -> str:
     """The notebooks' headlines, and how to read the rest."""
-    lines = [line for e in executions for line in headlines(_executed(e))]
+    lines = [line for e in executions for line in headlines(e.read())]
     if not lines:
         return ""
     said = "\n".join(f"- {line}" for line in lines)
@@ -107,13 +101,13 @@ def summary(executions: Sequence["Execution"]) -> str:
     )
 
 
-def appendix(executions: Sequence["Execution"]) -> str:
+def appendix(executions: Sequence[Execution]) -> str:
     """From figure to run, from run to parameter file; times; references."""
     records = {record.key: record for record in Store().records()}
     used: dict[str, Record] = {}
     origins, numbers = [], {"figure": 0, "table": 0}
     for execution in executions:
-        for noted in exhibits(_executed(execution)):
+        for noted in exhibits(execution.read()):
             kind = noted["kind"]
             numbers[kind] += 1
             runs = [key for key in noted["runs"] if key in records]
@@ -143,24 +137,3 @@ def appendix(executions: Sequence["Execution"]) -> str:
 
 def _table(head: list[str], rows: list[str]) -> str:
     return "\n".join([f"| {' | '.join(head)} |", "|:---" * len(head) + "|", *rows])
-
-
-def headlines(notebook: NotebookNode) -> list[str]:
-    """The main results that an executed notebook states, as markdown."""
-    outputs = _outputs(notebook)
-    return [o.data["text/markdown"] for o in outputs if o.get("metadata", {}).get("writeup_headline")]
-
-
-def exhibits(notebook: NotebookNode) -> list[dict[str, Any]]:
-    """What lib.display noted about each figure and table of an executed notebook, in order."""
-    noted = [output.get("metadata", {}).get("writeup") for output in _outputs(notebook)]
-    return [note for note in noted if note and note["kind"] in ("figure", "table")]
-
-
-def _outputs(notebook: NotebookNode) -> list[NotebookNode]:
-    return [output for cell in notebook.cells for output in cell.get("outputs", [])]
-
-
-def _executed(execution: "Execution") -> NotebookNode:
-    """The executed notebook; empty where it failed, as the report then leaves it out."""
-    return new_notebook() if execution.failure else nbformat.read(execution.path, 4)

@@ -9,8 +9,7 @@ import nbformat
 from lib import paths
 from lib.errors import UserError
 from lib.records import Store
-from lib.report.front import exhibits, headlines
-from lib.report.runner import NOTEBOOKS
+from lib.report.executed import NOTEBOOKS, exhibits, headlines, svg
 
 PUBLISHED = paths.ROOT / "outputs" / "published"
 README = paths.ROOT / "README.md"
@@ -42,17 +41,9 @@ def publish(profile: str) -> Path:
         kept = target / "runs" / key
         kept.mkdir(parents=True)
         shutil.copy(store.folder / key / "record.json", kept)
-    (target / f"{_SHOWN[1]}.svg").write_text(_svg(notebooks[_SHOWN[0]], _SHOWN[1]))
+    (target / f"{_SHOWN[1]}.svg").write_text(svg(notebooks[_SHOWN[0]], _SHOWN[1]))
     _rewrite_readme(profile, [line for notebook in notebooks.values() for line in headlines(notebook)])
     return target
-
-
-def _svg(notebook: nbformat.NotebookNode, name: str) -> str:
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            if output.get("metadata", {}).get("writeup", {}).get("name") == name and "data" in output:
-                return output.data["image/svg+xml"]
-    raise UserError(f"The executed notebook {_SHOWN[0]} shows no figure {name}; execute it again.")
 
 
 def _rewrite_readme(profile: str, lines: list[str]) -> None:

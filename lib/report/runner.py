@@ -6,7 +6,6 @@ report says which part is missing, and the result says that not all went well.
 
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +17,11 @@ from lib import data, parameters, paths
 from lib.errors import UserError
 from lib.records import Store
 from lib.report.document import assemble, write_report
-from lib.report.front import exhibits, meta
+from lib.report.executed import NOTEBOOKS, Execution, exhibits
+from lib.report.front import meta
 from lib.report.watch import watch
 
-#: The notebooks of the report, in its order.
-NOTEBOOKS = ("convnet", "data_wrangling", "beta_sweep")
-
 _START_TIMEOUT = 120  # seconds for a kernel to start on a loaded machine
-
-
-@dataclass(frozen=True)
-class Execution:
-    """One notebook of a profile, executed."""
-
-    name: str
-    path: Path  # the executed notebook
-    seconds: float
-    failure: str | None  # why it did not finish, or None
 
 
 def profiles() -> list[str]:

@@ -9,7 +9,9 @@ from lib.training.batches import normalise
 from lib.training.precision import autocast
 from lib.training.results import Evaluation
 
-_BATCH = 500
+#: Images at a time. On a CPU, few enough that a layer's output stays in the cache: two to three times the
+#: speed of 500. A GPU wants them many.
+_BATCH = {"cpu": 100, "cuda": 1000}
 _BINS = 15
 
 
@@ -18,7 +20,7 @@ def predict(model: nn.Module, images: Tensor, precision: str) -> Tensor:
     """Logits of uint8 images [N, 3, H, W], as float32 [N, C]; leaves the model in eval mode."""
     model.eval()
     with autocast(images.device, precision):
-        return torch.cat([model(normalise(part)).float() for part in images.split(_BATCH)])
+        return torch.cat([model(normalise(part)).float() for part in images.split(_BATCH[images.device.type])])
 
 
 def evaluate(model: nn.Module, data: ImageSet, precision: str, sigmoid: bool = False) -> Evaluation:

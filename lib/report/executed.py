@@ -1,0 +1,51 @@
+"""An executed notebook, and what it shows."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+from nbformat.v4 import new_notebook
+
+#: The notebooks of the report, in its order.
+NOTEBOOKS = ("convnet", "data_wrangling", "beta_sweep")
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One notebook of a profile, executed."""
+
+    name: str
+    path: Path  # the executed notebook
+    seconds: float
+    failure: str | None  # why it did not finish, or None
+
+    def read(self) -> NotebookNode:
+        """The executed notebook; empty where it failed, as the report then leaves it out."""
+        return new_notebook() if self.failure else nbformat.read(self.path, 4)
+
+
+def exhibits(notebook: NotebookNode) -> list[dict[str, Any]]:
+    """What lib.display noted about each figure and table of an executed notebook, in order."""
+    noted = [output.get("metadata", {}).get("writeup") for output in _outputs(notebook)]
+    return [note for note in noted if note and note["kind"] in ("figure", "table")]
+
+
+def headlines(notebook: NotebookNode) -> list[str]:
+    """The main results that an executed notebook states, as markdown."""
+    outputs = _outputs(notebook)
+    return [o.data["text/markdown"] for o in outputs if o.get("metadata", {}).get("writeup_headline")]
+
+
+def svg(notebook: NotebookNode, name: str) -> str | None:
+    """The figure of that name, or None."""
+    for output in _outputs(notebook):
+        note = output.get("metadata", {}).get("writeup", {})
+        if (note.get("kind"), note.get("name")) == ("figure", name):
+            return output.data["image/svg+xml"]
+    return None
+
+
+def _outputs(notebook: NotebookNode) -> list[NotebookNode]:
+    return [output for cell in notebook.cells for output in cell.get("outputs", [])]
