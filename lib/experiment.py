@@ -52,7 +52,7 @@ class Experiment(BaseModel):
     data: Literal["cifar10", "sample"] = "cifar10"
     imbalance: Literal["none", "exponential", "step"] = "none"
     factor: Annotated[Number, Field(gt=0, le=1)] = 1.0  # images of the rarest class / the most frequent
-    subset_seed: Annotated[Whole, Field(ge=0)] = 0  # draws the subset, apart from the training seed
+    subset_seed: Annotated[Whole, Field(ge=0, lt=2**32)] = 0  # draws the subset, apart from the training seed
     validation: Fraction = 0.0  # share of every class held out of training; 0: none, the write-up's way
     augmentation: bool = True  # random crop 32 with padding 4, random horizontal flip
     # model and loss
@@ -69,27 +69,28 @@ class Experiment(BaseModel):
     nesterov: bool = False
     weight_decay: Annotated[Number, Field(ge=0)] = 0.0005
     schedule: Literal["steps", "one_cycle"] = "steps"
-    steps: tuple[Whole, ...] = (6, 8)  # after each of these epochs the rate falls ten-fold
+    steps: tuple[Annotated[Whole, Field(ge=1)], ...] = (6, 8)  # after each of these epochs the rate falls ten-fold
     warmup: Annotated[Whole, Field(ge=0)] = 0  # epochs of linear warm-up (steps)
     # numerics
-    seed: Annotated[Whole, Field(ge=0)] = 0
+    seed: Annotated[Whole, Field(ge=0, lt=2**32)] = 0
     precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: autocast; weights stay float32
 
-    @model_validator(mode="before")
-    @classmethod
-    def _canonical(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
-        fields = dict(given)
-        if fields.get("imbalance", "none") == "none" or _number(fields.get("factor", 1.0)) == 1:
-            fields.update(imbalance="none", factor=1.0, subset_seed=0)
-        if fields.get("loss", "cross_entropy") == "cross_entropy":
-            fields["gamma"] = 0.0
-        if fields.get("beta") is None:
-            fields["normalisation"] = "count"  # with weights of 1 both are the mean
-        if fields.get("schedule") == "one_cycle":
-            fields.update(steps=(), warmup=0)
-        return fields
+    @model_validator(mode="after")
+    def _canonical(self) -> "Experiment":
+        # After validation, so that a misspelt value is refused before it could be replaced.
+        neutral: dict[str, Any] = {}
+        if self.imbalance == "none" or self.factor == 1:
+            neutral.update(imbalance="none", factor=1.0)
+            if not self.validation:
+                neutral["subset_seed"] = 0  # it draws the validation split too
+        if self.loss == "cross_entropy":
+            neutral["gamma"] = 0.0
+        if self.beta is None:
+            neutral["normalisation"] = "count"  # with weights of 1 both are the mean
+        if self.schedule == "one_cycle":
+            neutral.update(steps=(), warmup=0)
+        self.__dict__.update(neutral)  # frozen for everybody else
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> "Experiment":

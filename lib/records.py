@@ -1,6 +1,8 @@
 """The store of finished runs: outputs/runs/<key>/ with record and weights, written whole or not at all."""
 
+import errno
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -9,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 import pandas as pd
-from pydantic import ValidationError
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from lib import paths
@@ -17,8 +19,12 @@ from lib.errors import UserError
 from lib.experiment import Experiment
 from lib.training import Record, Weights
 
-#: Layout of record.json. A record of another format is refused, never misread.
+#: Layout of record.json. A record of another format is set aside whole, never misread and never deleted.
 FORMAT = 1
+
+
+class _OtherFormat(ValueError):
+    """A record that another version of this library wrote."""
 
 
 class Store:
@@ -43,12 +49,17 @@ class Store:
         """Weights of the "best" or the "last" epoch.
 
         Raises:
-            UserError: where none are stored.
+            UserError: where none are stored, or they are damaged.
         """
         file = self.path(experiment) / f"{epoch}.safetensors"
         if not file.exists():
-            raise UserError(f"No {epoch} weights are stored for run {experiment.key}; train it again.")
-        return load_file(file)
+            raise UserError(f"No {epoch} weights are stored for run {experiment.key}; {_again(file.parent)}")
+        try:
+            return load_file(file)
+        except SafetensorError as error:
+            raise UserError(
+                f"The {epoch} weights of run {experiment.key} are damaged ({error}); {_again(file.parent)}"
+            ) from error
 
     def put(self, record: Record, weights: dict[str, Weights]) -> None:
         """Store a run. It appears under its key complete or not at all, also after a kill or a full disk.
@@ -66,10 +77,8 @@ class Store:
             for name, tensors in weights.items():
                 save_file(tensors, temporary / f"{name}.safetensors")
             _write_json(temporary / "record.json", record)
-            if final.exists():
-                shutil.rmtree(final)  # another process finished the same run: both hold the same numbers
-            os.replace(temporary, final)
-        except OSError as error:
+            _move(temporary, final)
+        except (OSError, SafetensorError) as error:  # safetensors reports a full disk as either
             raise UserError(_cannot_store(record.key, self.folder, error)) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -77,7 +86,7 @@ class Store:
 
     def records(self) -> list[Record]:
         """Every readable record, oldest first."""
-        found = (self._read(path.parent) for path in self.folder.glob("[0-9a-f]*/record.json"))
+        found = (self._read(path.parent) for path in self.folder.glob(f"{'[0-9a-f]' * 16}/record.json"))
         return sorted((r for r in found if r), key=lambda r: (r.finished, r.key))
 
     def frame(self) -> pd.DataFrame:
@@ -99,22 +108,56 @@ class Store:
         )
 
     def _read(self, folder: Path) -> Record | None:
-        file = folder / "record.json"
-        if not file.exists():
-            return None
         try:
-            return _read_json(file)
-        except (ValueError, KeyError, ValidationError) as error:
-            aside = folder.with_name(f"damaged-{folder.name}")
-            shutil.rmtree(aside, ignore_errors=True)
-            os.replace(folder, aside)
+            return _read_json(folder / "record.json")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise UserError(f"Run {folder.name} in {folder.parent} cannot be read: {error}.") from error
+        except (ValueError, KeyError, TypeError) as error:
+            aside = _set_aside(folder, "other-format" if isinstance(error, _OtherFormat) else "damaged")
             reason = str(error).splitlines()[0]
             print(f"Run {folder.name} cannot be read ({reason}); set aside as {aside.name}.", file=sys.stderr)
             return None
 
 
-def _cannot_store(key: str, folder: Path, error: OSError) -> str:
-    return f"Run {key} could not be stored in {folder}: {error.strerror or error}. Make room and run again."
+def _set_aside(folder: Path, why: str) -> Path:
+    """Rename a run's folder out of the store's way; what was set aside before stays."""
+    names = (f"{why}-{folder.name}{suffix}" for suffix in itertools.chain([""], (f"-{n}" for n in itertools.count(2))))
+    aside = next(path for path in map(folder.with_name, names) if not path.exists())
+    os.replace(folder, aside)
+    return aside
+
+
+def _move(temporary: Path, final: Path) -> None:
+    """Put a complete folder in its place, whether there is one already or not.
+
+    The old one (another process finished the same run: both hold the same numbers) is renamed before it is
+    deleted, so that a kill never leaves half a run under its key.
+    """
+    old = temporary.with_name(f"{temporary.name}.old")
+    for _ in range(10):
+        try:
+            os.replace(temporary, final)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        try:
+            os.replace(final, old)
+        except FileNotFoundError:
+            continue  # the other process is at it too
+        shutil.rmtree(old, ignore_errors=True)
+    raise OSError(errno.EBUSY, "other processes keep storing the same run")
+
+
+def _again(folder: Path) -> str:
+    return f"remove {folder} and train it again."
+
+
+def _cannot_store(key: str, folder: Path, error: Exception) -> str:
+    reason = getattr(error, "strerror", None) or error
+    return f"Run {key} could not be stored in {folder}: {reason}. Make room and run again."
 
 
 def _digest(content: dict) -> str:
@@ -133,7 +176,10 @@ def _write_json(file: Path, record: Record) -> None:
 def _read_json(file: Path) -> Record:
     whole = json.loads(file.read_text())
     if whole["format"] != FORMAT:
-        raise ValueError(f"format {whole['format']} where this version reads {FORMAT}")
+        raise _OtherFormat(f"format {whole['format']} where this version reads {FORMAT}")
     if _digest(whole["record"]) != whole["sha256"]:
         raise ValueError("its checksum does not match")
-    return Record.model_validate(whole["record"])
+    record = Record.model_validate(whole["record"])
+    if record.key != file.parent.name:
+        raise ValueError(f"it is the record of {record.key}")
+    return record

@@ -1,5 +1,6 @@
 """The state of an unfinished run after its last finished epoch: one safetensors file, replaced whole."""
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -8,8 +9,9 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
+from lib.errors import UserError
 from lib.training.results import Epoch, Weights
 
 
@@ -20,7 +22,11 @@ class Checkpoint:
 
 
 def save(path: Path, key: str, model: nn.Module, optimizer: torch.optim.SGD, state: Checkpoint) -> None:
-    """Write the checkpoint through a temporary file, so that a kill leaves the old one or the new one."""
+    """Write the checkpoint through a temporary file, so that a kill leaves the old one or the new one.
+
+    Raises:
+        UserError: the disk is full or the folder cannot be written.
+    """
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"best.{name}": value for name, value in state.best.items()}
     for name, parameter in model.named_parameters():
@@ -28,13 +34,18 @@ def save(path: Path, key: str, model: nn.Module, optimizer: torch.optim.SGD, sta
         if momentum is not None:
             tensors[f"momentum.{name}"] = momentum
     history = json.dumps([epoch.model_dump() for epoch in state.history])
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         # safetensors refuses views of shared memory and odd layouts: store plain copies.
         plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-        save_file(plain, temporary, metadata={"key": key, "history": history})
+        metadata = {"key": key, "history": history, "digest": _digest(plain, history)}
+        save_file(plain, temporary, metadata=metadata)
         os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:  # safetensors reports a full disk as either
+        raise UserError(
+            f"The state of run {key} could not be kept in {path.parent}: {error}. Make room and run again."
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -49,7 +60,10 @@ def load(path: Path, key: str, model: nn.Module, optimizer: torch.optim.SGD) -> 
             if metadata.get("key") != key:
                 return None
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError:
+        if metadata.get("digest") != _digest(tensors, metadata["history"]):
+            raise ValueError("the digest does not match")
+        history = [Epoch.model_validate(epoch) for epoch in json.loads(metadata["history"])]
+    except (SafetensorError, ValueError, KeyError):
         path.unlink()  # a damaged checkpoint costs its epochs, not the run
         return None
 
@@ -62,5 +76,11 @@ def load(path: Path, key: str, model: nn.Module, optimizer: torch.optim.SGD) -> 
         if name in momentum:
             buffer = torch.empty_like(parameter).copy_(momentum[name])  # keeps device and layout
             optimizer.state[parameter]["momentum_buffer"] = buffer
-    history = [Epoch.model_validate(epoch) for epoch in json.loads(metadata["history"])]
     return Checkpoint(history, part("best."))
+
+
+def _digest(tensors: dict[str, Tensor], history: str) -> str:
+    digest = hashlib.sha256(history.encode())
+    for name in sorted(tensors):
+        digest.update(name.encode() + tensors[name].numpy().tobytes())
+    return digest.hexdigest()

@@ -32,8 +32,11 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C or an interrupted kernel; `history` holds the finished epochs."""
 
     def __init__(self, message: str, history: list[Epoch]):
-        super().__init__(message)
+        super().__init__(message, history)  # both, so that the exception survives pickling
         self.history = history
+
+    def __str__(self) -> str:
+        return self.args[0]
 
 
 def train(
@@ -100,6 +103,8 @@ def train(
                 seconds=time.perf_counter() - start,
                 images_per_second=len(training.labels) / (trained - start),
             )
+            if not math.isfinite(epoch.test.loss):  # the last step of an epoch can be the one that diverges
+                raise _diverged(f"test loss became {epoch.test.loss} after epoch {number}", experiment)
             if epoch.test.accuracy > max((e.test.accuracy for e in state.history), default=-1.0):
                 state.best = _weights(model)
             state.history.append(epoch)
@@ -230,8 +235,10 @@ def _check_finite(batch_losses: Tensor, experiment: Experiment, number: int) -> 
     bad = (~batch_losses.isfinite()).nonzero()
     if len(bad):
         step = int(bad[0]) + 1
-        settings = experiment.model_dump(exclude_defaults=True)
-        raise Diverged(
-            f"The loss became {batch_losses[step - 1].item()} in epoch {number}, step {step} of "
-            f"{len(batch_losses)}. Try a lower learning rate. The settings were {settings}."
-        )
+        value = batch_losses[step - 1].item()
+        raise _diverged(f"loss became {value} in epoch {number}, step {step} of {len(batch_losses)}", experiment)
+
+
+def _diverged(what: str, experiment: Experiment) -> Diverged:
+    settings = experiment.model_dump(exclude_defaults=True)
+    return Diverged(f"The {what}. Try a lower learning rate. The settings were {settings}.")

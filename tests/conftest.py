@@ -1,0 +1,47 @@
+"""What several tests start from: a few real images, a small run, one thread."""
+
+import pytest
+import torch
+
+from lib import data
+from lib.data import Dataset, ImageSet
+from lib.experiment import Experiment
+from lib.training import train
+
+
+@pytest.fixture(scope="session")
+def sample():
+    return data.load("sample")
+
+
+@pytest.fixture(scope="session")
+def few(sample):
+    """A function: the sample thinned to so many training and test images, the same number of each class."""
+
+    def thin(training=80, test=20):
+        parts = [
+            ImageSet(part.images[:: len(part) // n], part.labels[:: len(part) // n])
+            for part, n in ((sample.train, training), (sample.test, test))
+        ]
+        assert [len(part) for part in parts] == [training, test]
+        return Dataset(*parts, "sample", sample.digest)
+
+    return thin
+
+
+@pytest.fixture
+def one_thread():
+    """Sums on one thread are added in one order: the same bits everywhere on this machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def small(**fields):
+    """An experiment of seconds; any field can be given."""
+    return Experiment.make(**{"data": "sample", "model": "TwoLayerNet", "epochs": 2, "batch_size": 16, **fields})
+
+
+def run(experiment, dataset, **options):
+    return train(experiment, dataset, on=torch.device("cpu"), **options)

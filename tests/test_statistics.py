@@ -1,0 +1,57 @@
+"""Intervals against their formulas and known values."""
+
+import math
+
+import numpy as np
+import pytest
+from conftest import run, small
+from scipy import stats
+
+from lib.statistics import mean_interval, per_class, proportion_interval
+
+
+def test_the_interval_of_a_mean_is_students():
+    values = [0.70, 0.72, 0.77]
+    mean, half = mean_interval(values)
+    spread = math.sqrt(sum((v - 0.73) ** 2 for v in values) / 2)
+    assert mean == pytest.approx(0.73)
+    assert half == pytest.approx(4.302652729696142 * spread / math.sqrt(3), rel=1e-9)  # t(0.975, 2)
+    low, high = stats.t.interval(0.8, 2, 0.73, stats.sem(values))
+    assert mean_interval(values, level=0.8)[1] == pytest.approx((high - low) / 2)
+
+
+def test_the_interval_is_taken_over_the_first_axis():
+    values = np.array([[0.1, 0.5], [0.3, 0.5]])
+    mean, half = mean_interval(values)
+    assert mean.tolist() == pytest.approx([0.2, 0.5])
+    assert half.tolist() == pytest.approx([12.706204736 * 0.1, 0.0])
+
+
+def test_one_seed_says_nothing_about_the_spread():
+    assert np.isnan(mean_interval([0.7])[1])
+    mean, half = mean_interval([[0.7, 0.8]])
+    assert mean.tolist() == [0.7, 0.8]
+    assert np.isnan(half).tolist() == [True, True]
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 10), (5, 10), (10, 10), (8070, 10_000)])
+def test_the_interval_of_a_share_is_wilsons(hits, n):
+    z, p = 1.959963984540054, hits / n
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    assert proportion_interval(p, n) == pytest.approx((centre - half, centre + half), abs=1e-9)
+
+
+def test_wilsons_interval_has_the_known_value():
+    assert proportion_interval(0.5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-4)
+
+
+def test_accuracy_per_class_follows_the_rule_asked_for(few):
+    records = [run(small(epochs=4, learning_rate=0.1, seed=seed), few())[0] for seed in (0, 1)]
+    best, last = per_class(records), per_class(records, "last")
+    assert best.shape == last.shape == (2, 10)
+    for record, b, e in zip(records, best, last, strict=True):
+        assert b.mean() == pytest.approx(record.best.test.accuracy)
+        assert e.mean() == pytest.approx(record.last.test.accuracy)
+    assert any(record.best.epoch != 4 for record in records)  # else both rules are the same here
+    assert (best.mean(axis=1) >= last.mean(axis=1)).all()
