@@ -4,9 +4,11 @@ import multiprocessing
 import multiprocessing.queues
 import os
 import queue
+import signal
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import torch
@@ -51,8 +53,9 @@ def run(
         on_epoch = on_epoch or Progress(missing, workers)
         failures = (_side_by_side if workers > 1 else _one_by_one)(missing, store, origin, on_epoch, workers)
         if failures:
-            reasons = "\n".join(f"  {title}: {reason}" for title, reason in failures)
-            raise UserError(f"{len(failures)} of {len(missing)} runs failed; the others are stored.\n{reasons}")
+            reasons = "\n".join(f"  {experiment.title}: {_reason(error)}" for experiment, error in failures)
+            message = f"{len(failures)} of {len(missing)} runs failed; the others are stored.\n{reasons}"
+            raise UserError(message) from failures[0][1]
     return [_stored(store, e) for e in experiments]
 
 
@@ -75,7 +78,16 @@ def _train_and_store(experiment: Experiment, folder: Path, origin: str, on_epoch
     store.put(record, weights)
 
 
-Failures = list[tuple[str, str]]
+Failures = list[tuple[Experiment, BaseException]]
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, BrokenProcessPool):
+        return (
+            "a training process was ended from outside (out of memory?), which stops all that were not "
+            "finished; run again to go on from their last finished epochs"
+        )
+    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
 
 
 def _one_by_one(missing: Sequence[Experiment], store: Store, origin: str, on_epoch: OnEpoch, workers: int) -> Failures:
@@ -83,8 +95,8 @@ def _one_by_one(missing: Sequence[Experiment], store: Store, origin: str, on_epo
     for experiment in missing:
         try:
             _train_and_store(experiment, store.folder, origin, lambda e, x=experiment: on_epoch(x, e))
-        except UserError as error:
-            failures.append((experiment.title, str(error)))
+        except Exception as error:
+            failures.append((experiment, error))
     return failures
 
 
@@ -94,18 +106,20 @@ def _side_by_side(
     context = multiprocessing.get_context("spawn")  # forking a process that has used torch's threads hangs
     epochs = context.Queue()
     failures: Failures = []
+    futures: dict[Future, Experiment] = {}
+    finished = threading.Event()
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(epochs,))
     try:
         futures = {pool.submit(_work, experiment, store.folder, origin): experiment for experiment in missing}
-        finished = threading.Event()
         listener = threading.Thread(target=_listen, args=(epochs, on_epoch, finished), daemon=True)
         listener.start()
         for future in as_completed(futures):
             if (error := future.exception()) is not None:
-                failures.append((futures[future].title, f"{error}" or type(error).__name__))
+                failures.append((futures[future], error))
         finished.set()
         listener.join()
     except BaseException:
+        finished.set()
         _stop(pool, futures)
         raise
     pool.shutdown()
@@ -137,6 +151,7 @@ def _start_worker(epochs: multiprocessing.queues.Queue) -> None:
     global _epochs
     _epochs = epochs
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends its workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -1,0 +1,232 @@
+"""Many runs: each trained once, none lost to another's failure, the same side by side as one by one."""
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import small
+
+from lib import device, progress, sweep
+from lib.errors import UserError
+from lib.records import Store
+
+FEW = {"imbalance": "exponential", "factor": 0.02}  # some 350 images of the sample
+
+
+@pytest.fixture(autouse=True)
+def on_the_cpu(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")  # for worker processes
+    monkeypatch.setattr(device, "default_device", lambda: torch.device("cpu"))
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "runs")
+
+
+def tiny(**fields):
+    return small(**{**FEW, "epochs": 1, "batch_size": 64, **fields})
+
+
+def numbers(record):
+    """All of a record that must not depend on how it was trained."""
+    history = [epoch.model_dump(exclude={"seconds", "images_per_second"}) for epoch in record.history]
+    return record.key, record.counts, history
+
+
+def test_equal_runs_are_trained_once_and_stored_ones_not_at_all(store):
+    seen = []
+    a, b = tiny(), tiny(seed=1)
+    settings = {"store": store, "workers": 1, "on_epoch": lambda e, _: seen.append(e.key)}
+    records = sweep.run([b, a, tiny(gamma=3.0), b], **settings, origin="first")
+    assert seen == [b.key, a.key]
+    assert [r.key for r in records] == [b.key, a.key, a.key, b.key]  # in the order asked for
+    c = tiny(seed=2)
+    records = sweep.run([c, a, b], **settings, origin="second")
+    assert seen == [b.key, a.key, c.key]
+    assert [(r.key, r.origin) for r in records] == [(c.key, "second"), (a.key, "first"), (b.key, "first")]
+
+
+def test_one_failing_run_does_not_stop_the_others(store, monkeypatch):
+    good, diverging, broken = tiny(seed=3), tiny(learning_rate=1e30, model="ConvNet"), tiny(seed=5)
+    train = sweep.train
+
+    def breaking(experiment, **options):
+        if experiment == broken:
+            raise RuntimeError("out of memory")
+        return train(experiment, **options)
+
+    monkeypatch.setattr(sweep, "train", breaking)
+    with pytest.raises(UserError) as error:
+        sweep.run([diverging, broken, good], store=store, workers=1, on_epoch=lambda *_: None)
+    assert "2 of 3 runs failed; the others are stored" in str(error.value)
+    assert f"{diverging.title}: The loss became" in str(error.value)
+    assert f"{broken.title}: RuntimeError: out of memory" in str(error.value)
+    assert [r.key for r in store.records()] == [good.key]
+
+
+def test_side_by_side_equals_one_by_one_bit_for_bit(store, tmp_path, one_thread):
+    """With a failing run among them, which must not stop the others here either."""
+    good = [tiny(model="ConvNet", epochs=2), tiny(model="ConvNet", epochs=2, loss="focal", gamma=1, beta=0.9)]
+    bad, seen = tiny(model="ConvNet", learning_rate=1e30), []
+    with pytest.raises(UserError, match=r"1 of 3 runs failed(.|\n)*loss became"):
+        sweep.run([bad, *good], store=store, workers=2, on_epoch=lambda e, epoch: seen.append((e.key, epoch.epoch)))
+    assert sorted(seen) == sorted((e.key, n) for e in good for n in (1, 2))
+    together = sweep.run(good, store=store, workers=2, on_epoch=lambda *_: pytest.fail("trained again"))
+
+    alone_store = Store(tmp_path / "alone")
+    alone = sweep.run(good, store=alone_store, workers=1, on_epoch=lambda *_: None)
+    assert [numbers(r) for r in together] == [numbers(r) for r in alone]
+    for experiment in good:
+        for which in ("best", "last"):
+            one, other = (s.weights(experiment, which) for s in (store, alone_store))
+            assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_killed_worker_is_said_and_a_second_call_goes_on(store):
+    short, long = tiny(), [tiny(model="ConvNet", epochs=10, seed=seed) for seed in (1, 2)]
+    killed = threading.Event()
+
+    def kill_a_worker(experiment, epoch):
+        if not killed.is_set() and epoch.epoch >= 2 and store.get(short):
+            killed.set()
+            os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+
+    with pytest.raises(UserError) as error:
+        sweep.run([short, *long], store=store, workers=2, on_epoch=kill_a_worker)
+    assert killed.is_set()
+    assert "ended from outside (out of memory?)" in str(error.value)
+    assert "run again" in str(error.value)
+    assert store.get(short)
+    assert not multiprocessing.active_children()
+
+    seen = {}
+    records = sweep.run(
+        [short, *long], store=store, workers=1, on_epoch=lambda e, epoch: seen.setdefault(e.key, epoch.epoch)
+    )
+    assert [len(r.history) for r in records] == [1, 10, 10]
+    assert short.key not in seen
+    assert max(seen.values()) > 1  # from a checkpoint
+
+
+def test_an_interrupt_ends_the_workers_and_the_listener(store, monkeypatch):
+    def interrupt(futures):
+        time.sleep(0.1)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweep, "as_completed", interrupt)
+    before = set(threading.enumerate())
+    with pytest.raises(KeyboardInterrupt):
+        sweep.run([tiny(epochs=500, seed=s) for s in (1, 2)], store=store, workers=2, on_epoch=lambda *_: None)
+    until = time.monotonic() + 20
+    while multiprocessing.active_children() or set(threading.enumerate()) - before:
+        assert time.monotonic() < until, (multiprocessing.active_children(), threading.enumerate())
+        time.sleep(0.05)
+
+
+ORPHANS = """
+import multiprocessing, sys
+from conftest import small
+from lib import sweep
+from lib.records import Store
+
+def say(experiment, epoch):
+    print(*(p.pid for p in multiprocessing.active_children()), flush=True)
+
+if __name__ == "__main__":
+    runs = [small(model="ConvNet", epochs=5000, seed=s) for s in (0, 1)]
+    sweep.run(runs, store=Store(sys.argv[1]), workers=2, on_epoch=say)
+"""
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes through /proc")
+def test_workers_end_when_their_parent_is_killed(tmp_path):
+    script = tmp_path / "orphans.py"
+    script.write_text(ORPHANS)
+    here = str(Path(__file__).parent)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([here, *filter(None, sys.path)])}
+    command = [sys.executable, str(script), str(tmp_path / "runs")]
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    try:
+        workers = [int(pid) for pid in parent.stdout.readline().split()]
+        assert len(workers) == 2
+        assert all(map(alive, workers))
+    finally:
+        parent.kill()
+        parent.communicate(timeout=30)
+    until = time.monotonic() + 20
+    while any(map(alive, workers)):
+        assert time.monotonic() < until, "workers outlive their parent"
+        time.sleep(0.05)
+
+
+def test_progress_is_one_line_per_epoch_with_all_there_is_to_know(store, capsys, monkeypatch):
+    monkeypatch.delenv(progress.VARIABLE, raising=False)
+    runs = [tiny(epochs=2), tiny(seed=1)]
+    records = sweep.run(runs, store=store, workers=1)
+    lines = capsys.readouterr().out.splitlines()
+    accuracies = [f"{epoch.test.accuracy:.1%}" for record in records for epoch in record.history]
+    places = [
+        ("run 1/2", "seed 0", "epoch 1/2"),
+        ("run 1/2", "seed 0", "epoch 2/2"),
+        ("run 2/2", "seed 1", "epoch 1/1"),
+    ]
+    assert len(lines) == len(places)
+    for line, place, accuracy in zip(lines, places, accuracies, strict=True):
+        for part in (*place, f"test {accuracy}", "images/s", "left"):
+            assert part in line
+    assert lines[-1].endswith(" 00:00 left")
+
+
+def test_stored_runs_print_nothing(store, capsys):
+    sweep.run([tiny()], store=store, workers=1, on_epoch=lambda *_: None)
+    capsys.readouterr()
+    sweep.run([tiny()], store=store, workers=1)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_runner_gets_events_in_its_file_and_the_kernel_prints_nothing(store, tmp_path, capsys, monkeypatch):
+    file = tmp_path / "progress.jsonl"
+    monkeypatch.setenv(progress.VARIABLE, str(file))
+    (record,) = sweep.run([tiny(epochs=2)], store=store, workers=1)
+    assert capsys.readouterr().out == ""
+    events = progress.read(file.read_text())
+    assert [(e.run, e.runs, e.epoch, e.epochs) for e in events] == [(1, 1, 1, 2), (1, 1, 2, 2)]
+    assert [e.test_accuracy for e in events] == [epoch.test.accuracy for epoch in record.history]
+    assert [e.title for e in events] == [record.experiment.title] * 2
+    assert events[-1].seconds_left == 0
+    assert json.loads(file.read_text().splitlines()[0])["epoch"] == 1
+
+
+def test_time_left_comes_from_the_epochs_done_here(store, monkeypatch):
+    """A run resumed at its 4th of 5 epochs has one to go, at the pace of the one just done."""
+    (record,) = sweep.run([tiny()], store=store, workers=1, on_epoch=lambda *_: None)
+    now, events = [100.0], []
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress, "emit", events.append)
+    experiment = tiny(epochs=5)
+    follow = progress.Progress([experiment])
+    now[0] = 130.0
+    follow(experiment, record.last.model_copy(update={"epoch": 4}))
+    assert events[0].seconds_left == 30
+    assert "00:30 left" in events[0].line()
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(5, "00:05 left"), (3599, "59:59 left"), (7384, "2:03:04 left")])
+def test_time_left_is_readable(seconds, text):
+    assert progress.Event(1, 1, "t", 1, 1, 0.5, 1000, seconds).line().endswith(text)
