@@ -1,0 +1,218 @@
+"""Sentences follow the figures: on other figures they say otherwise."""
+
+import numpy as np
+import pytest
+from conftest import small
+
+from lib import findings
+from lib.data import CLASS_NAMES
+from lib.training import Epoch, Evaluation, Record
+
+BETAS = [0.0, 0.9, 0.99]
+COUNTS = [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
+
+
+def evaluation(confusion):
+    return Evaluation(loss=1.0, confusion=np.asarray(confusion, int).tolist(), calibration_error=0.123)
+
+
+def diagonal(right, images=1000):
+    """So many of every 1,000 are right; the wrong ones are all taken for the next class."""
+    matrix = np.diag(np.broadcast_to(right, 10)).astype(int)
+    for k in range(10):
+        matrix[k, (k + 1) % 10] += images - matrix[k, k]
+    return matrix
+
+
+def record(confusions, counts=COUNTS, train_accuracy=0.9):
+    """A finished run whose epochs have these confusion matrices."""
+    history = [
+        Epoch(
+            epoch=number,
+            learning_rate=0.1,
+            train_loss=1.0,
+            train_accuracy=train_accuracy,
+            test=evaluation(confusion),
+            seconds=1.0,
+            images_per_second=1.0,
+        )
+        for number, confusion in enumerate(confusions, start=1)
+    ]
+    experiment = small(epochs=len(history))
+    return Record(
+        experiment=experiment,
+        key=experiment.key,
+        numerics=1,
+        counts=counts,
+        history=history,
+        wall_time=1.0,
+        finished="2001-01-01",
+        machine={},
+        lib="0",
+        data_digest="",
+    )
+
+
+def test_names_make_a_list_in_a_sentence():
+    assert findings.names([1]) == CLASS_NAMES[1]
+    assert findings.names([0, 1, 2]) == f"{CLASS_NAMES[0]}, {CLASS_NAMES[1]} and {CLASS_NAMES[2]}"
+
+
+@pytest.mark.parametrize(
+    ("right", "said"),
+    [
+        (
+            810,
+            "81.0 % on the test set",
+        ),
+        (810, "0.3 points above the published 80.7 %, which is thus reached"),
+        (800, "0.7 points below the published 80.7 %, which is thus not reached"),
+        (807, "0.0 points above the published 80.7 %, which is thus reached"),
+    ],
+)
+def test_the_published_accuracy_is_reached_or_not(right, said):
+    assert said in findings.convnet_headline([record([diagonal(right)])], 0.807)
+
+
+def test_the_headline_says_how_many_seeds_and_judges_their_mean():
+    one, other = record([diagonal(800)]), record([diagonal(820)])
+    assert "one seed" in findings.convnet_headline([one], 0.807)
+    both = findings.convnet_headline([one, other], 0.807)
+    assert "81.0 ± 12.7 %" in both  # t(0.975, 1) = 12.706 times 1 point
+    assert "mean of 2 seeds" in both
+    assert both.endswith("thus reached.")
+
+
+def test_both_protocols_are_told_apart():
+    text = findings.convnet_details(record([diagonal(700), diagonal(810), diagonal(800)], train_accuracy=0.9))
+    for part in (
+        "scores 81.0 % (epoch 2 of 3, 95 % interval 80.2 to 81.8 % for 10,000 test images",
+        "gives 80.0 %: choosing the epoch on the test set gains 1.0 points",
+        "training images is 90.0 %, 10.0 points above that on the test images",
+        "off by 12.3 points",
+    ):
+        assert part in text
+    text = findings.convnet_details(record([diagonal(810)], train_accuracy=0.7))
+    assert "gains 0.0 points" in text
+    assert "11.0 points below that on the test images" in text
+
+
+def test_memorised_or_not():
+    assert "correctly after 2 steps" in findings.memorised([0.1, 0.5, 1.0, 1.0], 50)
+    text = findings.memorised([0.1, 0.6, 0.5], 50)
+    assert "does not memorise 50 images:** it reaches 60.0 % in 2 steps" in text
+    assert "do not trust" in text
+
+
+def test_confusions_name_the_most_frequent_mistakes_and_the_extremes():
+    matrix = 100 * np.eye(10)
+    matrix[3, 3], matrix[3, 5] = 60, 40
+    matrix[9, 9], matrix[9, 1] = 80, 20
+    text = findings.confusions(matrix, most=2)
+    assert f"{CLASS_NAMES[3]} taken for {CLASS_NAMES[5]} (40 of 100)" in text
+    assert f"{CLASS_NAMES[9]} taken for {CLASS_NAMES[1]} (20 of 100)" in text
+    assert text.index("(40 of") < text.index("(20 of")
+    assert f"the hardest {CLASS_NAMES[3]} (60.0 %)" in text
+
+
+def test_counts_say_size_and_slope():
+    text = findings.counts(COUNTS)
+    for part in ("12,406 training images", "from 5,000", "to 50 in the rarest", "a ratio of 100."):
+        assert part in text
+
+
+def test_unlearned_classes_are_named_or_none_is():
+    values = np.full((2, 10), 0.5)
+    assert "no class is lost entirely" in findings.long_tail_headline(values, COUNTS)
+    values[:, 8:] = 0.04
+    text = findings.long_tail_headline(values, COUNTS)
+    assert f"{CLASS_NAMES[8]} and {CLASS_NAMES[9]} stay below 5.0 %" in text
+    assert "40.8 % on the balanced test set" in text
+
+
+def test_what_goes_wrong_follows_the_confusion_matrix():
+    drawn = np.zeros((10, 10))
+    drawn[:5, :5] = 1000 * np.eye(5)
+    drawn[5:, 0] = 1000  # every rare class is taken for the most frequent one
+    text = findings.what_goes_wrong([record([drawn])], [1.0] * 5 + [0.0] * 5)
+    assert "Of the test images of the 5 rare classes 100.0 % are taken for a frequent one" in text
+    assert "the reverse happens to 0.0 %" in text
+    assert f"The favourite answer is {CLASS_NAMES[0]} (60.0 % of all predictions)" in text
+    assert "distance to the published row is 0.0 points" in text
+
+    text = findings.what_goes_wrong([record([1000 * np.eye(10)[::-1]])], [0.5] * 10)
+    assert "the reverse happens to 100.0 %" in text
+    assert "distance to the published row is 50.0 points" in text
+
+
+def sweep(*rows):
+    """Accuracies [betas, 1 seed, C] from one row, or one number, per beta."""
+    return np.array([np.broadcast_to(row, 10) for row in rows], float)[:, None]
+
+
+def test_the_sweeps_headline_names_the_best_beta_and_where_it_stands():
+    ce = np.full((1, 10), 0.45)
+    text = findings.sweep_headline(BETAS, sweep(0.4, 0.5, 0.42), ce, COUNTS)
+    assert "50.0 %, is at β = 0.9, 5.0 points above cross-entropy (45.0 %)" in text
+    assert "within 10.0 points" in text
+    text = findings.sweep_headline(BETAS, sweep(0.4, 0.3, 0.42), ce, COUNTS)
+    assert "42.0 %, is at β = 0.99, 3.0 points below cross-entropy" in text
+
+
+def test_betas_without_effect_are_named_only_where_there_are_some():
+    betas, published = [0.0, 0.1, 0.2, 0.99], {b: [b / 10] * 10 for b in (0.0, 0.1, 0.2)}
+    assert findings.equal_betas(COUNTS, betas) == [0.0, 0.1, 0.2]
+    text = findings.weights(COUNTS, betas, published)
+    assert "For β from 0 to 0.2 the weights are no different at all" in text
+    assert "these 3 runs are one and the same" in text
+    assert "by up to 2.0 points in a class" in text
+    assert "no different at all" not in findings.weights(COUNTS, [0.0, 0.99, 0.999], published)
+    ce, values = np.zeros((1, 10)), sweep(0.1, 0.2, 0.3, 0.4)
+    assert "from 0 to 0.2 they give exactly the same" in findings.sweep_headline(betas, values, ce, COUNTS)
+    assert "exactly the same" not in findings.sweep_headline(BETAS, values[:3], ce, [9] * 9 + [2])
+
+
+def observe(values, ce=0.4, published=None):
+    return findings.sweep_observations(BETAS, values, np.broadcast_to(ce, (1, 10)), published or {})
+
+
+def test_classes_that_gain_and_lose_are_named():
+    best = np.full(10, 0.5)
+    best[0], best[1] = 0.3, 0.4  # below and equal to cross-entropy
+    text = observe(sweep(0.1, best, 0.2))
+    assert "at its best β = 0.9 is higher for " + findings.names(range(2, 10)) in text
+    assert f"and lower for {CLASS_NAMES[0]}." in text
+    text = observe(sweep(0.1, 0.3, 0.2))
+    assert "higher for no class and lower for " + findings.names(range(10)) in text
+
+
+def test_monotone_classes_are_named_or_none_is():
+    zigzag = [np.full(10, v) for v in (0.1, 0.5, 0.2)]
+    assert "monotone for no class" in observe(sweep(*zigzag))
+    for row, rising, falling in zip(zigzag, (0.1, 0.2, 0.3), (0.5, 0.4, 0.4), strict=True):
+        row[2], row[7] = rising, falling
+    expected = f"monotone for {CLASS_NAMES[2]} and {CLASS_NAMES[7]}, and for no other class"
+    assert expected in observe(sweep(*zigzag))
+
+
+def test_classes_without_a_right_answer_are_named():
+    assert "every class keeps some accuracy; the lowest has 50.0 %" in observe(sweep(0.1, 0.5, 0.2))
+    best = np.full(10, 0.5)
+    best[[4, 9]] = 0
+    assert f"{CLASS_NAMES[4]} and {CLASS_NAMES[9]} get no test image right" in observe(sweep(0.1, best, 0.2))
+
+
+def test_one_seed_is_called_one_seed_and_more_are_compared():
+    values = sweep(0.1, 0.5, 0.3)
+    assert "cannot be told from chance" in observe(values)
+    two = np.concatenate([values - 0.01, values + 0.01], axis=1)
+    text = observe(two)
+    assert "cannot be told" not in text
+    assert "by 1.41 points over seeds" in text
+    assert "by 20.00 points over β" in text
+
+
+def test_the_distance_to_the_published_table_takes_shared_betas_alone():
+    text = observe(sweep(0.1, 0.5, 0.3), published={0.9: [0.4] * 10, 0.5: [0.0] * 10})
+    assert "distance to the published table is 10.0 points" in text
+    assert "published table" not in observe(sweep(0.1, 0.5, 0.3))
