@@ -27,7 +27,11 @@ def report(
     """Execute a profile's notebooks and write outputs/<profile>/report.html and report.pdf."""
     from lib.report import runner
 
-    if not runner.report(profile, _values(parameter or []), show_code=code):
+    try:
+        complete = runner.report(profile, _values(parameter or []), show_code=code)
+    except KeyboardInterrupt:
+        raise UserError("Stopped. Finished runs and epochs are kept; the same command goes on from there.") from None
+    if not complete:
         raise typer.Exit(1)
 
 
@@ -76,8 +80,6 @@ def main() -> None:
         app()
     except UserError as error:
         sys.exit(f"{error}")
-    except KeyboardInterrupt:
-        sys.exit("Stopped. Finished runs and epochs are kept; the same command continues.")
 
 
 if __name__ == "__main__":

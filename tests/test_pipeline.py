@@ -3,10 +3,12 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
 import nbformat
+import psutil
 import pytest
 
 from lib import paths
@@ -114,3 +116,18 @@ def test_a_failing_notebook_is_kept_and_named_and_the_others_still_run(smoke, tm
         assert f"{name} is missing from it: cell" in result.stderr
         assert f"The notebook <code>{name}</code> did not finish" in html
         assert (tmp_path / "smoke" / f"{name}.ipynb").is_file()
+
+
+def test_ctrl_c_is_one_sentence_keeps_the_epochs_and_leaves_no_process_behind(tmp_path):
+    command = (sys.executable, "-u", "-m", "lib", "report", "--profile", "smoke", "-p", "epochs=500")
+    env = os.environ | {"WRITEUP_OUTPUTS": str(tmp_path)}
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        next(line for line in process.stdout if "epoch 3/500" in line)
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert stderr.strip() == "Stopped. Finished runs and epochs are kept; the same command goes on from there."
+    assert list((tmp_path / "runs" / "unfinished").glob("*.safetensors"))
+    assert children
+    assert psutil.wait_procs(children, timeout=15)[1] == []

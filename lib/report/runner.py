@@ -4,13 +4,19 @@ The executed notebooks are the log. One that fails is kept as far as it came, th
 report says which part is missing, and the result says that not all went well.
 """
 
+import os
+import signal
 import sys
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import papermill
+import psutil
 from papermill.exceptions import PapermillExecutionError
 
 from lib import data, parameters, paths
@@ -22,6 +28,7 @@ from lib.report.front import meta
 from lib.report.watch import watch
 
 _START_TIMEOUT = 120  # seconds for a kernel to start on a loaded machine
+_STOP_TIMEOUT = 20  # seconds for a kernel to end after Ctrl-C
 
 
 def profiles() -> list[str]:
@@ -82,14 +89,15 @@ def execute(name: str, values: dict[str, Any], output: Path, number: int = 1) ->
     start, failure = time.monotonic(), None
     try:
         with watch(label):
-            papermill.execute_notebook(
+            _interruptibly(
+                papermill.execute_notebook,
                 paths.NOTEBOOKS / f"{name}.ipynb",
                 output,
                 parameters=values,
                 kernel_name="python3",
                 progress_bar=False,
                 start_timeout=_START_TIMEOUT,
-                extra_arguments=["--log-level=ERROR"],  # to the kernel: no warnings about its transport
+                extra_arguments=["--log-level=CRITICAL"],  # to the kernel: no warnings about its transport
             )
         failure = missing_artefacts(output)
     except PapermillExecutionError as error:
@@ -99,6 +107,32 @@ def execute(name: str, values: dict[str, Any], output: Path, number: int = 1) ->
     seconds = time.monotonic() - start
     print(f"{label} {'failed' if failure else 'done'} in {seconds:.0f} s", flush=True)
     return Execution(name, output, seconds, failure)
+
+
+def _interruptibly(function: Callable, *arguments: Any, **options: Any) -> None:
+    """Call `function` in a thread of its own and wait for it.
+
+    In the main thread nbclient takes Ctrl-C for itself, kills the kernel and leaves us to guess why it died.
+    This way it arrives here and is passed on: the kernel stops its training and the notebook is kept.
+    """
+    outcome: Future = Future()
+
+    def call() -> None:
+        try:
+            outcome.set_result(function(*arguments, **options))
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    # An interrupted kernel leaves semaphores to multiprocessing's tracker, which clears them away, with a warning.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
+    threading.Thread(target=call, daemon=True).start()
+    try:
+        outcome.result()
+    except KeyboardInterrupt:
+        for kernel in psutil.Process().children():
+            kernel.send_signal(signal.SIGINT)
+        wait([outcome], timeout=_STOP_TIMEOUT)
+        raise
 
 
 def missing_artefacts(executed: Path) -> str | None:
