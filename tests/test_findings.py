@@ -98,9 +98,9 @@ def test_both_protocols_are_told_apart():
 
 
 def test_memorised_or_not():
-    assert "correctly after 2 steps" in findings.memorised([0.1, 0.5, 1.0, 1.0], 50)
+    assert "correctly after 3 epochs" in findings.memorised([0.1, 0.5, 1.0, 1.0], 50)
     text = findings.memorised([0.1, 0.6, 0.5], 50)
-    assert "does not memorise 50 images:** it reaches 60.0 % in 2 steps" in text
+    assert "does not memorise 50 images:** it reaches 60.0 % in 3 epochs" in text
     assert "do not trust" in text
 
 
@@ -135,6 +135,7 @@ def test_what_goes_wrong_follows_the_confusion_matrix():
     drawn[:5, :5] = 1000 * np.eye(5)
     drawn[5:, 0] = 1000  # every rare class is taken for the most frequent one
     text = findings.what_goes_wrong([record([drawn])], [1.0] * 5 + [0.0] * 5)
+    assert "accuracy is 0.87 (Spearman)" in text
     assert "Of the test images of the 5 rare classes 100.0 % are taken for a frequent one" in text
     assert "the reverse happens to 0.0 %" in text
     assert f"The favourite answer is {CLASS_NAMES[0]} (60.0 % of all predictions)" in text
@@ -143,6 +144,7 @@ def test_what_goes_wrong_follows_the_confusion_matrix():
     text = findings.what_goes_wrong([record([1000 * np.eye(10)[::-1]])], [0.5] * 10)
     assert "the reverse happens to 100.0 %" in text
     assert "distance to the published row is 50.0 points" in text
+    assert "Spearman" not in text  # every class is equally bad
 
 
 def sweep(*rows):
@@ -153,27 +155,51 @@ def sweep(*rows):
 def test_the_sweeps_headline_names_the_best_beta_and_where_it_stands():
     ce = np.full((1, 10), 0.45)
     text = findings.sweep_headline(BETAS, sweep(0.4, 0.5, 0.42), ce, COUNTS)
-    assert "50.0 %, is at β = 0.9, 5.0 points above cross-entropy (45.0 %)" in text
+    assert (
+        "50.0 %, is at β = 0.9, 5.0 points above cross-entropy (45.0 %; best epoch on the test set, one seed)" in text
+    )
     assert "within 10.0 points" in text
     text = findings.sweep_headline(BETAS, sweep(0.4, 0.3, 0.42), ce, COUNTS)
     assert "42.0 %, is at β = 0.99, 3.0 points below cross-entropy" in text
 
 
+def test_the_sweeps_headline_gives_intervals_where_there_are_seeds():
+    values = np.concatenate([sweep(0.4, 0.5, 0.42) + d for d in (-0.01, 0.01)], axis=1)
+    text = findings.sweep_headline(BETAS, values, np.array([[0.44] * 10, [0.46] * 10]), COUNTS)
+    assert "50.0 ± 12.7 %, is at β = 0.9" in text
+    assert "(45.0 ± 12.7 %; best epoch on the test set, mean of 2 seeds)" in text
+
+
+PUBLISHED = {"counts": COUNTS, "class_balanced_focal": {b: [b / 10] * 9 + [b] for b in (0.0, 0.1, 0.2, 0.999)}}
+
+
 def test_betas_without_effect_are_named_only_where_there_are_some():
-    betas, published = [0.0, 0.1, 0.2, 0.99], {b: [b / 10] * 10 for b in (0.0, 0.1, 0.2)}
-    assert findings.equal_betas(COUNTS, betas) == [0.0, 0.1, 0.2]
-    text = findings.weights(COUNTS, betas, published)
-    assert "For β from 0 to 0.2 the weights are no different at all" in text
-    assert "these 3 runs are one and the same" in text
-    assert "by up to 2.0 points in a class" in text
-    assert "no different at all" not in findings.weights(COUNTS, [0.0, 0.99, 0.999], published)
+    betas = [0.0, 0.1, 0.2, 0.99]
+    text = findings.weights(COUNTS, betas, PUBLISHED, "count")
+    assert "β = 0, 0.1, 0.2 are no different at all on these counts" in text
+    assert "are no different at all on these counts" not in findings.weights([9] * 9 + [2], betas, PUBLISHED, "count")
     ce, values = np.zeros((1, 10)), sweep(0.1, 0.2, 0.3, 0.4)
-    assert "from 0 to 0.2 they give exactly the same" in findings.sweep_headline(betas, values, ce, COUNTS)
-    assert "exactly the same" not in findings.sweep_headline(BETAS, values[:3], ce, [9] * 9 + [2])
+    assert "β = 0, 0.1, 0.2 give exactly the same" in findings.sweep_headline(betas, values, ce, COUNTS)
+    assert "exactly the same" not in findings.sweep_headline(betas, values, ce, [9] * 9 + [2])
 
 
-def observe(values, ce=0.4, published=None):
-    return findings.sweep_observations(BETAS, values, np.broadcast_to(ce, (1, 10)), published or {})
+def test_published_differences_that_no_beta_can_cause_are_given():
+    text = findings.weights(COUNTS, [0.0, 0.99], PUBLISHED, "count")
+    assert "On the write-up's own counts this holds for β = 0, 0.1, 0.2." in text
+    assert f"by up to 20.0 points in a class ({CLASS_NAMES[9]}) and 3.8 points on average" in text
+
+
+@pytest.mark.parametrize(
+    ("betas", "normalisation", "said"),
+    [([0.0, 0.9999], "count", True), ([0.0, 0.9999], "weights", False), ([0.0, 0.5], "count", False)],
+)
+def test_a_hidden_change_of_the_step_is_said_where_there_is_one(betas, normalisation, said):
+    text = findings.weights(COUNTS, betas, PUBLISHED, normalisation)
+    assert ("cannot be told apart by this sweep" in text) == said
+
+
+def observe(values, ce=0.4, published=None, betas=BETAS, counts=COUNTS):
+    return findings.sweep_observations(betas, values, np.broadcast_to(ce, (1, 10)), counts, published or {})
 
 
 def test_classes_that_gain_and_lose_are_named():
@@ -195,11 +221,20 @@ def test_monotone_classes_are_named_or_none_is():
     assert expected in observe(sweep(*zigzag))
 
 
+def test_betas_of_equal_weights_count_once_towards_monotony():
+    betas, values = [0.0, 0.1, 0.9, 0.99], sweep(0.2, 0.1, 0.3, 0.4)  # 0.1 is a repetition of 0
+    text = observe(values, betas=betas)
+    assert "Over the 3 betas that differ in their weights, accuracy is monotone for" in text
+    assert "monotone for no class" not in text
+    assert "monotone for no class" in observe(values, betas=betas, counts=[9] * 9 + [2])  # here it differs
+
+
 def test_classes_without_a_right_answer_are_named():
     assert "every class keeps some accuracy; the lowest has 50.0 %" in observe(sweep(0.1, 0.5, 0.2))
     best = np.full(10, 0.5)
     best[[4, 9]] = 0
-    assert f"{CLASS_NAMES[4]} and {CLASS_NAMES[9]} get no test image right" in observe(sweep(0.1, best, 0.2))
+    said = f"no test image is classified correctly of {CLASS_NAMES[4]} and {CLASS_NAMES[9]}"
+    assert said in observe(sweep(0.1, best, 0.2))
 
 
 def test_one_seed_is_called_one_seed_and_more_are_compared():
@@ -208,8 +243,8 @@ def test_one_seed_is_called_one_seed_and_more_are_compared():
     two = np.concatenate([values - 0.01, values + 0.01], axis=1)
     text = observe(two)
     assert "cannot be told" not in text
-    assert "by 1.41 points over seeds" in text
-    assert "by 20.00 points over β" in text
+    assert "varies by 20.00 points over β" in text
+    assert "spread over its 2 seeds alone one would expect 1.00." in text  # 1.41 points by sqrt(2)
 
 
 def test_the_distance_to_the_published_table_takes_shared_betas_alone():

@@ -11,6 +11,8 @@ from lib import records
 from lib.errors import UserError
 from lib.records import Store
 
+pytestmark = pytest.mark.usefixtures("one_thread")  # small steps are fastest on one thread, and repeatable
+
 
 @pytest.fixture(scope="module")
 def trained(few):
@@ -140,6 +142,22 @@ def test_a_record_under_the_key_of_another_run_is_not_taken_for_it(stored, train
     stored.path(trained[0].experiment).rename(stored.path(other))
     assert stored.get(other) is None
     assert f"it is the record of {trained[0].key}" in capsys.readouterr().err
+
+
+def test_a_record_whose_experiment_is_another_in_spite_of_its_key_is_not_returned(stored, trained):
+    """The key leaves defaults out: were a default changed, old records would answer for new experiments."""
+    experiment = trained[0].experiment
+    changed = experiment.model_copy(update={"weight_decay": 0.1})
+    stored.path(experiment).rename(stored.path(changed))
+    file = stored.path(changed) / "record.json"
+    whole = json.loads(file.read_text())
+    whole["record"]["key"] = changed.key
+    file.write_text(json.dumps({**whole, "sha256": records._digest(whole["record"])}))
+    assert stored.get(changed) is None
+
+
+def test_a_stored_run_can_be_read_by_others(stored, trained):
+    assert stored.path(trained[0].experiment).stat().st_mode & 0o055 == 0o055
 
 
 def test_a_record_that_may_not_be_read_is_said(stored, trained, monkeypatch):

@@ -14,6 +14,8 @@ from conftest import run, small
 from lib.errors import UserError
 from lib.training import checkpoint as checkpoints
 
+pytestmark = pytest.mark.usefixtures("one_thread")  # small steps are fastest on one thread, and repeatable
+
 EPOCHS = 5
 SETTINGS = {"model": "ResNet-32", "epochs": EPOCHS, "learning_rate": 0.05, "loss": "focal", "gamma": 1.0}
 
@@ -71,7 +73,7 @@ def finish(path, few):
     return result, seen
 
 
-def test_a_process_killed_after_an_epoch_goes_on_bit_for_bit(tmp_path, few, undisturbed, one_thread):
+def test_a_process_killed_after_an_epoch_goes_on_bit_for_bit(tmp_path, few, undisturbed):
     path = tmp_path / "deep" / "state.safetensors"
     process = start(path, last=3)
     assert process.communicate(timeout=120)[0].split() == ["1", "2", "3"]
@@ -81,7 +83,7 @@ def test_a_process_killed_after_an_epoch_goes_on_bit_for_bit(tmp_path, few, undi
     assert_same(result, undisturbed)
 
 
-def test_a_process_killed_at_any_moment_goes_on_bit_for_bit(tmp_path, few, undisturbed, one_thread):
+def test_a_process_killed_at_any_moment_goes_on_bit_for_bit(tmp_path, few, undisturbed):
     path = tmp_path / "state.safetensors"
     process = start(path, last=0)
     process.stdout.readline()
@@ -108,7 +110,7 @@ def interrupted(tmp_path, few):
     return experiment, path, run(experiment, few())
 
 
-def test_the_best_weights_survive_when_the_best_epoch_came_before_the_stop(tmp_path, few, one_thread):
+def test_the_best_weights_survive_when_the_best_epoch_came_before_the_stop(tmp_path, few):
     """The rate falls so far after the first epoch that no later one is better."""
     experiment = small(epochs=4, learning_rate=0.05, steps=[1, 1, 1, 1, 1, 1, 1, 1])
     path = tmp_path / "state.safetensors"
@@ -137,7 +139,7 @@ def spoil_the_history(content):
 
 
 @pytest.mark.parametrize("damage", [cut, flip_a_weight, spoil_the_history, lambda _: b"", lambda _: b"no tensors" * 9])
-def test_a_damaged_checkpoint_costs_its_epochs_not_the_run(interrupted, few, one_thread, damage):
+def test_a_damaged_checkpoint_costs_its_epochs_not_the_run(interrupted, few, damage):
     experiment, path, undisturbed = interrupted
     path.write_bytes(damage(path.read_bytes()))
     seen = []
@@ -146,7 +148,7 @@ def test_a_damaged_checkpoint_costs_its_epochs_not_the_run(interrupted, few, one
     assert_same(result, undisturbed)
 
 
-def test_an_intact_checkpoint_is_used(interrupted, few, one_thread):
+def test_an_intact_checkpoint_is_used(interrupted, few):
     """The counterpart of the damaged ones: else those would pass by never resuming."""
     experiment, path, undisturbed = interrupted
     seen = []

@@ -9,6 +9,8 @@ from scipy import stats
 
 from lib.statistics import mean_interval, per_class, proportion_interval
 
+pytestmark = pytest.mark.usefixtures("one_thread")  # small steps are fastest on one thread, and repeatable
+
 
 def test_the_interval_of_a_mean_is_students():
     values = [0.70, 0.72, 0.77]

@@ -13,10 +13,13 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import small
+from filelock import FileLock
 
 from lib import device, progress, sweep
 from lib.errors import UserError
 from lib.records import Store
+
+pytestmark = pytest.mark.usefixtures("one_thread")  # small steps are fastest on one thread, and repeatable
 
 FEW = {"imbalance": "exponential", "factor": 0.02}  # some 350 images of the sample
 
@@ -25,6 +28,8 @@ FEW = {"imbalance": "exponential", "factor": 0.02}  # some 350 images of the sam
 def on_the_cpu(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")  # for worker processes
     monkeypatch.setattr(device, "default_device", lambda: torch.device("cpu"))
+    machine = {**device.describe(), "cores": 2}
+    monkeypatch.setattr(device, "describe", lambda: machine)
 
 
 @pytest.fixture
@@ -73,7 +78,7 @@ def test_one_failing_run_does_not_stop_the_others(store, monkeypatch):
     assert [r.key for r in store.records()] == [good.key]
 
 
-def test_side_by_side_equals_one_by_one_bit_for_bit(store, tmp_path, one_thread):
+def test_side_by_side_equals_one_by_one_bit_for_bit(store, tmp_path):
     """With a failing run among them, which must not stop the others here either."""
     good = [tiny(model="ConvNet", epochs=2), tiny(model="ConvNet", epochs=2, loss="focal", gamma=1, beta=0.9)]
     bad, seen = tiny(model="ConvNet", learning_rate=1e30), []
@@ -92,7 +97,7 @@ def test_side_by_side_equals_one_by_one_bit_for_bit(store, tmp_path, one_thread)
 
 
 def test_a_killed_worker_is_said_and_a_second_call_goes_on(store):
-    short, long = tiny(), [tiny(model="ConvNet", epochs=10, seed=seed) for seed in (1, 2)]
+    short, long = tiny(), [tiny(model="ConvNet", epochs=6, seed=seed) for seed in (1, 2)]
     killed = threading.Event()
 
     def kill_a_worker(experiment, epoch):
@@ -112,7 +117,7 @@ def test_a_killed_worker_is_said_and_a_second_call_goes_on(store):
     records = sweep.run(
         [short, *long], store=store, workers=1, on_epoch=lambda e, epoch: seen.setdefault(e.key, epoch.epoch)
     )
-    assert [len(r.history) for r in records] == [1, 10, 10]
+    assert [len(r.history) for r in records] == [1, 6, 6]
     assert short.key not in seen
     assert max(seen.values()) > 1  # from a checkpoint
 
@@ -124,12 +129,66 @@ def test_an_interrupt_ends_the_workers_and_the_listener(store, monkeypatch):
 
     monkeypatch.setattr(sweep, "as_completed", interrupt)
     before = set(threading.enumerate())
+    runs = [tiny(model="ConvNet", epochs=5000, seed=seed) for seed in (1, 2)]
     with pytest.raises(KeyboardInterrupt):
-        sweep.run([tiny(epochs=500, seed=s) for s in (1, 2)], store=store, workers=2, on_epoch=lambda *_: None)
-    until = time.monotonic() + 20
-    while multiprocessing.active_children() or set(threading.enumerate()) - before:
-        assert time.monotonic() < until, (multiprocessing.active_children(), threading.enumerate())
-        time.sleep(0.05)
+        sweep.run(runs, store=store, workers=2, on_epoch=lambda *_: None)
+    workers, until = multiprocessing.active_children(), time.monotonic() + 20
+    try:
+        while multiprocessing.active_children() or set(threading.enumerate()) - before:
+            assert time.monotonic() < until, (multiprocessing.active_children(), threading.enumerate())
+            time.sleep(0.05)
+    finally:
+        for worker in workers:
+            worker.kill()
+
+
+@pytest.mark.parametrize(
+    ("asked", "missing", "expected"), [(1, 1, None), (2, 2, (2, 1)), (2, 1, (2, 1)), (5, 4, (2, 1))]
+)
+def test_threads_follow_from_the_runs_asked_for_not_from_those_missing(store, monkeypatch, asked, missing, expected):
+    """Another number of threads gives other last digits: an interrupted sweep has to end as it would have."""
+    runs, called = [tiny(seed=seed) for seed in range(asked)], []
+    if asked > missing:
+        sweep.run(runs[: asked - missing], store=store, workers=1, on_epoch=lambda *_: None)
+
+    def side_by_side(missing, store, origin, on_epoch, workers, threads):
+        called.append((workers, threads))
+        return sweep._one_by_one(missing, store, origin, on_epoch)
+
+    monkeypatch.setattr(sweep, "_side_by_side", side_by_side)
+    sweep.run(runs, store=store, on_epoch=lambda *_: None)
+    assert called == ([expected] if expected else [])
+
+
+def test_of_two_programs_that_want_one_run_the_second_waits_and_takes_the_firsts(store, tmp_path):
+    experiment, results, trained = tiny(), [], []
+    checkpoint = store.checkpoint(experiment)
+    checkpoint.parent.mkdir(parents=True)
+    elsewhere = Store(tmp_path / "elsewhere")
+    (record,) = sweep.run([experiment], store=elsewhere, workers=1, origin="first", on_epoch=lambda *_: None)
+
+    def second():
+        settings = {"workers": 1, "origin": "second", "on_epoch": lambda *news: trained.append(news)}
+        results.extend(sweep.run([experiment], store=store, **settings))
+
+    thread = threading.Thread(target=second)
+    with FileLock(checkpoint.with_suffix(".lock")):  # the first program is at it
+        thread.start()
+        time.sleep(0.3)
+        assert thread.is_alive()
+        store.put(record, {which: elsewhere.weights(experiment, which) for which in ("best", "last")})
+    thread.join(timeout=30)
+    assert not trained
+    assert [r.origin for r in results] == ["first"]
+
+
+def test_progress_that_cannot_be_shown_does_not_stop_the_training(store, capsys):
+    def broken(*_):
+        raise OSError("no space left")
+
+    runs = [tiny(), tiny(seed=1)]
+    assert len(sweep.run(runs, store=store, workers=2, on_epoch=broken)) == 2
+    assert capsys.readouterr().err.count("could not be shown: no space left") == 2
 
 
 ORPHANS = """
