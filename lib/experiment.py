@@ -132,7 +132,7 @@ class Experiment(BaseModel):
     @property
     def title(self) -> str:
         """A short name for progress lines: model, loss, beta, seed."""
-        loss = {"cross_entropy": "CE", "focal": "focal", "sigmoid_focal": "sigmoid focal"}[self.loss]
+        loss = "CE" if self.loss == "cross_entropy" else self.loss.replace("_", " ")
         if self.beta is not None:
             loss = f"CB-{loss} β {self.beta:g}"
         return f"{self.model} {loss} seed {self.seed}"
@@ -149,5 +149,5 @@ def explain(error: ValidationError, known: list[str]) -> str:
             sentences.append(f"The setting {name!r} is missing.")
         else:
             value = "" if name == "the settings" else f", not {item['input']!r}"
-            sentences.append(f"{name}: {item['msg']}{value}.")
+            sentences.append(f"{name}: {item['msg'].removeprefix('Value error, ')}{value}.")
     return " ".join(sentences)

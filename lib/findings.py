@@ -4,12 +4,13 @@ Every sentence is decided by the records it is given; on other records it comes 
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from lib.data import CLASS_NAMES
-from lib.losses import class_balanced_weights
+from lib.losses import class_balanced_weights, neutral_betas
 from lib.statistics import mean_interval, proportion_interval
 from lib.tables import percent
 from lib.training import Record
@@ -23,6 +24,10 @@ def points(difference: float) -> str:
     return f"{100 * abs(difference):.1f} points {'above' if difference >= 0 else 'below'}"
 
 
+def _seeds(n: int) -> str:
+    return f"mean of {n} seeds" if n > 1 else "one seed"
+
+
 def names(classes: Sequence[int]) -> str:
     """Class names as a list in a sentence."""
     words = [CLASS_NAMES[k] for k in classes]
@@ -33,11 +38,10 @@ def convnet_headline(records: Sequence[Record], published: float) -> str:
     """The ConvNet's accuracy beside the published one."""
     best = np.array([r.best.test.accuracy for r in records])
     mean, half = mean_interval(best)
-    seeds = f"mean of {len(best)} seeds" if len(best) > 1 else "one seed"
     verdict = "reached" if mean >= published else "not reached"
     return (
         f"**ConvNet:** {percent(mean, half)} % on the test set by the write-up's rule (best epoch on the test "
-        f"set; {seeds}), {points(mean - published)} the published {percent(published)} %, which is "
+        f"set; {_seeds(len(best))}), {points(mean - published)} the published {percent(published)} %, which is "
         f"thus {verdict}."
     )
 
@@ -49,9 +53,10 @@ def convnet_details(record: Record) -> str:
     gain = record.best.test.accuracy - record.last.test.accuracy
     gap = record.last.train_accuracy - record.last.test.accuracy
     return (
-        f"By the write-up's rule the run scores {percent(record.best.test.accuracy)} % (epoch "
-        f"{record.best.epoch} of {record.experiment.epochs}, 95 % interval {percent(low)} to {percent(high)} % "
-        f"for {n:,} test images, Wilson). The clean rule, the last epoch whatever the test set says, gives "
+        f"By the write-up's rule the run with seed {record.experiment.seed} scores "
+        f"{percent(record.best.test.accuracy)} % (epoch {record.best.epoch} of {record.experiment.epochs}, 95 % "
+        f"interval {percent(low)} to {percent(high)} % for {n:,} test images, Wilson). The clean rule, the last "
+        f"epoch whatever the test set says, gives "
         f"{percent(record.last.test.accuracy)} %: choosing the epoch on the test set gains "
         f"{100 * gain:.1f} points here. In the last epoch accuracy on the (augmented) training images is "
         f"{percent(record.last.train_accuracy)} %, {points(gap)} that on the test images. The model's "
@@ -61,14 +66,14 @@ def convnet_details(record: Record) -> str:
 
 
 def memorised(accuracies: Sequence[float], images: int) -> str:
-    """Whether a fresh model could memorise a handful of images, and how soon; fractions by step."""
-    full = next((step for step, accuracy in enumerate(accuracies) if accuracy == 1), None)
+    """Whether a fresh model could memorise a handful of images, and how soon; fractions by epoch."""
+    full = next((epoch for epoch, accuracy in enumerate(accuracies, start=1) if accuracy == 1), None)
     if full is None:
         return (
             f"**The network does not memorise {images} images:** it reaches {percent(max(accuracies))} % in "
-            f"{len(accuracies) - 1} steps. Something is wrong; do not trust what follows."
+            f"{len(accuracies)} epochs. Something is wrong; do not trust what follows."
         )
-    return f"The network memorises {images} images: all are classified correctly after {full} steps."
+    return f"The network memorises {images} images: all are classified correctly after {full} epochs."
 
 
 def confusions(matrix: np.ndarray, most: int = 3) -> str:
@@ -93,51 +98,53 @@ def counts(per_class: Sequence[int]) -> str:
     )
 
 
-def equal_betas(per_class: Sequence[int], betas: Sequence[float]) -> list[float]:
-    """The betas whose class weights are all exactly 1 in float32: to the training they are one and the same."""
-    return [beta for beta in betas if bool((class_balanced_weights(per_class, beta) == 1).all())]
-
-
-def weights(per_class: Sequence[int], betas: Sequence[float], published: Mapping[float, Sequence[float]]) -> str:
-    """How much, or how little, beta does on these counts."""
-    said = []
-    for beta in betas[-2:]:
+def weights(per_class: Sequence[int], betas: Sequence[float], published: Mapping[str, Any], normalisation: str) -> str:
+    """How much, or how little, beta does on these counts; `published` as lib.published gives it."""
+    ratios = []
+    for beta in sorted(betas)[-2:]:
         w = class_balanced_weights(per_class, beta)
-        said.append(f"{w.max() / w.min():.2f} at β = {beta:g}")
-    largest = class_balanced_weights(per_class, betas[-1]).numpy()
+        ratios.append(f"{w.max() / w.min():.2f} at β = {beta:g}")
+    text = f"The ratio of the largest to the smallest weight is {' and '.join(ratios)}."
+    largest = class_balanced_weights(per_class, max(betas)).numpy()
     per_image = float(np.dot(largest, per_class) / np.sum(per_class))
-    text = (
-        f"The ratio of the largest to the smallest weight is {' and '.join(said)}. "
-        f"Averaged over the training images, the weight at β = {betas[-1]:g} is {per_image:.3f}: where the loss is "
-        f"divided by the number of images, that also scales its gradient against weight decay, so β and the "
-        f"effective learning rate cannot be told apart by this sweep alone."
-    )
-    equal = equal_betas(per_class, betas)
-    if len(equal) < 2:
-        return text
-    text += (
-        f"\n\n**For β from {equal[0]:g} to {equal[-1]:g} the weights are no different at all:** $\\beta^n$ vanishes "
-        f"for the smallest class already ($n = {min(per_class)}$), and all weights are exactly 1 in single precision. "
-        f"With the same seed these {len(equal)} runs are one and the same computation."
-    )
-    rows = np.array([published[beta] for beta in equal if beta in published])
-    if len(rows) < 2:
-        return text
+    if normalisation == "count" and per_image < 0.99:
+        text += (
+            f" Averaged over the training images, the weight at β = {max(betas):g} is {per_image:.3f}. As the loss is "
+            f"divided by the number of images, this scales its gradient against weight decay too: β and the "
+            f"effective learning rate cannot be told apart by this sweep alone."
+        )
+    equal = neutral_betas(per_class, betas)
+    if len(equal) > 1:
+        text += (
+            f"\n\n**β = {listed(equal)} are no different at all on these counts:** $\\beta^n$ is below what single "
+            f"precision resolves beside 1 for every class, so all weights are exactly 1. They are one computation, "
+            f"trained once per seed here, and share their rows below."
+        )
+    alike = neutral_betas(published["counts"], list(published["class_balanced_focal"]))
+    rows = np.array([published["class_balanced_focal"][beta] for beta in alike])
     spread, means = np.ptp(rows, axis=0), rows.mean(axis=1)
     return text + (
-        f" The published rows of these β nevertheless differ, by up to {percent(spread.max())} points in a class "
-        f"({CLASS_NAMES[int(spread.argmax())]}) and {percent(np.ptp(means))} points on average over the classes. "
-        f"β cannot be the cause of that; what remains is chance, such as the seed."
+        f"\n\nOn the write-up's own counts this holds for β = {listed(alike)}. Its published rows of these β differ "
+        f"all the same, by up to {percent(spread.max())} points in a class ({CLASS_NAMES[int(spread.argmax())]}) and "
+        f"{percent(np.ptp(means))} points on average over the classes. β cannot be the cause of that; what remains is "
+        f"chance, such as the seed."
     )
+
+
+def listed(betas: Sequence[float]) -> str:
+    """Some betas in a sentence."""
+    return ", ".join(f"{beta:g}" for beta in betas)
 
 
 def long_tail_headline(values: np.ndarray, counts: Sequence[int]) -> str:
     """Cross-entropy on the long tail in a sentence; values [seeds, C]."""
     mean = values.mean(axis=0)
     unlearned = np.flatnonzero(mean < UNLEARNED)
-    lost = f"{names(unlearned)} stay below {percent(UNLEARNED)} %" if len(unlearned) else "no class is lost entirely"
+    lost = f"below {percent(UNLEARNED)} %: {names(unlearned) if len(unlearned) else 'no class'}"
+    macro, half = mean_interval(values.mean(axis=1))
     return (
-        f"**Long tail, cross-entropy:** {percent(mean.mean())} % on the balanced test set, from "
+        f"**Long tail, cross-entropy:** {percent(macro, half)} % on the balanced test set (best epoch, "
+        f"{_seeds(len(values))}), from "
         f"{percent(mean[0])} % for {CLASS_NAMES[0]} ({counts[0]:,} training images) to {percent(mean[-1])} % for "
         f"{CLASS_NAMES[-1]} ({counts[-1]:,}); {lost}."
     )
@@ -155,7 +162,10 @@ def what_goes_wrong(records: Sequence[Record], published: Sequence[float]) -> st
     other_way = matrix[np.ix_(frequent, rare)].sum() / matrix[frequent].sum()
     predicted = matrix.sum(axis=0) / matrix.sum()
     share = counts / counts.sum()
-    rank = stats.spearmanr(counts, accuracy).statistic
+    ranked = ""
+    if np.ptp(counts) and np.ptp(accuracy):
+        rank = stats.spearmanr(counts, accuracy).statistic
+        ranked = f" Rank correlation of a class's training images and its accuracy is {rank:.2f} (Spearman)."
     distance = np.abs(accuracy - np.asarray(published)).mean()
     top = int(predicted.argmax())
     return (
@@ -164,8 +174,7 @@ def what_goes_wrong(records: Sequence[Record], published: Sequence[float]) -> st
         f"{percent(half / len(counts))} % would be right. "
         f"Of the test images of the {len(rare)} rare classes {percent(drawn)} % are taken for a frequent one; the "
         f"reverse happens to {percent(other_way)} %. The favourite answer is {CLASS_NAMES[top]} "
-        f"({percent(predicted[top])} % of all predictions). Rank correlation between a class's number of "
-        f"training images and its accuracy is {rank:.2f} (Spearman). Cross-entropy counts every training image "
+        f"({percent(predicted[top])} % of all predictions).{ranked} Cross-entropy counts every training image "
         f"alike, so it also rewards a model for learning how frequent the classes are in training; on a balanced test "
         f"set that prior is wrong, at the rare classes' cost. The mean absolute distance to the published row is "
         f"{percent(distance)} points."
@@ -174,30 +183,30 @@ def what_goes_wrong(records: Sequence[Record], published: Sequence[float]) -> st
 
 def sweep_headline(betas: Sequence[float], values: np.ndarray, ce: np.ndarray, per_class: Sequence[int]) -> str:
     """The best beta against cross-entropy; values [betas, seeds, C], ce [seeds, C], per_class [C] images."""
-    macro = values.mean(axis=(1, 2))
+    macro, half = mean_interval(values.mean(axis=2).T)
+    ce_macro, ce_half = mean_interval(ce.mean(axis=1))
     best = int(macro.argmax())
-    spread = macro.max() - macro.min()
     text = (
-        f"**Beta sweep:** the highest mean accuracy, {percent(macro[best])} %, is at β = {betas[best]:g}, "
-        f"{points(macro[best] - ce.mean())} cross-entropy ({percent(ce.mean())} %). All {len(betas)} betas lie "
-        f"within {100 * spread:.1f} points of each other"
+        f"**Beta sweep:** the highest mean accuracy, {percent(macro[best], half[best])} %, is at β = {betas[best]:g}, "
+        f"{points(macro[best] - ce_macro)} cross-entropy ({percent(ce_macro, ce_half)} %; best epoch on the test set, "
+        f"{_seeds(len(ce))}). The {len(betas)} betas lie within {100 * np.ptp(macro):.1f} points of each other"
     )
-    equal = equal_betas(per_class, betas)
-    if len(equal) < 2:
+    neutral = neutral_betas(per_class, betas)
+    if len(neutral) < 2:
         return text + "."
-    return text + (
-        f"; from {equal[0]:g} to {equal[-1]:g} they give exactly the same class weights on these counts, "
-        f"so differences published between those are chance."
-    )
+    return text + f"; β = {listed(neutral)} give exactly the same class weights on these counts."
 
 
 def sweep_observations(
     betas: Sequence[float],
     values: np.ndarray,
     ce: np.ndarray,
+    per_class: Sequence[int],
     published: Mapping[float, Sequence[float]],
 ) -> str:
-    """What the sweep shows, as a list; values [betas, seeds, C], ce [seeds, C]."""
+    """What the sweep shows, as a list; shapes as for `sweep_headline`. Betas of equal weights count once."""
+    neutral = neutral_betas(per_class, betas)
+    distinct = [i for i, beta in enumerate(betas) if beta not in neutral[1:]]
     mean, ce_mean = values.mean(axis=1), ce.mean(axis=0)
     best = int(mean.mean(axis=1).argmax())
     gains = mean[best] - ce_mean
@@ -207,26 +216,25 @@ def sweep_observations(
         f"{names(better) if len(better) else 'no class'} and lower for "
         f"{names(worse) if len(worse) else 'no class'}."
     ]
-    monotone = [k for k in range(mean.shape[1]) if _monotone(mean[:, k])]
+    monotone = [k for k in range(mean.shape[1]) if _monotone(mean[distinct, k])]
     lines.append(
-        "Accuracy as a function of β is monotone for no class."
-        if not monotone
-        else f"Accuracy as a function of β is monotone for {names(monotone)}, and for no other class."
+        f"Over the {len(distinct)} betas that differ in their weights, accuracy is monotone for "
+        f"{names(monotone) if monotone else 'no class'}{', and for no other class' if monotone else ''}."
     )
     alive = mean[best] > 0
     lines.append(
-        f"At that β every class keeps some accuracy; the lowest has {percent(mean[best].min())} %."
+        f"At the best β every class keeps some accuracy; the lowest has {percent(mean[best].min())} %."
         if alive.all()
-        else f"At that β {names(np.flatnonzero(~alive))} get no test image right."
+        else f"At the best β no test image is classified correctly of {names(np.flatnonzero(~alive))}."
     )
-    if values.shape[1] > 1:
-        seeds = values.mean(axis=2).std(axis=1, ddof=1).mean()
-        between = values.mean(axis=(1, 2)).std(ddof=1)
+    if (n := values.shape[1]) > 1 and len(distinct) > 1:
+        chance = np.sqrt(values.mean(axis=2)[distinct].var(axis=1, ddof=1).mean() / n)
+        between = mean[distinct].mean(axis=1).std(ddof=1)
         lines.append(
-            f"The mean accuracy varies by {100 * seeds:.2f} points over seeds (standard deviation, averaged over "
-            f"β) and by {100 * between:.2f} points over β (standard deviation of the means)."
+            f"The mean accuracy of a β varies by {100 * between:.2f} points over β (standard deviation); from the "
+            f"spread over its {n} seeds alone one would expect {100 * chance:.2f}."
         )
-    else:
+    elif n == 1:
         lines.append(
             "With one seed the spread over seeds is unknown, so differences between two betas, and which "
             "β is best, cannot be told from chance here."

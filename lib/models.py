@@ -134,7 +134,7 @@ def build(name: str, seed: int, classes: int = 10) -> nn.Module:
         raise UserError(f"There is no model {name!r}; known models: {', '.join(MODELS)}.")
     # A private stream: building a model neither depends on nor disturbs the caller's random state.
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed a GPU's stream too
         return MODELS[name](classes=classes)
 
 

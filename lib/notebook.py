@@ -1,6 +1,5 @@
 """The first call of every notebook: its parameters checked, its store opened, its origin known."""
 
-import re
 import types
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,8 @@ from lib.experiment import Experiment
 from lib.records import Store
 from lib.training import Record
 
+_MODES = {"headless", "profile"}
+_BEGUN = "_writeup_begun"
 _IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
 
 
@@ -39,22 +40,33 @@ def begin(name: str, namespace: dict[str, Any]) -> Notebook:
             are normalised in place, so that `1e-3` from a YAML file is a number.
 
     Raises:
-        UserError: an unknown parameter or a wrong type, before any cell has done work.
+        UserError: an unknown parameter, a wrong type or value, before any cell has done work.
     """
     file = paths.NOTEBOOKS / f"{name}.ipynb"
     given = {key: value for key, value in namespace.items() if _is_value(key, value)}
-    if not namespace.get("headless"):  # at a person's second run the later cells' variables are there too
+    if namespace.get(_BEGUN):  # at a person's second run the later cells' variables are there too
         known = parameters.declared(file)
         given = {key: value for key, value in given.items() if key in known}
-    namespace.update(parameters.check(given, file, where=f"the parameters of {name}"))
-    profile = namespace["profile"]
-    origin = paths.PARAMS / profile / f"{name}.yaml"
-    origin = paths.shown(origin) if origin.exists() else f"notebooks/{name}.ipynb"
-    return Notebook(name, headless=namespace["headless"], origin=origin)
+    given = parameters.check(given, file, where=f"the parameters of {name}")
+    namespace.update(given)
+    namespace[_BEGUN] = True
+    return Notebook(name, headless=namespace["headless"], origin=_origin(name, given))
+
+
+def _origin(name: str, given: dict[str, Any]) -> str:
+    """The parameter file that these values come from, with what differs from it; else the notebook."""
+    file = paths.PARAMS / given["profile"] / f"{name}.yaml"
+    if not file.exists():
+        return f"notebooks/{name}.ipynb"
+    notebook = paths.NOTEBOOKS / f"{name}.ipynb"
+    defaults = {key: parameter.default for key, parameter in parameters.declared(notebook).items()}
+    asked = defaults | parameters.read(file, notebook)
+    changed = [f"{key}={value}" for key, value in given.items() if key not in _MODES and value != asked[key]]
+    return paths.shown(file) + (f" with {', '.join(changed)}" if changed else "")
 
 
 def _is_value(key: str, value: Any) -> bool:
     """Whether a global is a parameter rather than IPython's furniture or an import."""
-    if key.startswith("_") or key in _IPYTHON or re.fullmatch(r"_?i+\d*", key):
+    if key.startswith("_") or key in _IPYTHON:
         return False
-    return not isinstance(value, types.ModuleType | types.FunctionType | type) and not callable(value)
+    return not isinstance(value, types.ModuleType) and not callable(value)

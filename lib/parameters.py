@@ -10,6 +10,11 @@ import yaml
 
 from lib import paths
 from lib.errors import UserError
+from lib.experiment import Experiment
+
+#: Parameters that have another name than the field of an experiment which they set.
+_FIELDS = {"dataset": "data", "betas": "beta", "baseline_epochs": "epochs"}
+_AT_LEAST_ONE = {"repeats", "betas"}
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,24 @@ def check(values: dict[str, Any], notebook: Path, where: str) -> dict[str, Any]:
             raise UserError(
                 f"{where}: {notebook.stem} has no parameter {name!r}; its parameters are {', '.join(known)}."
             )
-    return {name: _as(known[name].default, value, f"{where}: {name}") for name, value in values.items()}
+    typed = {name: _as(known[name].default, value, f"{where}: {name}") for name, value in values.items()}
+    for name, value in typed.items():
+        _check_value(name, value, where)
+    return typed
+
+
+def _check_value(name: str, value: Any, where: str) -> None:
+    """Refuse here what an experiment would refuse later, after minutes of training perhaps."""
+    if name in _AT_LEAST_ONE and (len(value) if isinstance(value, list) else value) < 1:
+        raise UserError(f"{where}: {name} has to be at least one, not {value!r}.")
+    field = _FIELDS.get(name, name)
+    if field not in Experiment.model_fields:
+        return
+    for each in value if name == "betas" else [value]:
+        try:
+            Experiment.make(**({"model": "ConvNet", "epochs": 1} | {field: each}))
+        except UserError as error:
+            raise UserError(f"{where}: {name}: {error}") from None
 
 
 def _as(default: Any, value: Any, what: str) -> Any:

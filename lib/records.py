@@ -42,8 +42,13 @@ class Store:
         return self.folder / "unfinished" / f"{experiment.key}.safetensors"
 
     def get(self, experiment: Experiment) -> Record | None:
-        """The record of a finished run, or None. A damaged one is set aside, and said."""
-        return self._read(self.path(experiment))
+        """The record of a finished run, or None. A damaged one is set aside, and said.
+
+        The key leaves out what is at its default; should a default ever change, the record's own experiment
+        tells that it is another run.
+        """
+        record = self._read(self.path(experiment))
+        return record if record and record.experiment == experiment else None
 
     def weights(self, experiment: Experiment, epoch: str = "last") -> Weights:
         """Weights of the "best" or the "last" epoch.
@@ -71,6 +76,7 @@ class Store:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=self.folder))
+            temporary.chmod(0o755)  # temporary folders are private, the store is not
         except OSError as error:
             raise UserError(_cannot_store(record.key, self.folder, error)) from error
         try:

@@ -5,6 +5,7 @@ import multiprocessing.queues
 import os
 import queue
 import signal
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -12,6 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 
 from lib import data, device
 from lib.errors import UserError
@@ -33,8 +35,9 @@ def run(
 ) -> list[Record]:
     """The records of `experiments`, in their order; equal experiments are trained once.
 
-    On a CPU, several missing runs are trained side by side, one single-threaded process per core, which
-    gives more images per second than one run on all cores. A single run, or a GPU, is used whole.
+    On a CPU, several runs are trained side by side, which gives more images per second than one run on all
+    cores. How many threads each gets follows from the runs asked for, not from those that are missing:
+    threads change the last digits, and a sweep that was interrupted has to end as it would have.
 
     Args:
         origin: what asks for the runs (a parameter file); kept in new records.
@@ -49,9 +52,14 @@ def run(
     if missing:
         for name in {e.data for e in missing}:
             data.load(name)  # fetched once, here, where its messages are seen
-        workers = workers or _workers(missing)
-        on_epoch = on_epoch or Progress(missing, workers)
-        failures = (_side_by_side if workers > 1 else _one_by_one)(missing, store, origin, on_epoch, workers)
+        asked = len({e.key for e in experiments})
+        cores = int(device.describe()["cores"]) if device.default_device().type == "cpu" else 1
+        together = min(workers or asked, cores)
+        on_epoch = on_epoch or Progress(missing, workers=min(together, len(missing)))
+        if together == 1:
+            failures = _one_by_one(missing, store, origin, on_epoch)
+        else:
+            failures = _side_by_side(missing, store, origin, on_epoch, together, threads=cores // together)
         if failures:
             reasons = "\n".join(f"  {experiment.title}: {_reason(error)}" for experiment, error in failures)
             message = f"{len(failures)} of {len(missing)} runs failed; the others are stored.\n{reasons}"
@@ -66,16 +74,14 @@ def _stored(store: Store, experiment: Experiment) -> Record:
     return record
 
 
-def _workers(missing: Sequence[Experiment]) -> int:
-    if device.default_device().type != "cpu":
-        return 1
-    return min(len(missing), int(device.describe()["cores"]))
-
-
 def _train_and_store(experiment: Experiment, folder: Path, origin: str, on_epoch: Callable[[Epoch], None]) -> None:
     store = Store(folder)
-    record, weights = train(experiment, on_epoch=on_epoch, checkpoint=store.checkpoint(experiment), origin=origin)
-    store.put(record, weights)
+    checkpoint = store.checkpoint(experiment)
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(checkpoint.with_suffix(".lock")):  # two programs that want the same run: one trains it
+        if store.get(experiment) is None:
+            record, weights = train(experiment, on_epoch=on_epoch, checkpoint=checkpoint, origin=origin)
+            store.put(record, weights)
 
 
 Failures = list[tuple[Experiment, BaseException]]
@@ -90,7 +96,7 @@ def _reason(error: BaseException) -> str:
     return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
 
 
-def _one_by_one(missing: Sequence[Experiment], store: Store, origin: str, on_epoch: OnEpoch, workers: int) -> Failures:
+def _one_by_one(missing: Sequence[Experiment], store: Store, origin: str, on_epoch: OnEpoch) -> Failures:
     failures = []
     for experiment in missing:
         try:
@@ -101,14 +107,16 @@ def _one_by_one(missing: Sequence[Experiment], store: Store, origin: str, on_epo
 
 
 def _side_by_side(
-    missing: Sequence[Experiment], store: Store, origin: str, on_epoch: OnEpoch, workers: int
+    missing: Sequence[Experiment], store: Store, origin: str, on_epoch: OnEpoch, workers: int, threads: int
 ) -> Failures:
     context = multiprocessing.get_context("spawn")  # forking a process that has used torch's threads hangs
     epochs = context.Queue()
     failures: Failures = []
     futures: dict[Future, Experiment] = {}
     finished = threading.Event()
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(epochs,))
+    pool = ProcessPoolExecutor(
+        min(workers, len(missing)), mp_context=context, initializer=_start_worker, initargs=(epochs, threads)
+    )
     try:
         futures = {pool.submit(_work, experiment, store.folder, origin): experiment for experiment in missing}
         listener = threading.Thread(target=_listen, args=(epochs, on_epoch, finished), daemon=True)
@@ -129,10 +137,15 @@ def _side_by_side(
 def _listen(epochs: multiprocessing.queues.Queue, on_epoch: OnEpoch, finished: threading.Event) -> None:
     while True:
         try:
-            on_epoch(*epochs.get(timeout=0.2))
+            news = epochs.get(timeout=0.2)
         except queue.Empty:
             if finished.is_set():
                 return
+            continue
+        try:
+            on_epoch(*news)
+        except Exception as error:  # what cannot be shown must not stop the training, nor fill the queue
+            print(f"The progress of {news[0].title} could not be shown: {error}", file=sys.stderr)
 
 
 def _stop(pool: ProcessPoolExecutor, futures: Sequence[Future]) -> None:
@@ -147,10 +160,10 @@ def _stop(pool: ProcessPoolExecutor, futures: Sequence[Future]) -> None:
 _epochs: multiprocessing.queues.Queue | None = None  # of a worker process: its way to tell the parent
 
 
-def _start_worker(epochs: multiprocessing.queues.Queue) -> None:
+def _start_worker(epochs: multiprocessing.queues.Queue, threads: int) -> None:
     global _epochs
     _epochs = epochs
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends its workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

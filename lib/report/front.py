@@ -15,7 +15,8 @@ from lib.training import Record
 TITLE = "A small ConvNet and class-balanced focal loss on CIFAR-10, re-run"
 #: The profile that the others are compared with.
 EXACT = "writeup"
-_NOT_SETTINGS = {"headless", "profile"}
+#: Parameters that say how something is executed and how often, not what.
+_NOT_SETTINGS = {"headless", "profile", "repeats"}
 
 REFERENCES = """
 # References {.unnumbered}
@@ -80,7 +81,7 @@ def shortened(profile: str, planned: Mapping[str, dict[str, Any]]) -> str:
     if not rows:
         return ""
     table = _table(["parameter", "write-up", "here", "in"], rows)
-    return f"**This report departs from the write-up's settings** (profile *{profile}*) in:\n\n{table}"
+    return f"**This report departs from the write-up's settings** (profile *{profile}*), seeds apart, in:\n\n{table}"
 
 
 def _short(value: Any) -> str:
@@ -119,7 +120,7 @@ def appendix(executions: Sequence[Execution]) -> str:
         f"{r.origin} |"
         for r in used.values()
     ]
-    times = [f"| {e.name} | {e.seconds:.0f} s | {e.failure or 'complete'} |" for e in executions]
+    times = [f"| {e.name} | {e.seconds:.0f} s | {_cell(e.failure or 'complete')} |" for e in executions]
     machines = sorted({f"{r.machine['device']}, torch {r.machine['torch']}" for r in used.values()})
     parts = [
         "# Where the figures come from {.unnumbered}",
@@ -133,6 +134,11 @@ def appendix(executions: Sequence[Execution]) -> str:
         REFERENCES,
     ]
     return "\n\n".join(parts)
+
+
+def _cell(text: str) -> str:
+    """Text that cannot break a table: its first line."""
+    return text.splitlines()[0].replace("|", "¦")
 
 
 def _table(head: list[str], rows: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import tempfile
 from pathlib import Path
 
 import nbformat
@@ -10,6 +11,7 @@ from lib import paths
 from lib.errors import UserError
 from lib.records import Store
 from lib.report.executed import NOTEBOOKS, exhibits, headlines, svg
+from lib.report.runner import missing_artefacts
 
 PUBLISHED = paths.ROOT / "outputs" / "published"
 README = paths.ROOT / "README.md"
@@ -25,28 +27,36 @@ def publish(profile: str) -> Path:
         The folder written.
 
     Raises:
-        UserError: the profile has no complete report.
+        UserError: the profile has no complete report; what was published before stays.
     """
     source, target = paths.OUTPUTS / profile, PUBLISHED / profile
-    files = [source / f"{name}.ipynb" for name in NOTEBOOKS] + [source / "report.html", source / "report.pdf"]
-    if absent := [paths.shown(file) for file in files if not file.exists()]:
+    executed = {name: source / f"{name}.ipynb" for name in NOTEBOOKS}
+    reports = [source / "report.html", source / "report.pdf"]
+    if absent := [paths.shown(file) for file in [*executed.values(), *reports] if not file.exists()]:
         raise UserError(f"{', '.join(absent)} is not there yet. Try: make report PROFILE={profile}")
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
-    for file in files[len(NOTEBOOKS) :]:
-        shutil.copy(file, target)
-    notebooks = {file.stem: nbformat.read(file, 4) for file in files[: len(NOTEBOOKS)]}
-    store = Store()
-    for key in {key for notebook in notebooks.values() for note in exhibits(notebook) for key in note["runs"]}:
-        kept = target / "runs" / key
-        kept.mkdir(parents=True)
-        shutil.copy(store.folder / key / "record.json", kept)
-    (target / f"{_SHOWN[1]}.svg").write_text(svg(notebooks[_SHOWN[0]], _SHOWN[1]))
-    _rewrite_readme(profile, [line for notebook in notebooks.values() for line in headlines(notebook)])
+    if wrong := [reason for file in executed.values() if (reason := missing_artefacts(file))]:
+        raise UserError(f"This report is not complete: {wrong[0]} Try: make report PROFILE={profile}")
+    notebooks = {name: nbformat.read(file, 4) for name, file in executed.items()}
+    readme = _readme(profile, [line for notebook in notebooks.values() for line in headlines(notebook)])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as folder:
+        new = Path(folder) / profile
+        new.mkdir()
+        for file in reports:
+            shutil.copy(file, new)
+        store = Store()
+        for key in {key for notebook in notebooks.values() for note in exhibits(notebook) for key in note["runs"]}:
+            (new / "runs" / key).mkdir(parents=True)
+            shutil.copy(store.folder / key / "record.json", new / "runs" / key)
+        (new / f"{_SHOWN[1]}.svg").write_text(svg(notebooks[_SHOWN[0]], _SHOWN[1]))
+        shutil.rmtree(target, ignore_errors=True)
+        new.replace(target)
+    README.write_text(readme)
     return target
 
 
-def _rewrite_readme(profile: str, lines: list[str]) -> None:
+def _readme(profile: str, lines: list[str]) -> str:
+    """The README with its generated block written anew."""
     folder = paths.shown(PUBLISHED / profile)
     said = "\n".join(f"- {line}" for line in lines)
     block = (
@@ -54,5 +64,7 @@ def _rewrite_readme(profile: str, lines: list[str]) -> None:
         f"What the *{profile}* profile found (its report: [PDF]({folder}/report.pdf), "
         f"[HTML]({folder}/report.html); its records: [runs]({folder}/runs)):\n\n{said}\n"
     )
-    text = README.read_text()
-    README.write_text(_BLOCK.sub(lambda match: match[1] + block + match[2], text))
+    text, found = _BLOCK.subn(lambda match: match[1] + block + match[2], README.read_text())
+    if not found:
+        raise UserError("README.md has lost the two marks between which its figure belongs; see lib/report/publish.py.")
+    return text

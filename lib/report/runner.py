@@ -48,10 +48,13 @@ def plan(profile: str, overrides: dict[str, Any] | None = None) -> dict[str, dic
         name: parameters.read(paths.PARAMS / profile / f"{name}.yaml", paths.NOTEBOOKS / f"{name}.ipynb")
         for name in NOTEBOOKS
     }
+    for values in planned.values():
+        values["profile"] = profile  # a copied folder is a profile of its own, whatever its files still say
     for key, value in (overrides or {}).items():
         takers = [name for name in NOTEBOOKS if key in parameters.declared(paths.NOTEBOOKS / f"{name}.ipynb")]
         if not takers:
-            raise UserError(f"No notebook has a parameter {key!r}.")
+            known = {key for name in NOTEBOOKS for key in parameters.declared(paths.NOTEBOOKS / f"{name}.ipynb")}
+            raise UserError(f"No notebook has a parameter {key!r}; there are {', '.join(sorted(known))}.")
         for name in takers:
             file = paths.NOTEBOOKS / f"{name}.ipynb"
             planned[name] |= parameters.check({key: value}, file, where="the command line")
@@ -141,6 +144,8 @@ def missing_artefacts(executed: Path) -> str | None:
     A notebook declares the figures and tables that it produces in its metadata; each names its runs.
     """
     notebook = nbformat.read(executed, 4)
+    if unfinished := [cell for cell in notebook.cells if cell.cell_type == "code" and cell.execution_count is None]:
+        return f"{len(unfinished)} of its cells were not executed."
     shown = {d["name"]: d for d in exhibits(notebook)}
     absent = [name for name in notebook.metadata.get("writeup", {}).get("produces", []) if name not in shown]
     if absent:

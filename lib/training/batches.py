@@ -6,6 +6,7 @@ training several side by side, cannot change what any of them sees.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -61,10 +62,15 @@ def crop_and_flip(images: Tensor, offsets: Tensor, flips: Tensor) -> Tensor:
 
 def normalise(images: Tensor) -> Tensor:
     """uint8 [N, 3, H, W] to float32, scaled to [0, 1], minus MEAN, by STD; in channels-last layout."""
-    mean = torch.tensor(MEAN, device=images.device).view(3, 1, 1)
-    std = torch.tensor(STD, device=images.device).view(3, 1, 1)
-    scaled = images.to(torch.float32, memory_format=torch.channels_last)
-    return scaled.mul_(1 / (255 * std)).sub_(mean / std)
+    scale, shift = _scale_and_shift(images.device)
+    return images.to(torch.float32, memory_format=torch.channels_last).mul_(scale).sub_(shift)
+
+
+@cache  # copying them to a GPU anew would make the host wait
+def _scale_and_shift(device: torch.device) -> tuple[Tensor, Tensor]:
+    mean = torch.tensor(MEAN, device=device).view(3, 1, 1)
+    std = torch.tensor(STD, device=device).view(3, 1, 1)
+    return 1 / (255 * std), mean / std
 
 
 def training_batches(

@@ -1,36 +1,36 @@
 """A check to make before believing any training: can the model memorise a few images?"""
 
-from collections.abc import Sequence
-
 import torch
-import torch.nn.functional as F
 
-from lib import models
-from lib.data import ImageSet
-from lib.training.batches import normalise
+from lib.data import Dataset, ImageSet
+from lib.experiment import Experiment
+from lib.training.loop import train
 
 
-def memorise(name: str, data: ImageSet, seed: int = 0, steps: int = 300, rate: float = 1e-3) -> Sequence[float]:
-    """Accuracy on a handful of images while a fresh model is trained on them alone, all in every step.
+def memorise(experiment: Experiment, dataset: Dataset, images: int = 50) -> list[float]:
+    """Accuracy on a handful of images while a fresh model is trained on them alone.
 
-    A model and a loop that are sound reach 1.0; one that cannot has a fault that no amount of data mends.
+    Model, loss, optimiser and loop are those of every run. If they are sound, the accuracy reaches 1.0; if it
+    cannot, there is a fault that no amount of data mends.
 
     Args:
-        data: the images; about 50.
+        experiment: what is checked; it is trained with its seed, in full batches of 10, without augmentation.
+        dataset: the images are taken from its training part, the same number of each class.
 
     Returns:
-        Accuracy before the first step and after each: fractions. Ends as soon as it is 1.0.
+        Accuracy on the images after each epoch, fractions.
     """
-    model = models.build(name, seed)
-    optimizer = torch.optim.Adam(model.parameters(), lr=rate)
-    images = normalise(data.images)
-    accuracies = []
-    for step in range(steps + 1):
-        logits = model(images)
-        accuracies.append((logits.argmax(1) == data.labels).float().mean().item())
-        if step == steps or accuracies[-1] == 1:
-            break
-        optimizer.zero_grad(set_to_none=True)
-        F.cross_entropy(logits, data.labels).backward()
-        optimizer.step()
-    return accuracies
+    labels = dataset.train.labels
+    classes = labels.unique()
+    chosen = torch.cat([(labels == k).nonzero().flatten()[: images // len(classes)] for k in classes])
+    few = ImageSet(dataset.train.images[chosen], labels[chosen])
+    check = experiment.replace(
+        imbalance="none", augmentation=False, epochs=80, batch_size=10, schedule="one_cycle", learning_rate=0.02
+    )
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # ten images at a time are too few to share
+    try:
+        record, _ = train(check, Dataset(few, few, f"{images} images", dataset.digest))
+    finally:
+        torch.set_num_threads(threads)
+    return [epoch.test.accuracy for epoch in record.history]

@@ -4,7 +4,7 @@ import math
 
 from lib.experiment import Experiment
 
-#: One-cycle (Smith & Topin 2018, arXiv:1708.07120), with the defaults of torch.optim.lr_scheduler.OneCycleLR.
+#: One-cycle (Smith & Topin 2018, arXiv:1708.07120), with the rates of torch's OneCycleLR; momentum stays.
 _RISE = 0.3  # share of the steps before the peak
 _START = 25.0  # peak / first rate
 _END = 1e4  # first rate / last rate
