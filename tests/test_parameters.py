@@ -62,6 +62,19 @@ def test_what_is_wrong_is_named(tmp_path, example, text, said):
         read(tmp_path, example, text)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("epochs: 0", r"set.yaml: epochs: epochs: .*greater than or equal to 1, not 0"),
+        ("betas: [0.5, 1.5]", r"set.yaml: betas: beta: .*less than or equal to 1, not 1.5"),
+        ("betas: []", r"set.yaml: betas has to be at least one"),
+    ],
+)
+def test_values_are_refused_before_anything_is_trained(tmp_path, example, text, said):
+    with pytest.raises(UserError, match=said):
+        read(tmp_path, example, text)
+
+
 def test_a_missing_file_is_named(tmp_path, example):
     with pytest.raises(UserError, match=r"no parameter file .*nowhere.yaml"):
         parameters.read(tmp_path / "nowhere.yaml", example)
@@ -74,8 +87,9 @@ def test_a_line_that_is_no_literal_is_refused(tmp_path):
         parameters.declared(tmp_path / "bad.ipynb")
 
 
-def test_a_headless_notebook_refuses_an_unknown_parameter(example):
-    given = {"headless": True, "profile": "quick", "epochs": "4", "epochz": 4}
+@pytest.mark.parametrize("headless", [True, False])
+def test_a_notebook_refuses_an_unknown_parameter(example, headless):
+    given = {"headless": headless, "profile": "quick", "epochs": "4", "epochz": 4}
     with pytest.raises(UserError, match="no parameter 'epochz'"):
         notebook.begin("example", given)
 
@@ -87,5 +101,17 @@ def test_begin_normalises_values_in_place(example):
     assert here.origin == "notebooks/example.ipynb"
 
 
+def test_the_origin_of_runs_names_the_parameter_file_and_what_differs_from_it(example, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "PARAMS", tmp_path)
+    file = tmp_path / "mine" / "example.yaml"
+    file.parent.mkdir()
+    file.write_text("epochs: 5")
+    given = {"headless": True, "profile": "mine", "epochs": 5, "rate": 0.1, "betas": [0.0, 0.9]}
+    assert notebook.begin("example", dict(given)).origin == f"{file}"
+    assert notebook.begin("example", given | {"rate": 0.2}).origin == f"{file} with rate=0.2"
+
+
 def test_running_the_first_cell_again_does_not_mistake_later_variables_for_parameters(example):
-    notebook.begin("example", {"headless": False, "profile": "quick", "counts": [1, 2]})
+    namespace = {"headless": False, "profile": "quick"}
+    notebook.begin("example", namespace)
+    notebook.begin("example", namespace | {"counts": [1, 2]})

@@ -79,16 +79,21 @@ def test_every_parameter_has_a_meaning_and_is_seen_by_papermill(path):
     assert set(inspect_notebook(str(path))) == set(declared)
 
 
-@pytest.mark.parametrize("profile", runner.profiles())
+SHIPPED = ("smoke", "quick", "writeup")  # people add their own
+
+
+@pytest.mark.parametrize("profile", SHIPPED)
 def test_every_profile_is_valid(profile):
     planned = runner.plan(profile)
     assert set(planned) == set(runner.NOTEBOOKS)
-    assert all(values["profile"] == profile and values["headless"] for values in planned.values())
+    assert all(values["headless"] for values in planned.values())
+    for name in planned:  # for Papermill, which does not know the folder
+        assert yaml.safe_load((paths.PARAMS / profile / f"{name}.yaml").read_text())["profile"] == profile
 
 
 def test_the_long_tail_and_the_sweep_share_their_cross_entropy_runs():
     """Else both would train it: the two files of a profile agree wherever they name the same parameter."""
-    for profile in runner.profiles():
+    for profile in SHIPPED:
         planned = runner.plan(profile)
         wrangling, sweep = planned["data_wrangling"], planned["beta_sweep"]
         assert {k: v for k, v in sweep.items() if k in wrangling} == wrangling
