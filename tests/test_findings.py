@@ -123,11 +123,11 @@ def test_counts_say_size_and_slope():
 
 def test_unlearned_classes_are_named_or_none_is():
     values = np.full((2, 10), 0.5)
-    assert "no class is lost entirely" in findings.long_tail_headline(values, COUNTS)
+    assert "below 5.0 %: no class." in findings.long_tail_headline(values, COUNTS)
     values[:, 8:] = 0.04
     text = findings.long_tail_headline(values, COUNTS)
-    assert f"{CLASS_NAMES[8]} and {CLASS_NAMES[9]} stay below 5.0 %" in text
-    assert "40.8 % on the balanced test set" in text
+    assert f"below 5.0 %: {CLASS_NAMES[8]} and {CLASS_NAMES[9]}." in text
+    assert "40.8 ± 0.0 % on the balanced test set" in text
 
 
 def test_what_goes_wrong_follows_the_confusion_matrix():

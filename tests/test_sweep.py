@@ -123,15 +123,17 @@ def test_a_killed_worker_is_said_and_a_second_call_goes_on(store):
 
 
 def test_an_interrupt_ends_the_workers_and_the_listener(store, monkeypatch):
+    at_work = threading.Event()
+
     def interrupt(futures):
-        time.sleep(0.1)
+        assert at_work.wait(60)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sweep, "as_completed", interrupt)
     before = set(threading.enumerate())
     runs = [tiny(model="ConvNet", epochs=5000, seed=seed) for seed in (1, 2)]
     with pytest.raises(KeyboardInterrupt):
-        sweep.run(runs, store=store, workers=2, on_epoch=lambda *_: None)
+        sweep.run(runs, store=store, workers=2, on_epoch=lambda *_: at_work.set())
     workers, until = multiprocessing.active_children(), time.monotonic() + 20
     try:
         while multiprocessing.active_children() or set(threading.enumerate()) - before:
