@@ -25,7 +25,22 @@ RUNS = {
         },
         [5.9745176, 5.6439757],
     ),
+    # What the other two leave out: the sigmoid loss, one-cycle with look-ahead momentum, no augmentation.
+    "VanillaCNN": (
+        {
+            "model": "VanillaCNN",
+            "loss": "sigmoid_focal",
+            "gamma": 0.5,
+            "beta": 0.9,
+            "normalisation": "weights",
+            "schedule": "one_cycle",
+            "nesterov": True,
+            "augmentation": False,
+        },
+        [2.7434385, 2.0780473],
+    ),
 }
+TEST_LOSS = {"ConvNet": 2.4164803, "ResNet-32": 12.661738, "VanillaCNN": 2.3607342}
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -33,3 +48,4 @@ def test_the_numerics_are_those_of_the_stored_records(few, one_thread, name):
     settings, losses = RUNS[name]
     record, _ = run(small(**settings), few())
     assert [epoch.train_loss for epoch in record.history] == pytest.approx(losses, rel=1e-4), ADVICE
+    assert record.last.test.loss == pytest.approx(TEST_LOSS[name], rel=1e-4), ADVICE
