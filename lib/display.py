@@ -6,6 +6,7 @@ follows as text of its own. No widget is involved.
 """
 
 import io
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -51,13 +52,18 @@ def table(content: pd.DataFrame | Styler, name: str, caption: str, *, records: S
 
 def text(markdown: str) -> None:
     """Show prose that was generated from figures."""
-    ipython.display(ipython.Markdown(markdown))
+    ipython.display(ipython.Markdown(_unbroken(markdown)))
 
 
 def headline(markdown: str) -> None:
     """Show the notebook's main result in a sentence or two; the report repeats it on its first page."""
-    data = {"text/markdown": markdown, "text/plain": markdown}
+    data = {"text/markdown": _unbroken(markdown), "text/plain": markdown}
     ipython.display(data, raw=True, metadata={"writeup_headline": True})
+
+
+def _unbroken(markdown: str) -> str:
+    """Percentages that stay on one line."""
+    return re.sub(r"(?<=\d) %", "\u00a0%", markdown)
 
 
 def svg(drawn: Figure) -> str:

@@ -157,15 +157,16 @@ def examples(rows: Mapping[str, Tensor]) -> Figure:
     """Example images, one row per class: {label: uint8 [N, 3, 32, 32]}."""
     columns = max(len(images) for images in rows.values())
     figure, grid = _subplots(len(rows), columns, height=0.9 * len(rows) + 0.1, squeeze=False)
-    figure.get_layout_engine().set(h_pad=0.12)  # for the labels
-    for line, (label, images) in zip(grid, rows.items(), strict=True):
+    figure.get_layout_engine().set(h_pad=0.1)  # for the labels
+    for line, images in zip(grid, rows.values(), strict=True):
         for axes in line:
             axes.axis("off")
         for axes, image in zip(line, images, strict=False):
             axes.imshow(image.permute(1, 2, 0).numpy(), interpolation="nearest")
-        # Not a title: the layout would widen the first column to make room for it.
-        text = line[0].annotate(label, (0, 1), (0, 3), xycoords="axes fraction", textcoords="offset points")
-        text.set_in_layout(False)
+    figure.draw_without_rendering()  # settles the layout, which a title would have widened the first column for
+    for line, label in zip(grid, rows, strict=True):
+        place = line[0].get_position()
+        figure.text(place.x0, place.y1 + 0.02, label, fontsize=9)
     return figure
 
 
