@@ -62,7 +62,7 @@ def _readme(profile: str, lines: list[str]) -> str:
     block = (
         f"![Accuracy by class, cross-entropy beside class-balanced focal loss]({folder}/{_SHOWN[1]}.svg)\n\n"
         f"What the *{profile}* profile found (its report: [PDF]({folder}/report.pdf), "
-        f"[HTML]({folder}/report.html); its records: [runs]({folder}/runs)):\n\n{said}\n"
+        f"[HTML]({folder}/report.html); its records: [runs]({folder}/runs)):\n\n{said}\n\n"
     )
     text, found = _BLOCK.subn(lambda match: match[1] + block + match[2], README.read_text())
     if not found:
