@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from lib.data import CLASS_NAMES
+from lib.models import parameter_count
 from lib.statistics import mean_interval
 from lib.training import Record
 
@@ -29,7 +30,7 @@ def model(module: nn.Module) -> pd.DataFrame:
                     "layer": name,
                     "kind": _kind(layer),
                     "output": " × ".join(str(n) for n in output.shape[1:]),
-                    "parameters": f"{sum(p.numel() for p in layer.parameters()):,}",
+                    "parameters": f"{parameter_count(layer):,}",
                 }
             )
 
@@ -41,8 +42,7 @@ def model(module: nn.Module) -> pd.DataFrame:
         module.eval()(torch.zeros(1, 3, 32, 32))
     for hook in hooks:
         hook.remove()
-    total = f"{sum(p.numel() for p in module.parameters()):,}"
-    rows.append({"layer": "total", "kind": "", "output": "", "parameters": total})
+    rows.append({"layer": "total", "kind": "", "output": "", "parameters": f"{parameter_count(module):,}"})
     return pd.DataFrame(rows).set_index("layer")
 
 
