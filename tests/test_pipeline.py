@@ -122,14 +122,23 @@ def test_a_failing_notebook_is_kept_and_named_and_the_others_still_run(smoke, tm
         assert (tmp_path / "smoke" / f"{name}.ipynb").is_file()
 
 
+def heed_sigint():
+    """A shell starts background jobs with SIGINT ignored; a person's terminal does not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_is_one_sentence_keeps_the_epochs_and_leaves_no_process_behind(tmp_path):
     command = (sys.executable, "-u", "-m", "lib", "report", "--profile", "smoke", "-p", "epochs=500")
     env = os.environ | {"WRITEUP_OUTPUTS": str(tmp_path)}
-    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        next(line for line in process.stdout if "epoch 3/500" in line)
-        children = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=30)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=env, preexec_fn=heed_sigint, **pipes) as process:
+        try:
+            next(line for line in process.stdout if "epoch 3/500" in line)
+            children = psutil.Process(process.pid).children(recursive=True)
+            process.send_signal(signal.SIGINT)
+            _, stderr = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 1
     assert stderr.strip() == "Stopped. Finished runs and epochs are kept; the same command goes on from there."
     assert list((tmp_path / "runs" / "unfinished").glob("*.safetensors"))
