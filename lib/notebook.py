@@ -1,5 +1,6 @@
 """The first call of every notebook: its parameters checked, its store opened, its origin known."""
 
+import logging
 import types
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -50,6 +51,8 @@ def begin(name: str, namespace: dict[str, Any]) -> Notebook:
     given = parameters.check(given, file, where=f"the parameters of {name}")
     namespace.update(given)
     namespace[_BEGUN] = True
+    if namespace["headless"]:  # an interrupted kernel's own loop complains on the runner's terminal
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     return Notebook(name, headless=namespace["headless"], origin=_origin(name, given))
 
 
