@@ -83,7 +83,7 @@ def live_curves() -> Iterator[Callable[[Experiment, Epoch], None]]:
 
     def on_epoch(experiment: Experiment, epoch: Epoch) -> None:
         nonlocal handle
-        histories.setdefault(experiment.title, []).append(epoch)
+        histories.setdefault(experiment.key, []).append(epoch)
         drawn = figures.live(histories, experiment)
         data = {"image/svg+xml": svg(drawn), "text/plain": "training curves"}
         if handle is None:

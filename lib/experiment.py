@@ -130,12 +130,16 @@ class Experiment(BaseModel):
         return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
+    def loss_name(self) -> str:
+        """The loss as the field writes it: CE, Focal, CB-CE, CB-Focal."""
+        name = "CE" if self.loss == "cross_entropy" else self.loss.replace("_", " ").capitalize()
+        return name if self.beta is None else f"CB-{name}"
+
+    @property
     def title(self) -> str:
         """A short name for progress lines: model, loss, beta, seed."""
-        loss = "CE" if self.loss == "cross_entropy" else self.loss.replace("_", " ")
-        if self.beta is not None:
-            loss = f"CB-{loss} β {self.beta:g}"
-        return f"{self.model} {loss} seed {self.seed}"
+        beta = "" if self.beta is None else f" β {self.beta:g}"
+        return f"{self.model} {self.loss_name}{beta} seed {self.seed}"
 
 
 def explain(error: ValidationError, known: list[str]) -> str:

@@ -25,7 +25,7 @@ COLOUR = {
     "test": "#D55E00",
     "published": "#7F7F7F",
     "CE": "#0072B2",
-    "CB-Focal": "#D55E00",
+    "class-balanced": "#D55E00",
     "mark": "#000000",
 }
 STYLE = {
@@ -87,7 +87,7 @@ def _curve(left: Axes, right: Axes, history: Sequence[Epoch], label: bool) -> No
 
 def live(histories: Mapping[str, Sequence[Epoch]], experiment: Experiment) -> Figure:
     """The run under way, as far as it has come."""
-    history = histories[experiment.title]
+    history = histories[experiment.key]
     figure, (left, right) = _subplots(1, 2, height=2.9)
     _curve(left, right, history, label=True)
     for axes in (left, right):
@@ -174,22 +174,23 @@ def per_class(rows: Mapping[str, np.ndarray], published: Mapping[str, Sequence[f
     """Accuracy by class as bars with 95 % intervals over seeds; the published values as hollow marks.
 
     Args:
-        rows: accuracies [seeds, C] by the name of the loss ("CE", "CB-Focal").
-        published: accuracies [C] by the same names.
+        rows: accuracies [seeds, C] by the name of the loss, cross-entropy first.
+        published: accuracies [C] of the published counterparts by their names, in the same order.
     """
     figure, axes = _subplots(height=2.9)
     width = 0.8 / len(rows)
     places = np.arange(len(CLASS_NAMES))
-    for number, (name, values) in enumerate(rows.items()):
+    colours = (COLOUR["CE"], COLOUR["class-balanced"])
+    for number, ((name, values), (counterpart, row)) in enumerate(zip(rows.items(), published.items(), strict=True)):
         mean, half = mean_interval(values)
         x = places + (number - (len(rows) - 1) / 2) * width
         hatch = "" if number == 0 else "///"
-        axes.bar(x, mean, width, color=COLOUR[name], label=name, hatch=hatch, edgecolor="white", lw=0.5)
+        axes.bar(x, mean, width, color=colours[number], label=name, hatch=hatch, edgecolor="white", lw=0.5)
         if np.isfinite(half).all():
             axes.errorbar(x, mean, half, fmt="none", ecolor="black", elinewidth=1, capsize=2)
         marker = "ds"[number % 2]
         style = {"marker": marker, "ls": "", "mfc": "white", "mec": "black", "ms": 5, "clip_on": False, "zorder": 3}
-        axes.plot(x, published[name], label=f"{name}, published", **style)
+        axes.plot(x, row, label=f"{counterpart}, published", **style)
     axes.set_xticks(places, CLASS_NAMES, rotation=30)
     axes.set_ylabel("test accuracy")
     axes.yaxis.set_major_formatter(PERCENT)
@@ -233,10 +234,10 @@ def sweep_curves(betas: Sequence[float], reproduced: np.ndarray, published: Mapp
     places = np.arange(len(betas))
     for k, axes in enumerate(grid.flat):
         mean, half = mean_interval(reproduced[:, :, k].T)
-        axes.plot(places, mean, "-o", ms=3, lw=1.2, color=COLOUR["CB-Focal"], label="reproduced")
+        axes.plot(places, mean, "-o", ms=3, lw=1.2, color=COLOUR["class-balanced"], label="reproduced")
         if np.isfinite(half).all():
             low, high = np.clip((mean - half, mean + half), 0, 1)
-            axes.fill_between(places, low, high, color=COLOUR["CB-Focal"], alpha=0.25, lw=0)
+            axes.fill_between(places, low, high, color=COLOUR["class-balanced"], alpha=0.25, lw=0)
         axes.plot(
             places,
             [published[beta][k] if beta in published else np.nan for beta in betas],

@@ -212,7 +212,7 @@ def sweep_observations(
     gains = mean[best] - ce_mean
     better, worse = np.flatnonzero(gains > 0), np.flatnonzero(gains < 0)
     lines = [
-        f"Against cross-entropy, CB-Focal at its best β = {betas[best]:g} is higher for "
+        f"Against cross-entropy, the class-balanced loss at its best β = {betas[best]:g} is higher for "
         f"{names(better) if len(better) else 'no class'} and lower for "
         f"{names(worse) if len(worse) else 'no class'}."
     ]

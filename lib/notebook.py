@@ -62,8 +62,7 @@ def _origin(name: str, given: dict[str, Any]) -> str:
     if not file.exists():
         return f"notebooks/{name}.ipynb"
     notebook = paths.NOTEBOOKS / f"{name}.ipynb"
-    defaults = {key: parameter.default for key, parameter in parameters.declared(notebook).items()}
-    asked = defaults | parameters.read(file, notebook)
+    asked = parameters.complete(parameters.read(file, notebook), notebook)
     changed = [f"{key}={value}" for key, value in given.items() if key not in _MODES and value != asked[key]]
     return paths.shown(file) + (f" with {', '.join(changed)}" if changed else "")
 

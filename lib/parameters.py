@@ -82,6 +82,11 @@ def check(values: dict[str, Any], notebook: Path, where: str) -> dict[str, Any]:
     return typed
 
 
+def complete(values: dict[str, Any], notebook: Path) -> dict[str, Any]:
+    """`values`, and the notebook's defaults for what they leave out."""
+    return {name: parameter.default for name, parameter in declared(notebook).items()} | values
+
+
 def _check_value(name: str, value: Any, where: str) -> None:
     """Refuse here what an experiment would refuse later, after minutes of training perhaps."""
     if name in _AT_LEAST_ONE and (len(value) if isinstance(value, list) else value) < 1:
@@ -93,7 +98,7 @@ def _check_value(name: str, value: Any, where: str) -> None:
         try:
             Experiment.make(**({"model": "ConvNet", "epochs": 1} | {field: each}))
         except UserError as error:
-            raise UserError(f"{where}: {name}: {error}") from None
+            raise UserError(f"{where}: {name}: {str(error).removeprefix(f'{field}: ')}") from None
 
 
 def _as(default: Any, value: Any, what: str) -> Any:

@@ -55,22 +55,13 @@ def test_values_take_the_type_of_the_default(tmp_path, example):
         ("profile: 3", r"profile has to be a text.*3"),
         ("- 3", r"set.yaml has to hold"),
         ("a: [", r"set.yaml is not valid YAML"),
-    ],
-)
-def test_what_is_wrong_is_named(tmp_path, example, text, said):
-    with pytest.raises(UserError, match=said):
-        read(tmp_path, example, text)
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("epochs: 0", r"set.yaml: epochs: epochs: .*greater than or equal to 1, not 0"),
-        ("betas: [0.5, 1.5]", r"set.yaml: betas: beta: .*less than or equal to 1, not 1.5"),
+        # values that only an experiment would refuse, after minutes of training perhaps
+        ("epochs: 0", r"^\S+set.yaml: epochs: Input .*greater than or equal to 1, not 0"),
+        ("betas: [0.5, 1.5]", r"set.yaml: betas: Input .*less than or equal to 1, not 1.5"),
         ("betas: []", r"set.yaml: betas has to be at least one"),
     ],
 )
-def test_values_are_refused_before_anything_is_trained(tmp_path, example, text, said):
+def test_what_is_wrong_is_named(tmp_path, example, text, said):
     with pytest.raises(UserError, match=said):
         read(tmp_path, example, text)
 

@@ -99,7 +99,7 @@ def test_nonsense_is_one_sentence_and_starts_no_kernel(tmp_path):
     for options, said in (
         (("--profile", "smok"), "There is no profile 'smok'; known profiles: "),
         (("-p", "epoch=3"), "No notebook has a parameter 'epoch'; there are "),
-        (("-p", "model=ResNet32"), "the command line: model: model: Input should be 'ConvNet',"),
+        (("-p", "model=ResNet32"), "the command line: model: Input should be 'ConvNet',"),
         (("-p", "epochs=many"), "the command line: epochs has to be a whole number like 16, not 'many'."),
         (("-p", "epochs"), "A parameter is given as NAME=VALUE, not 'epochs'."),
     ):

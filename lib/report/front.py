@@ -71,10 +71,9 @@ def shortened(profile: str, planned: Mapping[str, dict[str, Any]]) -> str:
     changed: dict[tuple[str, str, str], list[str]] = {}
     for name, values in planned.items():
         notebook = paths.NOTEBOOKS / f"{name}.ipynb"
-        defaults = {key: p.default for key, p in parameters.declared(notebook).items()}
-        exact = defaults | parameters.read(paths.PARAMS / EXACT / f"{name}.yaml", notebook)
-        used = defaults | values
-        for key in defaults:
+        exact = parameters.complete(parameters.read(paths.PARAMS / EXACT / f"{name}.yaml", notebook), notebook)
+        used = parameters.complete(values, notebook)
+        for key in exact:
             if key not in _NOT_SETTINGS and exact[key] != used[key]:
                 changed.setdefault((key, _short(exact[key]), _short(used[key])), []).append(name)
     rows = [f"| {key} | {before} | {now} | {', '.join(names)} |" for (key, before, now), names in changed.items()]
