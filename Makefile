@@ -20,6 +20,12 @@ lint: .venv/ready  ## check style and format of code and notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+benchmark: .venv/ready .venv/peers  ## measure speed beside what people use (an hour); an appendix of PROFILE's report
+	$(BIN)/python -m lib benchmark --profile $(PROFILE)
+
+benchmark-check: .venv/ready .venv/peers  ## measure again the ratios that matter, in minutes; fails under a bar
+	$(BIN)/python -m lib.benchmark.bars
+
 lab: .venv/ready  ## open JupyterLab in the notebooks folder
 	$(BIN)/jupyter lab --notebook-dir=notebooks
 
@@ -35,7 +41,12 @@ setup: .venv/ready  ## make the virtual environment only
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
+# What the benchmark compares with is not needed for anything else.
+.venv/peers: .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[benchmark]'
+	@touch $@
+
 clean:  ## remove what was produced, but not the stored runs
 	rm -rf outputs/smoke outputs/quick outputs/writeup
 
-.PHONY: help report publish test lint lab data setup clean
+.PHONY: help report publish test lint benchmark benchmark-check lab data setup clean

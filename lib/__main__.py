@@ -12,6 +12,7 @@ app = typer.Typer(
     help="Re-run the write-up: data, training runs, notebooks, report.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
@@ -31,6 +32,21 @@ def report(
         complete = runner.report(profile, _values(parameter or []), show_code=code)
     except KeyboardInterrupt:
         raise UserError("Stopped. Finished runs and epochs are kept; the same command goes on from there.") from None
+    if not complete:
+        raise typer.Exit(1)
+
+
+@app.command()
+def benchmark(
+    profile: Annotated[str, typer.Option(help="Whose params/<profile>/benchmark.yaml to use.")] = "quick",
+) -> None:
+    """Measure the speed of the training loop beside what people use; an appendix of the report from then on."""
+    from lib.report import runner
+
+    try:
+        complete = runner.benchmark(profile)
+    except KeyboardInterrupt:
+        raise UserError("Stopped. A benchmark is measured in one go: the same command starts it anew.") from None
     if not complete:
         raise typer.Exit(1)
 

@@ -44,14 +44,15 @@ PERCENT = PercentFormatter(xmax=1, decimals=0)
 WIDTH = 7.0  # inches, the report's text width
 
 
-def _subplots(*shape: int, height: float, **options) -> tuple[Figure, Axes | np.ndarray]:
+def subplots(*shape: int, height: float, **options) -> tuple[Figure, Axes | np.ndarray]:
+    """matplotlib's subplots in this project's style and width; height in inches."""
     with mpl.rc_context(STYLE):
         return plt.subplots(*shape, figsize=(WIDTH, height), layout="constrained", **options)
 
 
 def learning_curve(records: Sequence[Record], published: float | None = None) -> Figure:
     """Loss and accuracy by epoch, one line per seed; the best epoch of the first is marked."""
-    figure, (left, right) = _subplots(1, 2, height=2.9)
+    figure, (left, right) = subplots(1, 2, height=2.9)
     for number, record in enumerate(records):
         _curve(left, right, record.history, label=number == 0)
     best = records[0].best
@@ -88,7 +89,7 @@ def _curve(left: Axes, right: Axes, history: Sequence[Epoch], label: bool) -> No
 def live(histories: Mapping[str, Sequence[Epoch]], experiment: Experiment) -> Figure:
     """The run under way, as far as it has come."""
     history = histories[experiment.key]
-    figure, (left, right) = _subplots(1, 2, height=2.9)
+    figure, (left, right) = subplots(1, 2, height=2.9)
     _curve(left, right, history, label=True)
     for axes in (left, right):
         axes.set_xlim(0.5, experiment.epochs + 0.5)
@@ -133,7 +134,7 @@ def mistakes(images: Tensor, true: Sequence[int], predicted: Sequence[int], conf
     """Images [N, 3, 32, 32] uint8 with what they are, what the model took them for, and how surely."""
     columns = 6
     rows = -(-len(images) // columns)
-    figure, grid = _subplots(rows, columns, height=1.55 * rows)
+    figure, grid = subplots(rows, columns, height=1.55 * rows)
     for axes in grid.flat:
         axes.axis("off")
     for axes, image, y, p, c in zip(grid.flat, images, true, predicted, confidence, strict=False):
@@ -144,7 +145,7 @@ def mistakes(images: Tensor, true: Sequence[int], predicted: Sequence[int], conf
 
 def class_counts(counts: Sequence[int]) -> Figure:
     """Training images per class, on a logarithmic scale with every count written out."""
-    figure, axes = _subplots(height=2.7)
+    figure, axes = subplots(height=2.7)
     bars = axes.bar(CLASS_NAMES, counts, color=COLOUR["train"])
     axes.bar_label(bars, labels=[f"{n:,}" for n in counts], fontsize=8, padding=2)
     axes.set_yscale("log")
@@ -156,7 +157,7 @@ def class_counts(counts: Sequence[int]) -> Figure:
 def examples(rows: Mapping[str, Tensor]) -> Figure:
     """Example images, one row per class: {label: uint8 [N, 3, 32, 32]}."""
     columns = max(len(images) for images in rows.values())
-    figure, grid = _subplots(len(rows), columns, height=0.9 * len(rows) + 0.1, squeeze=False)
+    figure, grid = subplots(len(rows), columns, height=0.9 * len(rows) + 0.1, squeeze=False)
     figure.get_layout_engine().set(h_pad=0.1)  # for the labels
     for line, images in zip(grid, rows.values(), strict=True):
         for axes in line:
@@ -177,7 +178,7 @@ def per_class(rows: Mapping[str, np.ndarray], published: Mapping[str, Sequence[f
         rows: accuracies [seeds, C] by the name of the loss, cross-entropy first.
         published: accuracies [C] of the published counterparts by their names, in the same order.
     """
-    figure, axes = _subplots(height=2.9)
+    figure, axes = subplots(height=2.9)
     width = 0.8 / len(rows)
     places = np.arange(len(CLASS_NAMES))
     colours = (COLOUR["CE"], COLOUR["class-balanced"])
@@ -201,7 +202,7 @@ def per_class(rows: Mapping[str, np.ndarray], published: Mapping[str, Sequence[f
 
 def weights_by_beta(counts: Sequence[int], betas: Sequence[float]) -> Figure:
     """Class-balanced weight of every class, one line per beta."""
-    figure, axes = _subplots(height=2.9)
+    figure, axes = subplots(height=2.9)
     shades = plt.get_cmap("viridis")(np.linspace(0, 0.9, len(betas)))
     for beta, shade, marker in zip(betas, shades, "osd^vP*X<>hp" * 2, strict=False):
         weights = class_balanced_weights(counts, beta)
@@ -214,7 +215,7 @@ def weights_by_beta(counts: Sequence[int], betas: Sequence[float]) -> Figure:
 
 def sweep_heatmap(betas: Sequence[float], reproduced: np.ndarray, published: np.ndarray) -> Figure:
     """Accuracy by beta (rows) and class (columns), reproduced beside published; each [betas, C] fractions."""
-    figure, pair = _subplots(1, 2, height=0.27 * len(betas) + 1.4, sharey=True)
+    figure, pair = subplots(1, 2, height=0.27 * len(betas) + 1.4, sharey=True)
     labels = [f"{beta:g}" for beta in betas]
     for axes, values, title in zip(pair, (reproduced, published), ("reproduced", "published"), strict=True):
         _heat(axes, values, CLASS_NAMES, labels, fontsize=6.5)
@@ -230,7 +231,7 @@ def sweep_curves(betas: Sequence[float], reproduced: np.ndarray, published: Mapp
         reproduced: [betas, seeds, C] fractions.
         published: {beta: [C]}.
     """
-    figure, grid = _subplots(2, 5, height=3.6, sharex=True, sharey=True)
+    figure, grid = subplots(2, 5, height=3.6, sharex=True, sharey=True)
     places = np.arange(len(betas))
     for k, axes in enumerate(grid.flat):
         mean, half = mean_interval(reproduced[:, :, k].T)

@@ -115,7 +115,7 @@ def test_help_does_not_load_torch():
 def test_imports_point_downwards():
     """The rooms of lib, from the ground up; a file imports only from its own room and those below."""
     order = [
-        {"errors", "paths", "compat", "published"},
+        {"errors", "paths", "compat", "published", "footprint"},
         {"data"},
         {"device", "models", "losses"},
         {"experiment"},
@@ -124,6 +124,7 @@ def test_imports_point_downwards():
         {"sweep"},
         {"statistics"},
         {"figures", "tables"},
+        {"benchmark"},
         {"findings", "display", "parameters"},
         {"notebook"},
         {"report"},

@@ -14,7 +14,7 @@ from lib.errors import UserError
 from lib.training import Diverged, Epoch, Evaluation, Interrupted
 from lib.training.batches import normalise, training_batches
 from lib.training.evaluation import calibration_error, evaluate
-from lib.training.loop import _optimizer, _start_as_rare, training_part
+from lib.training.loop import _start_as_rare, make_optimizer, training_part
 from lib.training.sanity import memorise
 
 pytestmark = pytest.mark.usefixtures("one_thread")  # small steps are fastest on one thread, and repeatable
@@ -74,7 +74,7 @@ def test_sigmoid_loss_starts_as_rare_and_spares_the_output_bias_from_decay():
     assert torch.sigmoid(model.output.bias).tolist() == pytest.approx([0.1] * 10)  # = -log(C - 1)
 
     def decay(loss):
-        groups = _optimizer(model, small(model="ResNet-32", loss=loss)).param_groups
+        groups = make_optimizer(model, small(model="ResNet-32", loss=loss)).param_groups
         return {id(p): group["weight_decay"] for group in groups for p in group["params"]}
 
     sigmoid, softmax = decay("sigmoid_focal"), decay("focal")

@@ -119,7 +119,10 @@ def appendix(executions: Sequence[Execution]) -> str:
         f"{r.origin} |"
         for r in used.values()
     ]
-    times = [f"| {e.name} | {e.seconds:.0f} s | {_cell(e.failure or 'complete')} |" for e in executions]
+    costs = [
+        f"| {e.name} | {e.seconds:.0f} s | {e.peak_memory / 1e9:.1f} GB | {_cell(e.failure or 'complete')} |"
+        for e in executions
+    ]
     machines = sorted({f"{r.machine['device']}, torch {r.machine['torch']}" for r in used.values()})
     parts = [
         "# Where the figures come from {.unnumbered}",
@@ -128,8 +131,9 @@ def appendix(executions: Sequence[Execution]) -> str:
         "Each run is kept as `outputs/runs/<run>/record.json` (the name there is longer than the eight digits here). "
         f"Trained on: {'; '.join(machines) or 'nothing'}.",
         _table(["run", "experiment", "epochs", "time", "finished (UTC)", "asked for by"], runs_table),
-        "Execution of the notebooks in this report; runs that were stored already are loaded, not repeated.",
-        _table(["notebook", "time", "state"], times),
+        "What the notebooks of this report cost: wall time, and peak memory of the kernel and what it started. "
+        "Runs that were stored already are loaded, not repeated.",
+        _table(["notebook", "time", "peak memory", "state"], costs),
         REFERENCES,
     ]
     return "\n\n".join(parts)

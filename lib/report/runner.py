@@ -21,9 +21,10 @@ from papermill.exceptions import PapermillExecutionError
 
 from lib import data, parameters, paths
 from lib.errors import UserError
+from lib.footprint import Peak, peak_of_children
 from lib.records import Store
 from lib.report.document import assemble, write_report
-from lib.report.executed import NOTEBOOKS, Execution, exhibits
+from lib.report.executed import BENCHMARK, NOTEBOOKS, Execution, exhibits
 from lib.report.front import meta
 from lib.report.watch import watch
 
@@ -72,26 +73,62 @@ def report(profile: str, overrides: dict[str, Any] | None = None, show_code: boo
         data.load(name)  # fetched here, where its progress can be seen
     folder = paths.OUTPUTS / profile
     executions = [
-        execute(name, values, folder / f"{name}.ipynb", number)
+        execute(name, values, folder / f"{name}.ipynb", f"[{number}/{len(NOTEBOOKS)}] {name}")
         for number, (name, values) in enumerate(planned.items(), start=1)
     ]
-    document = assemble([e.path for e in executions], meta(profile, planned, executions))
-    html, pdf = write_report(document, folder, show_code=show_code)
-    print(f"report: {paths.shown(html)} and {paths.shown(pdf)}")
+    _write(profile, planned, executions, show_code)
     failed = [e for e in executions if e.failure]
     for e in failed:
         print(f"{e.name} is missing from it: {e.failure} See {paths.shown(e.path)}.", file=sys.stderr)
     return not failed
 
 
-def execute(name: str, values: dict[str, Any], output: Path, number: int = 1) -> Execution:
-    """Execute one notebook with parameters that were checked; never raises for what the notebook does."""
-    label = f"[{number}/{len(NOTEBOOKS)}] {name}"
+def benchmark(profile: str) -> bool:
+    """Execute a profile's benchmark; from then on it is an appendix of that profile's report.
+
+    Returns:
+        Whether it finished and produced what it should.
+    """
+    planned = plan(profile)
+    file = paths.PARAMS / profile / f"{BENCHMARK}.yaml"
+    values = parameters.read(file, paths.NOTEBOOKS / f"{BENCHMARK}.ipynb") | {"profile": profile}
+    data.load(values.get("dataset", "cifar10"))
+    folder = paths.OUTPUTS / profile
+    execution = execute(BENCHMARK, values, folder / f"{BENCHMARK}.ipynb", BENCHMARK)
+    if execution.failure:
+        print(f"{BENCHMARK}: {execution.failure} See {paths.shown(execution.path)}.", file=sys.stderr)
+        return False
+    executed = [folder / f"{name}.ipynb" for name in NOTEBOOKS]
+    if all(path.exists() and not missing_artefacts(path) for path in executed):
+        _write(profile, planned, [Execution.stored(path) for path in executed])
+    else:
+        print(f"It becomes an appendix of the report: make report PROFILE={profile}")
+    return True
+
+
+def _write(profile: str, planned: dict[str, dict], executions: list[Execution], show_code: bool = False) -> None:
+    """The report of these executions, and of the profile's benchmark where it has been executed."""
+    folder = paths.OUTPUTS / profile
+    measured = folder / f"{BENCHMARK}.ipynb"
+    if measured.exists() and not missing_artefacts(measured):
+        executions = [*executions, Execution.stored(measured)]
+    document = assemble([e.path for e in executions], meta(profile, planned, executions))
+    html, pdf = write_report(document, folder, show_code=show_code)
+    print(f"report: {paths.shown(html)} and {paths.shown(pdf)}")
+
+
+def execute(name: str, values: dict[str, Any], output: Path, label: str) -> Execution:
+    """Execute one notebook with parameters that were checked; never raises for what the notebook does.
+
+    Args:
+        label: what its lines in the terminal begin with.
+    """
     print(f"{label} ...", flush=True)
     output.parent.mkdir(parents=True, exist_ok=True)
     start, failure = time.monotonic(), None
+    peak = Peak()
     try:
-        with watch(label):
+        with watch(label), peak_of_children(peak):
             _interruptibly(
                 papermill.execute_notebook,
                 paths.NOTEBOOKS / f"{name}.ipynb",
@@ -109,7 +146,10 @@ def execute(name: str, values: dict[str, Any], output: Path, number: int = 1) ->
         failure = f"{type(error).__name__}: {error}"
     seconds = time.monotonic() - start
     print(f"{label} {'failed' if failure else 'done'} in {seconds:.0f} s", flush=True)
-    return Execution(name, output, seconds, failure)
+    execution = Execution(name, output, seconds, failure, peak.bytes)
+    if not failure:
+        execution.keep_cost()
+    return execution
 
 
 def _interruptibly(function: Callable, *arguments: Any, **options: Any) -> None:

@@ -19,6 +19,7 @@ from lib.training import checkpoint as checkpoints
 from lib.training.batches import training_batches
 from lib.training.checkpoint import Checkpoint
 from lib.training.evaluation import evaluate
+from lib.training.memory import keep_freed_memory
 from lib.training.precision import autocast
 from lib.training.results import Epoch, Record, Weights
 from lib.training.schedule import learning_rate
@@ -65,6 +66,7 @@ def train(
         Diverged: the loss is not finite; names epoch, step and settings.
         Interrupted: on Ctrl-C; carries the history.
     """
+    keep_freed_memory()
     on = on or device.default_device()
     dataset = dataset or data.load(experiment.data)
     training, validation = training_part(dataset, experiment)
@@ -84,14 +86,14 @@ def train(
         normalisation=experiment.normalisation,
         device=on,
     )
-    optimizer = _optimizer(model, experiment)
+    optimizer = make_optimizer(model, experiment)
     state = checkpoint and checkpoints.load(checkpoint, experiment.key, model, optimizer)
     state = state or Checkpoint(history=[], best={})
     sigmoid = experiment.loss == "sigmoid_focal"
     try:
         for number in range(len(state.history) + 1, experiment.epochs + 1):
             start = time.perf_counter()
-            train_loss, train_accuracy, rate = _train_epoch(model, optimizer, loss, training, experiment, number)
+            train_loss, train_accuracy, rate = train_epoch(model, optimizer, loss, training, experiment, number)
             trained = time.perf_counter()
             epoch = Epoch(
                 epoch=number,
@@ -174,8 +176,12 @@ def _start_as_rare(model: nn.Module) -> None:
     nn.init.constant_(model.output.bias, -math.log(model.output.out_features - 1))
 
 
-def _optimizer(model: nn.Module, experiment: Experiment) -> torch.optim.SGD:
-    """SGD with momentum; weight decay on everything, except the output bias under the sigmoid loss."""
+def make_optimizer(model: nn.Module, experiment: Experiment, fused: bool = True) -> torch.optim.SGD:
+    """SGD with momentum; weight decay on everything, except the output bias under the sigmoid loss.
+
+    Args:
+        fused: one kernel for all parameters; the same numbers as without, sooner.
+    """
     exempt = [model.output.bias] if experiment.loss == "sigmoid_focal" else []
     decayed = [p for p in model.parameters() if all(p is not e for e in exempt)]
     groups = [{"params": decayed, "weight_decay": experiment.weight_decay}]
@@ -186,11 +192,11 @@ def _optimizer(model: nn.Module, experiment: Experiment) -> torch.optim.SGD:
         lr=experiment.learning_rate,
         momentum=experiment.momentum,
         nesterov=experiment.nesterov,
-        fused=True,
+        fused=fused,
     )
 
 
-def _train_epoch(
+def train_epoch(
     model: nn.Module,
     optimizer: torch.optim.SGD,
     loss: losses.Loss,
@@ -202,8 +208,7 @@ def _train_epoch(
     model.train()
     on = training.labels.device
     steps = math.ceil(len(training.labels) / experiment.batch_size)
-    batch_losses = torch.zeros(steps, device=on)
-    correct = torch.zeros((), dtype=torch.int64, device=on)
+    batch_losses, outputs, targets = [], [], []
     batches = training_batches(
         training,
         batch_size=experiment.batch_size,
@@ -222,12 +227,15 @@ def _train_epoch(
         optimizer.zero_grad(set_to_none=True)
         batch_loss.backward()
         optimizer.step()
-        batch_losses[step] = batch_loss.detach()
-        correct += (logits.detach().argmax(1) == labels).sum()
+        batch_losses.append(batch_loss.detach())
+        outputs.append(logits.detach())
+        targets.append(labels)
+    batch_losses = torch.stack(batch_losses)
     _check_finite(batch_losses, experiment, number)
     sizes = torch.full((steps,), float(experiment.batch_size), device=on)
     sizes[-1] = len(training.labels) - (steps - 1) * experiment.batch_size
     mean_loss = (batch_losses * sizes).sum() / sizes.sum()
+    correct = (torch.cat(outputs).argmax(1) == torch.cat(targets)).sum()
     return mean_loss.item(), correct.item() / len(training.labels), rate
 
 
