@@ -11,7 +11,7 @@ from lib.experiment import Experiment
 from lib.records import Store
 from lib.training import Record
 
-_MODES = {"headless", "profile"}
+_MODES = {"headless", "profile", "replicas"}
 _BEGUN = "_writeup_begun"
 _IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
 
@@ -25,12 +25,17 @@ class Notebook:
     origin: str  # the parameter file that new records name as theirs
     store: Store = field(default_factory=Store)
 
-    def run(self, experiments: Sequence[Experiment]) -> list[Record]:
-        """Load what is stored, train the rest; a live figure in JupyterLab, progress lines otherwise."""
+    def run(self, experiments: Sequence[Experiment], **options: Any) -> list[Record]:
+        """Load what is stored, train the rest; a live figure in JupyterLab, progress lines otherwise.
+
+        Args:
+            options: `workers` and `replicas` of `lib.sweep.run`.
+        """
+        options |= {"store": self.store, "origin": self.origin}
         if self.headless:
-            return sweep.run(experiments, store=self.store, origin=self.origin)
+            return sweep.run(experiments, **options)
         with display.live_curves() as on_epoch:
-            return sweep.run(experiments, store=self.store, origin=self.origin, on_epoch=on_epoch)
+            return sweep.run(experiments, on_epoch=on_epoch, **options)
 
 
 def begin(name: str, namespace: dict[str, Any]) -> Notebook:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -20,7 +21,8 @@ from lib.errors import UserError
 from lib.experiment import Experiment
 from lib.progress import Progress
 from lib.records import Store
-from lib.training import Epoch, Record, train
+from lib.training import Diverged, Epoch, Record, train
+from lib.training.replicas import groups, train_together
 
 OnEpoch = Callable[[Experiment, Epoch], None]
 
@@ -32,6 +34,7 @@ def run(
     origin: str = "",
     on_epoch: OnEpoch | None = None,
     workers: int | None = None,
+    replicas: int = 1,
 ) -> list[Record]:
     """The records of `experiments`, in their order; equal experiments are trained once.
 
@@ -43,6 +46,8 @@ def run(
         origin: what asks for the runs (a parameter file); kept in new records.
         on_epoch: called after every new epoch; by default progress lines (see lib.progress).
         workers: processes; by default as described above.
+        replicas: runs that are fused into one model at most (see lib.training.replicas), which is meant for a GPU;
+            fused runs keep no checkpoints.
 
     Raises:
         UserError: when runs failed, naming each and why; the others are finished and stored.
@@ -52,19 +57,29 @@ def run(
     if missing:
         for name in {e.data for e in missing}:
             data.load(name)  # fetched once, here, where its messages are seen
-        asked = len({e.key for e in experiments})
-        cores = int(device.describe()["cores"]) if device.default_device().type == "cpu" else 1
-        together = min(workers or asked, cores)
+        together = _together(experiments, workers) if replicas == 1 else min(replicas, len(missing))
         on_epoch = on_epoch or Progress(missing, workers=min(together, len(missing)))
-        if together == 1:
+        if replicas > 1:
+            failures = _fused(missing, store, origin, on_epoch, replicas)
+        elif together == 1:
             failures = _one_by_one(missing, store, origin, on_epoch)
         else:
-            failures = _side_by_side(missing, store, origin, on_epoch, together, threads=cores // together)
+            failures = _side_by_side(missing, store, origin, on_epoch, together, threads=_cores() // together)
         if failures:
             reasons = "\n".join(f"  {experiment.title}: {_reason(error)}" for experiment, error in failures)
             message = f"{len(failures)} of {len(missing)} runs failed; the others are stored.\n{reasons}"
             raise UserError(message) from failures[0][1]
     return [_stored(store, e) for e in experiments]
+
+
+def _cores() -> int:
+    return int(device.describe()["cores"])
+
+
+def _together(asked: Sequence[Experiment], workers: int | None) -> int:
+    """Worker processes at a time: as many as there are cores, on a GPU one."""
+    most = _cores() if device.default_device().type == "cpu" else 1
+    return min(workers or len({e.key for e in asked}), most)
 
 
 def _stored(store: Store, experiment: Experiment) -> Record:
@@ -74,12 +89,18 @@ def _stored(store: Store, experiment: Experiment) -> Record:
     return record
 
 
-def _train_and_store(experiment: Experiment, folder: Path, origin: str, on_epoch: Callable[[Epoch], None]) -> None:
-    store = Store(folder)
+def _lock(store: Store, experiment: Experiment) -> FileLock:
+    """For two programs that want the same run: one trains it."""
     checkpoint = store.checkpoint(experiment)
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(checkpoint.with_suffix(".lock")):  # two programs that want the same run: one trains it
+    return FileLock(checkpoint.with_suffix(".lock"))
+
+
+def _train_and_store(experiment: Experiment, folder: Path, origin: str, on_epoch: Callable[[Epoch], None]) -> None:
+    store = Store(folder)
+    with _lock(store, experiment):
         if store.get(experiment) is None:
+            checkpoint = store.checkpoint(experiment)
             record, weights = train(experiment, on_epoch=on_epoch, checkpoint=checkpoint, origin=origin)
             store.put(record, weights)
 
@@ -103,6 +124,25 @@ def _one_by_one(missing: Sequence[Experiment], store: Store, origin: str, on_epo
             _train_and_store(experiment, store.folder, origin, lambda e, x=experiment: on_epoch(x, e))
         except Exception as error:
             failures.append((experiment, error))
+    return failures
+
+
+def _fused(missing: Sequence[Experiment], store: Store, origin: str, on_epoch: OnEpoch, most: int) -> Failures:
+    failures: Failures = []
+    for group in groups(missing, most):
+        with ExitStack() as locks:
+            for experiment in sorted(group, key=lambda e: e.key):  # in one order, or two programs wait for each other
+                locks.enter_context(_lock(store, experiment))
+            group = [e for e in group if store.get(e) is None]
+            try:
+                outcomes = train_together(group, on_epoch=on_epoch, origin=origin)
+                for outcome in outcomes:
+                    if not isinstance(outcome, Diverged):
+                        store.put(*outcome)
+            except Exception as error:
+                failures += [(e, error) for e in group if store.get(e) is None]
+            else:
+                failures += [(e, o) for e, o in zip(group, outcomes, strict=True) if isinstance(o, Diverged)]
     return failures
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import nbformat
 import psutil
 import pytest
+from nbformat.v4 import new_markdown_cell, new_notebook
 
 from lib import paths
 from lib.report.executed import exhibits
@@ -80,6 +82,25 @@ def test_a_second_time_loads_what_is_stored(smoke):
     assert {p: p.stat().st_mtime_ns for p in outputs.glob("runs/*/*")} == before
 
 
+def test_an_executed_benchmark_is_an_appendix_and_every_notebook_is_in_the_ledger(smoke):
+    outputs, _ = smoke
+    benchmark = outputs / "smoke" / "benchmark.ipynb"
+    cost = {"writeup": {"cost": {"seconds": 71.0, "peak_memory": 2_345_678_901}}}
+    nbformat.write(
+        new_notebook(cells=[new_markdown_cell("# Appendix: speed\n\nAs measured.")], metadata=cost), benchmark
+    )
+    try:
+        assert report(outputs).returncode == 0
+        page = (outputs / "smoke" / "report.html").read_text()
+    finally:
+        benchmark.unlink()
+    assert page.index("Appendix: speed") < page.index("Where the figures come from")
+    ledger = dict(re.findall(r"<td[^>]*>(\w+)</td>\s*<td[^>]*>\d+ s</td>\s*<td[^>]*>([\d.]+) GB</td>", page))
+    assert set(ledger) == {"convnet", "data_wrangling", "beta_sweep", "benchmark"}
+    assert ledger["benchmark"] == "2.3"
+    assert all(0.2 < float(used) < 10 for used in ledger.values())  # a kernel with torch holds some 400 MB
+
+
 def test_papermill_runs_a_notebook_from_any_working_directory(smoke, tmp_path):
     outputs, _ = smoke
     result = run(
@@ -100,7 +121,7 @@ def test_nonsense_is_one_sentence_and_starts_no_kernel(tmp_path):
         (("--profile", "smok"), "There is no profile 'smok'; known profiles: "),
         (("-p", "epoch=3"), "No notebook has a parameter 'epoch'; there are "),
         (("-p", "model=ResNet32"), "the command line: model: Input should be 'ConvNet',"),
-        (("-p", "epochs=many"), "the command line: epochs has to be a whole number like 16, not 'many'."),
+        (("-p", "epochs=many"), "the command line: epochs has to be a whole number like 14, not 'many'."),
         (("-p", "epochs"), "A parameter is given as NAME=VALUE, not 'epochs'."),
     ):
         result = report(tmp_path, *options)

@@ -96,6 +96,39 @@ def test_side_by_side_equals_one_by_one_bit_for_bit(store, tmp_path):
             assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+def test_fused_runs_are_stored_like_any_other(store, tmp_path):
+    wanted = [tiny(seed=s, **FEW) for s in range(3)] + [tiny(seed=0, loss="focal", gamma=1, beta=0.9, **FEW)]
+    alone = sweep.run(wanted, store=store, workers=1, on_epoch=lambda *_: None)
+    news = []
+    other = Store(tmp_path / "fused")
+    fused = sweep.run(wanted, store=other, replicas=3, on_epoch=lambda e, epoch: news.append((e.key, epoch.epoch)))
+    assert [r.key for r in fused] == [e.key for e in wanted]
+    assert [r.machine["replicas"] for r in fused] == [3, 3, 3, 1]
+    assert sorted(news) == sorted((e.key, epoch) for e in wanted for epoch in range(1, e.epochs + 1))
+    for one, together in zip(alone, fused, strict=True):
+        assert together.last.test.loss == pytest.approx(one.last.test.loss, rel=1e-4)
+    assert sweep.run(wanted, store=other, replicas=3, on_epoch=None) == fused  # loaded, not trained
+
+
+def test_a_fused_run_that_diverges_is_named_and_the_others_are_stored(store, monkeypatch):
+    from lib.training import replicas
+
+    good, bad = tiny(seed=1), tiny(seed=2)
+    evaluate = replicas.evaluate
+    calls = []
+
+    def second_breaks(*arguments):
+        calls.append(1)
+        result = evaluate(*arguments)
+        return result.model_copy(update={"loss": float("nan")}) if len(calls) == 2 else result
+
+    monkeypatch.setattr(replicas, "evaluate", second_breaks)
+    with pytest.raises(UserError, match=r"(?s)1 of 2 runs failed.*seed 2.*test loss became nan"):
+        sweep.run([good, bad], store=store, replicas=2, on_epoch=lambda *_: None)
+    assert store.get(good)
+    assert not store.get(bad)
+
+
 def test_a_killed_worker_is_said_and_a_second_call_goes_on(store):
     short, long = tiny(), [tiny(model="ConvNet", epochs=6, seed=seed) for seed in (1, 2)]
     killed = threading.Event()

@@ -14,8 +14,8 @@ from lib.errors import UserError
 from lib.training import Diverged, Epoch, Evaluation, Interrupted
 from lib.training.batches import normalise, training_batches
 from lib.training.evaluation import calibration_error, evaluate
-from lib.training.loop import _start_as_rare, make_optimizer, training_part
 from lib.training.sanity import memorise
+from lib.training.setup import make_optimizer, start_as_rare, training_part
 
 pytestmark = pytest.mark.usefixtures("one_thread")  # small steps are fastest on one thread, and repeatable
 
@@ -70,7 +70,7 @@ def test_the_mean_loss_counts_images_not_batches(few):
 
 def test_sigmoid_loss_starts_as_rare_and_spares_the_output_bias_from_decay():
     model = models.build("ResNet-32", 0)
-    _start_as_rare(model)
+    start_as_rare(model)
     assert torch.sigmoid(model.output.bias).tolist() == pytest.approx([0.1] * 10)  # = -log(C - 1)
 
     def decay(loss):

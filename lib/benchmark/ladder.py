@@ -10,9 +10,10 @@ from lib import losses
 from lib.benchmark.task import Contender, Task
 from lib.data import ImageSet
 from lib.training.batches import training_batches
-from lib.training.loop import make_optimizer, train_epoch
+from lib.training.loop import train_epoch
 from lib.training.memory import keep_freed_memory
 from lib.training.precision import autocast
+from lib.training.setup import make_optimizer
 
 
 class Steps(Contender):

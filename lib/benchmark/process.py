@@ -20,6 +20,7 @@ from lib.errors import UserError
 from lib.footprint import Footprint
 
 _WARM_UP = 1024  # images at most, before anything is measured
+_ENDED = "A contender's process was ended from outside (out of memory?)."
 _PATIENCE = 5  # seconds for an idle process to end
 
 Make = Callable[[], Contender]  # picklable: a class, or a partial of one
@@ -54,14 +55,17 @@ class Process:
 
     def send(self, call: str, *arguments: Any) -> None:
         """Ask for a method of the contender; `receive` waits for its answer."""
-        self._pipe.send((call, arguments))
+        try:
+            self._pipe.send((call, arguments))
+        except OSError:
+            raise UserError(_ENDED) from None
 
     def receive(self) -> Any:
         """Raises UserError with the process's own words when it failed or was ended from outside."""
         try:
             answer, failure = self._pipe.recv()
-        except EOFError:
-            raise UserError("A contender's process was ended from outside (out of memory?).") from None
+        except (EOFError, ConnectionError):
+            raise UserError(_ENDED) from None
         if failure:
             raise UserError(f"A contender failed:\n{failure}")
         return answer

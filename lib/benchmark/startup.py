@@ -52,7 +52,7 @@ def worker_memory(task: Task, workers: int, precision: str, images: int = 640) -
     """Memory of sweep workers at work side by side, in bytes.
 
     Returns:
-        One row per worker: worker, resident, private, proportional (see lib.footprint), all after a training of
+        One row per worker: worker, resident and private (see lib.footprint) after a training of
         so many images and an evaluation, and the peak of resident.
     """
     make = partial(Evaluated, task, precision=precision)

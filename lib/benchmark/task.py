@@ -13,7 +13,7 @@ from lib import data, models
 from lib.data import ImageSet
 from lib.experiment import Experiment
 from lib.training.evaluation import evaluate
-from lib.training.loop import training_part
+from lib.training.setup import training_part
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ TITLE = "A small ConvNet and class-balanced focal loss on CIFAR-10, re-run"
 #: The profile that the others are compared with.
 EXACT = "writeup"
 #: Parameters that say how something is executed and how often, not what.
-_NOT_SETTINGS = {"headless", "profile", "repeats"}
+_NOT_SETTINGS = {"headless", "profile", "repeats", "replicas"}
 
 REFERENCES = """
 # References {.unnumbered}

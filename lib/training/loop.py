@@ -3,30 +3,24 @@
 import math
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-import lib
 from lib import data, device, losses, models
 from lib.data import Dataset, ImageSet
-from lib.errors import UserError
-from lib.experiment import NUMERICS_VERSION, Experiment
+from lib.experiment import Experiment
 from lib.training import checkpoint as checkpoints
 from lib.training.batches import training_batches
 from lib.training.checkpoint import Checkpoint
 from lib.training.evaluation import evaluate
 from lib.training.memory import keep_freed_memory
+from lib.training.outcome import check_finite, diverged, make_record, plain_weights
 from lib.training.precision import autocast
 from lib.training.results import Epoch, Record, Weights
 from lib.training.schedule import learning_rate
-
-
-class Diverged(UserError):
-    """The loss became NaN or infinite."""
+from lib.training.setup import make_optimizer, start_as_rare, to_device, training_part
 
 
 class Interrupted(KeyboardInterrupt):
@@ -71,12 +65,12 @@ def train(
     dataset = dataset or data.load(experiment.data)
     training, validation = training_part(dataset, experiment)
     counts = torch.bincount(training.labels, minlength=len(data.CLASS_NAMES)).tolist()
-    training, test = _to(training, on), _to(dataset.test, on)
-    validation = _to(validation, on) if validation else None
+    training, test = to_device(training, on), to_device(dataset.test, on)
+    validation = to_device(validation, on) if validation else None
 
     model = models.build(experiment.model, experiment.seed)
     if experiment.loss == "sigmoid_focal":
-        _start_as_rare(model)
+        start_as_rare(model)
     model = model.to(on, memory_format=torch.channels_last)
     loss = losses.build(
         experiment.loss,
@@ -106,9 +100,9 @@ def train(
                 images_per_second=len(training.labels) / (trained - start),
             )
             if not math.isfinite(epoch.test.loss):  # the last step of an epoch can be the one that diverges
-                raise _diverged(f"test loss became {epoch.test.loss} after epoch {number}", experiment)
+                raise diverged(f"test loss became {epoch.test.loss} after epoch {number}", experiment)
             if epoch.test.accuracy > max((e.test.accuracy for e in state.history), default=-1.0):
-                state.best = _weights(model)
+                state.best = plain_weights(model)
             state.history.append(epoch)
             if checkpoint:
                 checkpoints.save(checkpoint, experiment.key, model, optimizer, state)
@@ -119,81 +113,8 @@ def train(
         message = f"Stopped after {len(state.history)} of {experiment.epochs} epochs; {kept}."
         raise Interrupted(message, state.history) from None
 
-    record = Record(
-        experiment=experiment,
-        key=experiment.key,
-        numerics=NUMERICS_VERSION,
-        counts=counts,
-        history=state.history,
-        wall_time=sum(epoch.seconds for epoch in state.history),
-        finished=datetime.now(UTC).isoformat(timespec="seconds"),
-        machine=device.describe(),
-        lib=lib.__version__,
-        data_digest=dataset.digest,
-        origin=origin,
-    )
-    return record, {"best": state.best, "last": _weights(model)}
-
-
-def training_part(dataset: Dataset, experiment: Experiment) -> tuple[ImageSet, ImageSet | None]:
-    """The images an experiment trains on, and those it holds out for validation, if any.
-
-    The long-tailed subset is drawn first, the validation split is then carved from it.
-    """
-    chosen = np.arange(len(dataset.train.labels))
-    if experiment.imbalance != "none":
-        chosen = data.long_tailed_indices(
-            dataset.train.labels, experiment.factor, experiment.imbalance, experiment.subset_seed
-        )
-    held_out = None
-    if experiment.validation:
-        kept, held = data.stratified_split(dataset.train.labels[chosen], experiment.validation, experiment.subset_seed)
-        chosen, held_out = chosen[kept], chosen[held]
-    everything = len(chosen) == len(dataset.train.labels)
-    training = dataset.train if everything else _take(dataset.train, chosen)
-    return training, None if held_out is None else _take(dataset.train, held_out)
-
-
-def _take(images: ImageSet, indices: np.ndarray) -> ImageSet:
-    indices = torch.from_numpy(indices)
-    return ImageSet(images.images[indices], images.labels[indices])
-
-
-def _to(images: ImageSet, on: torch.device) -> ImageSet:
-    return ImageSet(images.images.to(on), images.labels.to(on))
-
-
-def _weights(model: nn.Module) -> Weights:
-    """A copy on the CPU in the plain layout: what can be stored, and what further steps leave alone."""
-    return {
-        name: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
-        for name, value in model.state_dict().items()
-    }
-
-
-def _start_as_rare(model: nn.Module) -> None:
-    """Output bias -log(C - 1): every sigmoid starts at 1 / C (Cui et al. 2019, section 5.1)."""
-    nn.init.constant_(model.output.bias, -math.log(model.output.out_features - 1))
-
-
-def make_optimizer(model: nn.Module, experiment: Experiment, fused: bool = True) -> torch.optim.SGD:
-    """SGD with momentum; weight decay on everything, except the output bias under the sigmoid loss.
-
-    Args:
-        fused: one kernel for all parameters; the same numbers as without, sooner.
-    """
-    exempt = [model.output.bias] if experiment.loss == "sigmoid_focal" else []
-    decayed = [p for p in model.parameters() if all(p is not e for e in exempt)]
-    groups = [{"params": decayed, "weight_decay": experiment.weight_decay}]
-    if exempt:
-        groups.append({"params": exempt, "weight_decay": 0.0})
-    return torch.optim.SGD(
-        groups,
-        lr=experiment.learning_rate,
-        momentum=experiment.momentum,
-        nesterov=experiment.nesterov,
-        fused=fused,
-    )
+    record = make_record(experiment, state.history, counts=counts, dataset=dataset, origin=origin)
+    return record, {"best": state.best, "last": plain_weights(model)}
 
 
 def train_epoch(
@@ -231,22 +152,9 @@ def train_epoch(
         outputs.append(logits.detach())
         targets.append(labels)
     batch_losses = torch.stack(batch_losses)
-    _check_finite(batch_losses, experiment, number)
+    check_finite(batch_losses, experiment, number)
     sizes = torch.full((steps,), float(experiment.batch_size), device=on)
     sizes[-1] = len(training.labels) - (steps - 1) * experiment.batch_size
     mean_loss = (batch_losses * sizes).sum() / sizes.sum()
     correct = (torch.cat(outputs).argmax(1) == torch.cat(targets)).sum()
     return mean_loss.item(), correct.item() / len(training.labels), rate
-
-
-def _check_finite(batch_losses: Tensor, experiment: Experiment, number: int) -> None:
-    bad = (~batch_losses.isfinite()).nonzero()
-    if len(bad):
-        step = int(bad[0]) + 1
-        value = batch_losses[step - 1].item()
-        raise _diverged(f"loss became {value} in epoch {number}, step {step} of {len(batch_losses)}", experiment)
-
-
-def _diverged(what: str, experiment: Experiment) -> Diverged:
-    settings = experiment.model_dump(exclude_defaults=True)
-    return Diverged(f"The {what}. Try a lower learning rate. The settings were {settings}.")

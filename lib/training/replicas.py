@@ -10,26 +10,24 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
 
 import torch
 from torch import Tensor, nn
 
-import lib
 from lib import data, device, losses, models
 from lib.data import Dataset, ImageSet
 from lib.errors import UserError
-from lib.experiment import NUMERICS_VERSION, Experiment
-from lib.training import loop
+from lib.experiment import Experiment
 from lib.training.batches import crop_and_flip, draw, normalise
 from lib.training.evaluation import evaluate
-from lib.training.loop import Diverged, make_optimizer, training_part
 from lib.training.memory import keep_freed_memory
+from lib.training.outcome import Diverged, check_finite, diverged, make_record, plain_weights
 from lib.training.precision import autocast
 from lib.training.results import Epoch, Evaluation, Record, Weights
 from lib.training.schedule import learning_rate
+from lib.training.setup import make_optimizer, start_as_rare, to_device, training_part
 
 #: What replicas may differ in. Everything else decides the data, the shapes or the steps.
 FREE = ("seed", "loss", "beta", "gamma", "normalisation")
@@ -89,8 +87,8 @@ def train_together(
     dataset = dataset or data.load(first.data)
     training, validation = training_part(dataset, first)
     counts = torch.bincount(training.labels, minlength=len(data.CLASS_NAMES)).tolist()
-    training, test = loop._to(training, on), loop._to(dataset.test, on)
-    validation = loop._to(validation, on) if validation else None
+    training, test = to_device(training, on), to_device(dataset.test, on)
+    validation = to_device(validation, on) if validation else None
 
     stack = _Stack(experiments, counts, on)
     step = _Graph(stack, first.batch_size) if graph else stack.step
@@ -124,9 +122,8 @@ def train_together(
         if all(run.error for run in runs):
             break
 
-    machine = {**device.describe(), "replicas": len(runs)}
-    shared = {"counts": counts, "machine": machine, "data_digest": dataset.digest, "origin": origin}
-    return [run.error or (run.record(**shared), run.weights) for run in runs]
+    shared = {"counts": counts, "dataset": dataset, "origin": origin, "replicas": len(runs)}
+    return [run.error or (make_record(run.experiment, run.history, **shared), run.weights) for run in runs]
 
 
 @dataclass
@@ -146,30 +143,18 @@ class _Run:
         """Evaluate the replica, given as a plain model, after an epoch; keep its weights or its error."""
         experiment, sigmoid = self.experiment, self.experiment.loss == "sigmoid_focal"
         try:
-            loop._check_finite(batch_losses, experiment, number)
+            check_finite(batch_losses, experiment, number)
             self.test = evaluate(plain, test, experiment.precision, sigmoid)
             if not math.isfinite(self.test.loss):
-                raise loop._diverged(f"test loss became {self.test.loss} after epoch {number}", experiment)
+                raise diverged(f"test loss became {self.test.loss} after epoch {number}", experiment)
         except Diverged as error:
             self.error = error.with_traceback(None)  # it would keep the stack's memory for as long as the error
             return
         self.validation = validation and evaluate(plain, validation, experiment.precision, sigmoid)
         if self.test.accuracy > max((epoch.test.accuracy for epoch in self.history), default=-1.0):
-            self.weights["best"] = loop._weights(plain)
+            self.weights["best"] = plain_weights(plain)
         if number == experiment.epochs:
-            self.weights["last"] = loop._weights(plain)
-
-    def record(self, **shared) -> Record:
-        return Record(
-            experiment=self.experiment,
-            key=self.experiment.key,
-            numerics=NUMERICS_VERSION,
-            history=self.history,
-            wall_time=sum(epoch.seconds for epoch in self.history),
-            finished=datetime.now(UTC).isoformat(timespec="seconds"),
-            lib=lib.__version__,
-            **shared,
-        )
+            self.weights["last"] = plain_weights(plain)
 
 
 class _Stack:
@@ -180,7 +165,7 @@ class _Stack:
         networks = [models.build(experiment.model, experiment.seed) for experiment in experiments]
         if experiments[0].loss == "sigmoid_focal":
             for network in networks:
-                loop._start_as_rare(network)
+                start_as_rare(network)
         # In the place of the first network's tensors the stacked ones keep their names: state dict and optimiser
         # are made as for one network. To SGD, which works number by number, stacking makes no difference.
         self.network = networks[0].train()
