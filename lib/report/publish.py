@@ -8,9 +8,10 @@ from pathlib import Path
 import nbformat
 
 from lib import paths
+from lib.benchmark import kept
 from lib.errors import UserError
 from lib.records import Store
-from lib.report.executed import NOTEBOOKS, exhibits, headlines, svg
+from lib.report.executed import BENCHMARK, NOTEBOOKS, exhibits, headlines, svg
 from lib.report.runner import missing_artefacts
 
 PUBLISHED = paths.ROOT / "outputs" / "published"
@@ -37,6 +38,9 @@ def publish(profile: str) -> Path:
     if wrong := [reason for file in executed.values() if (reason := missing_artefacts(file))]:
         raise UserError(f"This report is not complete: {wrong[0]} Try: make report PROFILE={profile}")
     notebooks = {name: nbformat.read(file, 4) for name, file in executed.items()}
+    benchmark = source / f"{BENCHMARK}.ipynb"
+    if benchmark.exists() and not missing_artefacts(benchmark):  # then it is an appendix of the report
+        notebooks[BENCHMARK] = nbformat.read(benchmark, 4)
     readme = _readme(profile, [line for notebook in notebooks.values() for line in headlines(notebook)])
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as folder:
@@ -48,6 +52,8 @@ def publish(profile: str) -> Path:
         for key in {key for notebook in notebooks.values() for note in exhibits(notebook) for key in note["runs"]}:
             (new / "runs" / key).mkdir(parents=True)
             shutil.copy(store.folder / key / "record.json", new / "runs" / key)
+        if BENCHMARK in notebooks:
+            shutil.copytree(kept.folder(profile), new / BENCHMARK)
         (new / f"{_SHOWN[1]}.svg").write_text(svg(notebooks[_SHOWN[0]], _SHOWN[1]))
         shutil.rmtree(target, ignore_errors=True)
         new.replace(target)
