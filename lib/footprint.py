@@ -1,9 +1,11 @@
 """Memory of processes."""
 
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -21,6 +23,18 @@ class Footprint:
     def of(cls, process: psutil.Process) -> "Footprint":
         used = process.memory_full_info()
         return cls(used.rss, used.uss)
+
+
+def peak_resident() -> int:
+    """The most physical memory that this process has held, in bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Not getrusage: on Linux a process starts with the peak of the one that it was forked from.
+        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return int(lines["VmHWM"].split()[0]) * 1024
+    import resource  # not on Windows
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 class Peak:

@@ -9,7 +9,7 @@ import psutil
 import pytest
 import torch
 
-from lib.benchmark import bars, contenders, kept, limits, process, startup, summary
+from lib.benchmark import bars, contenders, growth, kept, limits, process, startup, summary
 from lib.benchmark.ladder import Bare, Steps, Whole
 from lib.benchmark.peers import PILImages, PlainLoop
 from lib.benchmark.task import Contender, Task
@@ -107,6 +107,15 @@ def test_a_contender_trains_on_as_many_images_as_it_is_asked_to(make, one_thread
     contender.train(2 * len(contender.images))  # across the end of an epoch, with its smaller batch
     per_epoch = -(-len(contender.images) // TASK.batch_size)
     assert len(steps) == 2 * per_epoch
+
+
+def test_fused_runs_are_as_many_as_said_and_their_speeds_add_up():
+    frame = growth.with_replicas(TASK, [1, 3], threads=1, precision="float32", batches=2)
+    assert list(frame.replicas) == [1, 3]
+    assert (frame.images_per_second > 0).all()
+    fused = growth.Fused(TASK, replicas=3, precision="float32")
+    assert [e.seed for e in fused.experiments] == [0, 1, 2]
+    assert {e.imbalance for e in fused.experiments} == {"none"}
 
 
 def test_bare_steps_are_as_many_on_one_batch(one_thread, monkeypatch):
@@ -262,8 +271,14 @@ def test_a_footprint_shows_what_a_process_holds():
         holder.ask("train", 200_000_000)
         peak.look()
         after = holder.memory()
+        holder.ask("train", 1)
+        highest = holder.ask("peak_resident")
     assert after.private - before.private == pytest.approx(200e6, rel=0.05)
     assert isinstance(before, Footprint)
+    assert highest >= after.resident - 1e6  # what was let go counts
+    with process.Process(Holder, threads=1) as other:  # and what another process held does not
+        ballast = b"x" * 500_000_000
+        assert other.ask("peak_resident") < len(ballast)
     assert peak.bytes > 200_000_000
 
 

@@ -8,8 +8,8 @@ import pandas as pd
 
 from lib import data
 from lib.benchmark.ladder import Whole
-from lib.benchmark.process import Row, in_turns
-from lib.benchmark.task import Task
+from lib.benchmark.process import Process, Row, in_turns
+from lib.benchmark.task import Contender, Task
 from lib.data import Dataset, ImageSet
 from lib.training.replicas import train_together
 
@@ -36,8 +36,8 @@ def with_images(task: Task, sizes: Sequence[int], *, threads: int, precision: st
     return pd.concat(frames)
 
 
-def with_replicas(task: Task, sizes: Sequence[int], *, precision: str, batches: int) -> pd.DataFrame:
-    """Speed of R runs fused into one model, all of them together.
+def with_replicas(task: Task, sizes: Sequence[int], *, threads: int, precision: str, batches: int) -> pd.DataFrame:
+    """Speed of R runs fused into one model, all of them together; one process after another, for their memory.
 
     Args:
         batches: steps of one measurement.
@@ -45,15 +45,31 @@ def with_replicas(task: Task, sizes: Sequence[int], *, precision: str, batches: 
     Returns:
         One row per size: replicas, images_per_second.
     """
-    whole = data.load(task.dataset)
-    few = ImageSet(whole.train.images[: batches * task.batch_size], whole.train.labels[: batches * task.batch_size])
-    tiny = Dataset(few, ImageSet(few.images[:10], few.labels[:10]), whole.name, whole.digest)
     samples = []
     for replicas in sizes:
-        base = task.experiment(precision=precision, epochs=2).replace(imbalance="none")
-        trained = train_together([base.replace(seed=seed) for seed in range(replicas)], tiny)
-        samples.append((replicas, sum(record.last.images_per_second for record, _ in trained)))
+        with Process(partial(Fused, task, replicas=replicas, precision=precision), threads) as fused:
+            samples.append((replicas, fused.ask("speed", replicas * batches * task.batch_size)))
     return pd.DataFrame(samples, columns=["replicas", "images_per_second"])
+
+
+class Fused(Contender):
+    """Runs that differ in their seeds, fused into one model (lib.training.replicas)."""
+
+    def __init__(self, task: Task, *, replicas: int, precision: str):
+        super().__init__(task)
+        base = task.experiment(precision=precision, epochs=2, imbalance="none")
+        self.experiments = [base.replace(seed=seed) for seed in range(replicas)]
+
+    def train(self, images: int) -> None:
+        self.speed(images)
+
+    def speed(self, images: int) -> float:
+        """Images per second of all together in the second of two epochs on about so many images."""
+        whole = data.load(self.task.dataset)
+        each = images // len(self.experiments)
+        few = ImageSet(whole.train.images[:each], whole.train.labels[:each])
+        tiny = Dataset(few, ImageSet(few.images[:10], few.labels[:10]), whole.name, whole.digest)
+        return sum(record.last.images_per_second for record, _ in train_together(self.experiments, tiny))
 
 
 def _numbered(rows: Mapping[str, Row], name: str, images: int, repeats: int) -> pd.DataFrame:

@@ -1,7 +1,5 @@
 """What every contender of a comparison is asked to do."""
 
-import resource
-import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +10,7 @@ from torch import nn
 from lib import data, models
 from lib.data import ImageSet
 from lib.experiment import Experiment
+from lib.footprint import peak_resident
 from lib.training.evaluation import evaluate
 from lib.training.setup import training_part
 
@@ -31,9 +30,8 @@ class Task:
             data=self.dataset,
             model=self.model,
             batch_size=self.batch_size,
-            imbalance="exponential",
             factor=self.factor,
-            **{"epochs": 10**6, "steps": [], **fields},
+            **{"imbalance": "exponential", "epochs": 10**6, "steps": [], **fields},
         )
 
 
@@ -65,7 +63,7 @@ class Contender(ABC):
 
     def peak_resident(self) -> int:
         """The most physical memory this process has held, in bytes."""
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        return peak_resident()
 
     def wait(self) -> None:
         """Until the device has done what it was told."""
