@@ -14,7 +14,7 @@ from lib.experiment import Experiment
 
 #: Parameters that have another name than the field of an experiment which they set.
 _FIELDS = {"dataset": "data", "betas": "beta", "baseline_epochs": "epochs"}
-_AT_LEAST_ONE = {"repeats", "betas"}
+_AT_LEAST_ONE = {"repeats", "betas", "replicas", "seeds", "reach_seeds", "reach_epochs"}
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,17 @@ import pandas as pd
 import psutil
 import pytest
 import torch
+import torch.nn.functional as functional
 
-from lib.benchmark import bars, contenders, growth, kept, limits, process, startup, summary
+from lib import models
+from lib.benchmark import bars, contenders, growth, kept, limits, process, shares, startup, summary
 from lib.benchmark.ladder import Bare, Steps, Whole
 from lib.benchmark.peers import PILImages, PlainLoop
 from lib.benchmark.task import Contender, Task
 from lib.errors import UserError
 from lib.footprint import Footprint, Peak
 from lib.training.batches import normalise
+from lib.training.replicas import train_together
 
 TASK = Task("TwoLayerNet", batch_size=16, dataset="sample")
 
@@ -110,12 +113,22 @@ def test_a_contender_trains_on_as_many_images_as_it_is_asked_to(make, one_thread
 
 
 def test_fused_runs_are_as_many_as_said_and_their_speeds_add_up():
-    frame = growth.with_replicas(TASK, [1, 3], threads=1, precision="float32", batches=2)
-    assert list(frame.replicas) == [1, 3]
+    frame = growth.with_replicas(TASK, [1, 3], threads=1, precision="float32", images=96, repeats=2)
+    assert list(frame.replicas) == [1, 1, 3, 3]
     assert (frame.images_per_second > 0).all()
-    fused = growth.Fused(TASK, replicas=3, precision="float32")
-    assert [e.seed for e in fused.experiments] == [0, 1, 2]
-    assert {e.imbalance for e in fused.experiments} == {"none"}
+
+
+def test_the_speed_of_fused_runs_is_that_of_all_together(monkeypatch, one_thread):
+    trained = []
+
+    def noted(experiments, dataset):
+        trained.extend(train_together(experiments, dataset))
+        return trained
+
+    monkeypatch.setattr(growth, "train_together", noted)
+    speeds = growth.Fused(TASK, replicas=3, precision="float32").speeds(96, repeats=1)
+    assert [record.experiment.seed for record, _ in trained] == [0, 1, 2]
+    assert speeds == [pytest.approx(3 * trained[0][0].last.images_per_second)]
 
 
 def test_bare_steps_are_as_many_on_one_batch(one_thread, monkeypatch):
@@ -143,13 +156,15 @@ def test_the_plain_loop_sees_the_images_that_this_project_trains_on(monkeypatch)
 
 
 def test_flops_are_those_counted_by_hand():
-    convolutions = 30**2 * 32 * 27 + 13**2 * 64 * 288 + 4**2 * 128 * 576
-    linear = 512 * 256 + 256 * 128 + 128 * 64 + 64 * 10
-    assert limits.flops_per_image("ConvNet") == 3 * 2 * (convolutions + linear)
+    first = 30**2 * 32 * 27  # has no gradient to hand on to the images
+    others = 13**2 * 64 * 288 + 4**2 * 128 * 576 + 512 * 256 + 256 * 128 + 128 * 64 + 64 * 10
+    assert limits.flops_per_image("ConvNet") == 2 * (2 * first + 3 * others)
 
 
-def test_a_rate_is_no_less_than_a_slow_machine_reaches():
-    assert 1e8 < limits.matrix_product_rate("float32", torch.device("cpu")) < 1e15
+@pytest.mark.parametrize(("rate", "operations"), [("matrix_product_rate", 2 * 2048**3)])
+def test_a_rate_is_operations_by_seconds(rate, operations, monkeypatch):
+    monkeypatch.setattr(limits, "_seconds", lambda call, on: 0.5)
+    assert getattr(limits, rate)("float32", torch.device("cpu")) == operations / 0.5
 
 
 def turns(**speeds):
@@ -282,12 +297,27 @@ def test_a_footprint_shows_what_a_process_holds():
     assert peak.bytes > 200_000_000
 
 
-def test_pooling_before_relu_changes_no_bit():
-    """What ConvNet and VanillaCNN do for speed is what the write-up describes."""
-    convolved = torch.randn(4, 8, 6, 6, requires_grad=True)
-    described = torch.nn.functional.max_pool2d(convolved.relu(), 2)
-    ours = torch.nn.functional.max_pool2d(convolved, 2).relu()
-    upstream = torch.randn_like(ours)
-    gradients = [torch.autograd.grad(y, convolved, upstream, retain_graph=True)[0] for y in (described, ours)]
-    assert torch.equal(described, ours)
-    assert torch.equal(*gradients)
+def as_described(network, x):
+    """The write-up's order of layers: convolution, ReLU, pooling."""
+    for convolution in (network.conv2d1, network.conv2d2, network.conv2d3):
+        x = functional.max_pool2d(functional.relu(convolution(x)), 2)
+    x = x.flatten(1)
+    for linear in (network.linear1, network.linear2, network.linear3):
+        x = functional.relu(linear(x))
+    return network.output(x)
+
+
+def test_the_convnet_pools_before_relu_without_changing_a_bit(one_thread):
+    network = models.build("ConvNet", seed=0)
+    images = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    ours, described = network(images), as_described(network, images)
+    assert torch.equal(ours, described)
+    gradients = [torch.autograd.grad(y.square().sum(), list(network.parameters())) for y in (ours, described)]
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+
+
+def test_evaluation_is_timed_without_loading_the_data(monkeypatch, one_thread):
+    contender = shares.Evaluated(TASK)
+    contender.evaluate()
+    monkeypatch.setattr(shares.data, "load", lambda name: pytest.fail("loaded again"))
+    contender.evaluate()

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -105,7 +105,9 @@ def measure(*, images: Mapping[str, int], repeats: int, dataset: str = "cifar10"
     return Measured(
         speed={model: in_turns(rows[model], images[model], repeats) for model in tasks},
         shares={
-            model: shares(task, threads=cores, precision=precision, images=images[model], repeats=repeats)
+            model: shares(
+                replace(task, factor=1.0), threads=cores, precision=precision, images=images[model], repeats=repeats
+            )
             for model, task in tasks.items()
         },
         start=startup.start_up(dataset, repeats=3),

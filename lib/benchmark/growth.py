@@ -23,10 +23,14 @@ def with_batch(
 
 
 def with_workers(task: Task, cores: int, *, precision: str, images: int, repeats: int) -> pd.DataFrame:
-    """Speed of 1 ... cores single-thread workers together: as `in_turns`, with a column `workers`."""
+    """Speed of 1, 2, 4 ... cores single-thread workers together: as `in_turns`, with a column `workers`.
+
+    One team after another, not in turns: on many cores all teams at once would not fit into memory.
+    """
     make = partial(Whole, task, precision=precision)
-    rows = {f"{n}": Row(make, threads=1, workers=n) for n in range(1, cores + 1)}
-    return _numbered(rows, "workers", images, repeats)
+    teams = sorted({*(2**k for k in range(cores.bit_length()) if 2**k <= cores), cores})
+    rows = {f"{n}": Row(make, threads=1, workers=n) for n in teams}
+    return pd.concat([_numbered({name: row}, "workers", images, repeats) for name, row in rows.items()])
 
 
 def with_images(task: Task, sizes: Sequence[int], *, threads: int, precision: str) -> pd.DataFrame:
@@ -36,19 +40,22 @@ def with_images(task: Task, sizes: Sequence[int], *, threads: int, precision: st
     return pd.concat(frames)
 
 
-def with_replicas(task: Task, sizes: Sequence[int], *, threads: int, precision: str, batches: int) -> pd.DataFrame:
+def with_replicas(
+    task: Task, sizes: Sequence[int], *, threads: int, precision: str, images: int, repeats: int
+) -> pd.DataFrame:
     """Speed of R runs fused into one model, all of them together; one process after another, for their memory.
 
     Args:
-        batches: steps of one measurement.
+        images: of one measurement, over all replicas; each takes at least two steps.
 
     Returns:
-        One row per size: replicas, images_per_second.
+        One row per size and measurement: replicas, images_per_second.
     """
     samples = []
     for replicas in sizes:
-        with Process(partial(Fused, task, replicas=replicas, precision=precision), threads) as fused:
-            samples.append((replicas, fused.ask("speed", replicas * batches * task.batch_size)))
+        make = partial(Fused, task, replicas=replicas, precision=precision)
+        with Process(make, threads) as fused:
+            samples += [(replicas, speed) for speed in fused.ask("speeds", images, repeats)]
     return pd.DataFrame(samples, columns=["replicas", "images_per_second"])
 
 
@@ -57,19 +64,21 @@ class Fused(Contender):
 
     def __init__(self, task: Task, *, replicas: int, precision: str):
         super().__init__(task)
-        base = task.experiment(precision=precision, epochs=2, imbalance="none")
-        self.experiments = [base.replace(seed=seed) for seed in range(replicas)]
+        self.replicas, self.precision = replicas, precision
 
     def train(self, images: int) -> None:
-        self.speed(images)
+        self.speeds(images, repeats=1)
 
-    def speed(self, images: int) -> float:
-        """Images per second of all together in the second of two epochs on about so many images."""
+    def speeds(self, images: int, repeats: int) -> list[float]:
+        """Images per second of all together in each of several epochs on about so many images; not the first's."""
+        base = self.task.experiment(precision=self.precision, epochs=repeats + 1, imbalance="none")
         whole = data.load(self.task.dataset)
-        each = images // len(self.experiments)
+        each = max(images // self.replicas, 2 * self.task.batch_size)
         few = ImageSet(whole.train.images[:each], whole.train.labels[:each])
         tiny = Dataset(few, ImageSet(few.images[:10], few.labels[:10]), whole.name, whole.digest)
-        return sum(record.last.images_per_second for record, _ in train_together(self.experiments, tiny))
+        trained = train_together([base.replace(seed=seed) for seed in range(self.replicas)], tiny)
+        epochs = zip(*(record.history[1:] for record, _ in trained), strict=True)
+        return [sum(replica.images_per_second for replica in epoch) for epoch in epochs]
 
 
 def _numbered(rows: Mapping[str, Row], name: str, images: int, repeats: int) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """This project's loop, one change at a time from the plain one."""
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +14,7 @@ from lib.training.batches import training_batches
 from lib.training.loop import train_epoch
 from lib.training.memory import keep_freed_memory
 from lib.training.precision import autocast
-from lib.training.setup import make_optimizer
+from lib.training.setup import make_optimizer, to_device
 
 
 class Steps(Contender):
@@ -93,28 +94,40 @@ class Whole(Contender):
         self.optimizer = make_optimizer(self.model, self.experiment)
         counts = torch.bincount(self.images.labels, minlength=10).tolist()
         self.loss = losses.build("cross_entropy", counts=counts, device=self.on)
-        order = torch.randperm(len(self.images), generator=torch.Generator().manual_seed(seed))
-        self.shuffled = ImageSet(self.images.images[order].to(self.on), self.images.labels[order].to(self.on))
+        self.moved = to_device(self.images, self.on)
         self.epoch = 0
 
     def train(self, images: int) -> None:
         while images > 0:
             self.epoch += 1
-            part = ImageSet(self.shuffled.images[:images], self.shuffled.labels[:images])
+            part = self._part(images)
             train_epoch(self.model, self.optimizer, self.loss, part, self.experiment, self.epoch)
             images -= len(part)
         self.wait()
+
+    def _part(self, images: int) -> ImageSet:
+        """Every k-th image, each turn from another start: of all classes, and not in the cache from the last turn."""
+        every = max(1, len(self.images) // images)
+        chosen = slice(self.epoch % every, None, every)
+        return ImageSet(self.moved.images[chosen][:images], self.moved.labels[chosen][:images])
 
 
 class Bare(Whole):
     """The steps of the whole loop on one fixed batch: no data path, nothing noted."""
 
+    @cached_property
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """The first one; not views of its whole block."""
+        size = self.task.batch_size
+        images, labels = next(
+            training_batches(self._part(size), batch_size=size, seed=self.seed, epoch=1, augmentation=True)
+        )
+        return images.clone(), labels.clone()
+
     def train(self, images: int) -> None:
         self.model.train()
-        size = self.task.batch_size
-        first = training_batches(self.shuffled, batch_size=size, seed=self.seed, epoch=1, augmentation=True)
-        inputs, targets = (tensor.clone() for tensor in next(first))  # not views of the whole block
-        for _ in range(-(-images // size)):
+        inputs, targets = self.batch
+        for _ in range(-(-images // self.task.batch_size)):
             with autocast(self.on, self.experiment.precision):
                 outputs = self.model(inputs)
             loss = self.loss(outputs, targets)

@@ -13,7 +13,6 @@ from torch.utils.data import DataLoader
 from lib import compat
 from lib.benchmark.task import Contender, Task
 from lib.data import MEAN, STD, ImageSet
-from lib.training.precision import autocast
 
 
 class PILImages(torch.utils.data.Dataset):
@@ -53,7 +52,7 @@ class PlainLoop(Contender):
         super().__init__(task, seed)
         torch.manual_seed(seed)
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
-        self.precision = "bfloat16" if bfloat16 else "float32"
+        self.bfloat16 = bfloat16
         self.model.to(memory_format=self.layout)
         self.optimizer = _sgd(self.model, task)
         self.loader = _loader(self.images, task, workers)
@@ -70,7 +69,7 @@ class PlainLoop(Contender):
                 continue
             inputs = inputs.to(self.on, memory_format=self.layout, non_blocking=True)
             targets = targets.to(self.on, non_blocking=True)
-            with autocast(self.on, self.precision):
+            with torch.autocast(self.on.type, dtype=torch.bfloat16, enabled=self.bfloat16):
                 outputs = self.model(inputs)
                 loss = F.cross_entropy(outputs, targets)
             self.losses += loss.item() * len(targets)
@@ -101,7 +100,7 @@ class Lightning(Contender):
         trainer = self.lightning.Trainer(
             max_epochs=-1,
             max_steps=-(-images // self.task.batch_size),
-            accelerator="auto",
+            accelerator="gpu" if self.on.type == "cuda" else "cpu",
             devices=1,
             logger=False,
             enable_checkpointing=False,
@@ -132,9 +131,9 @@ def _module(lightning, network: torch.nn.Module, task: Task):
 
 
 def _loader(images: ImageSet, task: Task, workers: int) -> DataLoader:
-    options = {}
+    options = {"pin_memory": torch.cuda.is_available()}
     if workers:  # forked, as in a user's program on Linux; a spawned process, like ours, would spawn them
-        options = {"num_workers": workers, "persistent_workers": True, "multiprocessing_context": "fork"}
+        options |= {"num_workers": workers, "persistent_workers": True, "multiprocessing_context": "fork"}
     return DataLoader(PILImages(images), task.batch_size, shuffle=True, **options)
 
 

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -37,13 +38,15 @@ class Process:
         self._process = context.Process(target=_serve, args=(self._theirs, make, threads))
 
     def __enter__(self) -> "Process":
-        before = dict(os.environ)
+        before = {name: os.environ.get(name) for name in self._environment}
         os.environ.update(self._environment)  # a spawned process inherits it from its first moment
         try:
             self._process.start()
         finally:
-            os.environ.clear()
-            os.environ.update(before)
+            for name, value in before.items():
+                os.environ.pop(name)
+                if value is not None:
+                    os.environ[name] = value
         self._theirs.close()
         return self
 
@@ -52,6 +55,7 @@ class Process:
         self._process.join(_PATIENCE)
         if self._process.is_alive():  # in the middle of a training that nobody waits for
             self._process.kill()
+            self._process.join()
 
     def send(self, call: str, *arguments: Any) -> None:
         """Ask for a method of the contender; `receive` waits for its answer."""
@@ -78,7 +82,14 @@ class Process:
         return Footprint.of(psutil.Process(self._process.pid))
 
 
+def _end_with_parent() -> None:
+    """A killed parent must not leave trainings behind that nobody waits for."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
 def _serve(pipe: Connection, make: Make, threads: int) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     contender: Contender | None = None
     while True:

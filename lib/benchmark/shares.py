@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 
 import pandas as pd
 
@@ -10,15 +10,22 @@ from lib import data
 from lib.benchmark.ladder import Bare, Whole
 from lib.benchmark.process import Process
 from lib.benchmark.task import Task
+from lib.data import ImageSet
 from lib.training.evaluation import evaluate
+from lib.training.setup import to_device
 
 
 class Evaluated(Whole):
     """The whole loop, which can also be asked to evaluate."""
 
+    @cached_property
+    def test(self) -> ImageSet:
+        """Loaded once, as in a run: every loading verifies the whole file."""
+        return to_device(data.load(self.task.dataset).test, self.on)
+
     def evaluate(self) -> None:
-        evaluate(self.model, data.load(self.task.dataset).test, self.experiment.precision)
-        self.model.train()
+        evaluate(self.model, self.test, self.experiment.precision)
+        self.wait()
 
 
 def shares(task: Task, *, threads: int, precision: str, images: int, repeats: int) -> pd.DataFrame:

@@ -125,7 +125,7 @@ def fused(grown: Mapping[str, Mapping[str, pd.DataFrame]]) -> str:
     """What fusing runs into one model brings, as a sentence per model."""
     said = []
     for model, frames in grown.items():
-        rates = frames["replicas"].set_index("replicas").images_per_second
+        rates = frames["replicas"].groupby("replicas").images_per_second.median()
         best = rates.idxmax()
         said.append(
             f"**{model}:** runs fused into one model are together fastest at {best} "

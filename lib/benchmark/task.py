@@ -12,7 +12,7 @@ from lib.data import ImageSet
 from lib.experiment import Experiment
 from lib.footprint import peak_resident
 from lib.training.evaluation import evaluate
-from lib.training.setup import training_part
+from lib.training.setup import to_device, training_part
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ class Contender(ABC):
         """Train for so many epochs; the test accuracy then, measured in the same way for everybody."""
         self.train(epochs * len(self.images))
         self.wait()
-        test = data.load(self.task.dataset).test
+        test = to_device(data.load(self.task.dataset).test, self.on)
         model = self.model.to(self.on, memory_format=torch.channels_last)
-        return evaluate(model, ImageSet(test.images.to(self.on), test.labels.to(self.on)), "float32").accuracy
+        return evaluate(model, test, "float32").accuracy
 
     def peak_resident(self) -> int:
         """The most physical memory this process has held, in bytes."""

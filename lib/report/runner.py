@@ -5,12 +5,14 @@ report says which part is missing, and the result says that not all went well.
 """
 
 import os
+import shutil
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ import psutil
 from papermill.exceptions import PapermillExecutionError
 
 from lib import data, parameters, paths
+from lib.benchmark import kept
 from lib.errors import UserError
 from lib.footprint import Peak, peak_of_children
 from lib.records import Store
@@ -89,18 +92,20 @@ def benchmark(profile: str) -> bool:
     Returns:
         Whether it finished and produced what it should.
     """
-    planned = plan(profile)
+    plan(profile)
     file = paths.PARAMS / profile / f"{BENCHMARK}.yaml"
     values = parameters.read(file, paths.NOTEBOOKS / f"{BENCHMARK}.ipynb") | {"profile": profile}
     data.load(values.get("dataset", "cifar10"))
     folder = paths.OUTPUTS / profile
+    shutil.rmtree(kept.folder(profile), ignore_errors=True)  # measurements of two runs do not belong together
     execution = execute(BENCHMARK, values, folder / f"{BENCHMARK}.ipynb", BENCHMARK)
     if execution.failure:
         print(f"{BENCHMARK}: {execution.failure} See {paths.shown(execution.path)}.", file=sys.stderr)
         return False
     executed = [folder / f"{name}.ipynb" for name in NOTEBOOKS]
     if all(path.exists() and not missing_artefacts(path) for path in executed):
-        _write(profile, planned, [Execution.stored(path) for path in executed])
+        ran = {path.stem: nbformat.read(path, 4).metadata.papermill.parameters for path in executed}
+        _write(profile, ran, [Execution.stored(path) for path in executed])
     else:
         print(f"It becomes an appendix of the report: make report PROFILE={profile}")
     return True
@@ -110,8 +115,9 @@ def _write(profile: str, planned: dict[str, dict], executions: list[Execution], 
     """The report of these executions, and of the profile's benchmark where it has been executed."""
     folder = paths.OUTPUTS / profile
     measured = folder / f"{BENCHMARK}.ipynb"
-    if measured.exists() and not missing_artefacts(measured):
-        executions = [*executions, Execution.stored(measured)]
+    if measured.exists():
+        execution = Execution.stored(measured)
+        executions = [*executions, replace(execution, failure=missing_artefacts(measured))]
     document = assemble([e.path for e in executions], meta(profile, planned, executions))
     html, pdf = write_report(document, folder, show_code=show_code)
     print(f"report: {paths.shown(html)} and {paths.shown(pdf)}")
