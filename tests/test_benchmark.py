@@ -9,6 +9,7 @@ import psutil
 import pytest
 import torch
 import torch.nn.functional as functional
+from scipy import stats
 
 from lib import models
 from lib.benchmark import bars, contenders, growth, kept, limits, process, shares, startup, summary
@@ -191,9 +192,13 @@ def accuracy(**values):
 
 def test_the_gate_names_a_loop_that_pays_for_its_speed():
     even = accuracy(plain_loop=[0.50, 0.51, 0.52], fast=[0.51, 0.50, 0.52])
-    assert "none can be told" in summary.gate({"m": even})
+    assert "no loop's accuracy can be told" in summary.gate({"m": even})
+    low = stats.ttest_ind([0.51, 0.50, 0.52], [0.50, 0.51, 0.52], equal_var=False).confidence_interval().low
+    assert f"down to {100 * low:+.1f} points: what 3 seeds" in summary.gate({"m": even})
     worse = accuracy(plain_loop=[0.50, 0.51, 0.52], fast=[0.30, 0.31, 0.32])
     assert "fast -20.0 points" in summary.gate({"m": worse})
+    same = accuracy(plain_loop=[0.5, 0.5], fast=[0.5, 0.5], slow=[0.4, 0.4])
+    assert "accuracy: slow -10.0 points (" in summary.gate({"m": same})
     assert "says nothing" in summary.gate({"m": accuracy(plain_loop=[0.5], fast=[0.1])})
 
 
@@ -221,28 +226,43 @@ def test_the_time_to_an_accuracy_is_that_of_training_alone(few, one_thread):
     assert summary.reached([record], 1.1).loc[0, "seconds of training"] == "not reached"
 
 
-def measured(speed, bare=0.99, evaluation=1.0, seconds=0.01, peak=5e8):
+EVERYTHING = frozenset({"cpu", "bfloat16", "several cores"})
+
+
+def measured(speed, bare=0.99, evaluation=1.0, seconds=0.01, peak=5e8, times=(80, 90, 200), machine=EVERYTHING):
     names = {"plain": contenders.PLAIN, "f32": contenders.FLOAT32, "one": contenders.ONE_RUN}
     names["sweep"] = contenders.SIDE_BY_SIDE
     frame = turns(**{names[key]: [value] for key, value in speed.items()})
     parts = pd.DataFrame({"bare": [bare * 1e-2], "epoch": [1e-2], "evaluation": [evaluation]})
-    waited = ["the command line's help", "import of lib with torch", "the data set from the local cache"]
+    waited = [startup.HELP, startup.IMPORT, startup.DATA, startup.REPORT]
     start = pd.DataFrame({"what": waited, "seconds": seconds})
     both = ("ConvNet", "ResNet-32")
     memory = pd.DataFrame({"worker": [1], "peak": [peak]})
-    return bars.Measured(dict.fromkeys(both, frame), dict.fromkeys(both, parts), start, memory)
+    return bars.Measured(dict.fromkeys(both, frame), dict.fromkeys(both, parts), start, memory, times, machine)
 
 
 def test_every_bar_can_be_reached_and_missed():
     good = measured({"plain": 100, "f32": 200, "one": 400, "sweep": 500})
-    bad = measured({"plain": 100, "f32": 90, "one": 80, "sweep": 70}, bare=0.5, evaluation=500, seconds=9, peak=9e9)
-    assert [bar.what for bar in bars.BARS if not bar.holds(good)] == []
-    assert [bar.what for bar in bars.BARS if bar.holds(bad)] == []
+    slow = {"plain": 100, "f32": 90, "one": 80, "sweep": 70}
+    bad = measured(slow, bare=0.5, evaluation=500, seconds=9, peak=9e9, times=[80, None, None])
+    assert set(bars.table(good)[""]) == {"reached"}
     assert set(bars.table(bad)[""]) == {"missed"}
+
+
+def test_a_bar_says_when_it_was_not_measured_and_when_the_machine_is_another():
+    fine = {"plain": 100, "f32": 200, "one": 110, "sweep": 500}
+    table = bars.table(measured(fine, times=[], machine=frozenset({"cpu", "several cores"})))
+    assert table.loc["ConvNet, runs that reach it"].tolist() == ["≥ 100 %", "–", "not measured"]
+    assert table.loc["ConvNet, one run beside the plain loop", ""] == "not for this machine (needs bfloat16)"
+    assert table.loc["ResNet-32, one run in float32 beside it", ""] == "reached"
+    on_gpu = bars.table(measured(fine, machine=frozenset({"cuda", "bfloat16"})))
+    assert on_gpu.loc["ResNet-32, one run in float32 beside it", ""] == "not for this machine (needs cpu)"
+    assert "cpu" in bars.abilities() or "cuda" in bars.abilities()
 
 
 def test_the_check_fails_for_a_missed_bar_and_not_for_a_known_limit(monkeypatch, capsys):
     fine = {"plain": 100, "f32": 200, "one": 400, "sweep": 500}
+    monkeypatch.setattr(bars, "check_installed", lambda: None)  # the peers are not needed for tests
     monkeypatch.setattr(bars, "measure", lambda **_: measured(fine, evaluation=15))  # 11 % of the short epoch only
     bars.check()
     assert "missed (a known limit)" in capsys.readouterr().out
@@ -261,14 +281,17 @@ def test_every_measurement_is_kept(tmp_path, monkeypatch):
 
 
 def test_start_up_times_what_it_names():
-    frame = startup.start_up("sample", repeats=1)
-    assert set(frame.what) == {
-        "the command line's help",
-        "import of lib with torch",
-        "the data set from the local cache",
-    }
+    frame = startup.start_up("sample", repeats=1, others={"the kettle": lambda: 0.25})
+    assert set(frame.what) == {startup.HELP, startup.IMPORT, startup.DATA, "the kettle"}
     seconds = frame.set_index("what").seconds
-    assert 0 < seconds["the command line's help"] < seconds["import of lib with torch"]
+    assert 0 < seconds[startup.HELP] < seconds[startup.IMPORT]
+    assert seconds["the kettle"] == 0.25
+
+
+def test_peers_that_are_not_installed_are_asked_for(monkeypatch):
+    monkeypatch.setattr(contenders.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"make \.venv/peers"):
+        contenders.check_installed()
 
 
 class Holder(Contender):

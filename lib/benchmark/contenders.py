@@ -1,5 +1,6 @@
 """The rows of the comparison: what people use today, and this project's ladder, one change at a time."""
 
+import importlib.util
 import shutil
 from functools import partial
 
@@ -7,6 +8,7 @@ from lib.benchmark.ladder import Steps, Whole
 from lib.benchmark.peers import Lightning, PlainLoop
 from lib.benchmark.process import Make, Row
 from lib.benchmark.task import Task
+from lib.errors import UserError
 
 PLAIN = "plain loop"
 FLAGS = "plain loop, free flags"
@@ -33,6 +35,12 @@ MEANING = {
     ONE_RUN: "the same with bfloat16 autocast, where the machine has it",
     SIDE_BY_SIDE: "one run per core, one thread each: a sweep",
 }
+
+
+def check_installed() -> None:
+    """Raises UserError where what is compared with is not installed."""
+    if importlib.util.find_spec("pytorch_lightning") is None:
+        raise UserError("The benchmark compares with PyTorch Lightning, which is not installed. Try: make .venv/peers")
 
 
 def makes(task: Task, cores: int, bfloat16: bool) -> dict[str, Make]:
@@ -63,20 +71,24 @@ def gated(task: Task, cores: int, bfloat16: bool) -> dict[str, Make]:
     return {name: make for name, make in makes(task, cores, bfloat16).items() if name not in SAME_NUMBERS}
 
 
-def comparison(task: Task, cores: int, bfloat16: bool) -> dict[str, Row]:
-    """Every contender on all cores, and this project's runs side by side; arguments as for `makes`."""
+def comparison(task: Task, cores: int, threads: int, bfloat16: bool) -> dict[str, Row]:
+    """Every contender, and this project's runs side by side.
+
+    Args:
+        threads: of each process that has the machine to itself: PyTorch's default, which may be fewer than `cores`.
+    """
     made = makes(task, cores, bfloat16)
-    rows = {name: Row(make, threads=cores) for name, make in made.items()}
+    rows = {name: Row(make, threads) for name, make in made.items()}
     return rows | {SIDE_BY_SIDE: Row(made[ONE_RUN], threads=1, workers=cores)}
 
 
-def recommended(task: Task, cores: int, bfloat16: bool) -> dict[str, Row]:
+def recommended(task: Task, threads: int, bfloat16: bool) -> dict[str, Row]:
     """What is often recommended and was tried, beside the same loop without it."""
     steps = partial(Steps, task, precision="bfloat16" if bfloat16 else "float32")
-    rows = {AS_IT_IS: Row(steps, cores)}
+    rows = {AS_IT_IS: Row(steps, threads)}
     if shutil.which("g++") or shutil.which("clang++"):  # which it needs on a CPU
-        rows[COMPILED] = Row(partial(steps, compiled=True), cores)
+        rows[COMPILED] = Row(partial(steps, compiled=True), threads)
     return rows | {
-        "OMP_WAIT_POLICY=passive": Row(steps, cores, environment=(("OMP_WAIT_POLICY", "passive"),)),
-        "transparent huge pages": Row(steps, cores, environment=(("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"),)),
+        "OMP_WAIT_POLICY=passive": Row(steps, threads, environment=(("OMP_WAIT_POLICY", "passive"),)),
+        "transparent huge pages": Row(steps, threads, environment=(("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"),)),
     }

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from lib import models
+from lib.training.memory import keep_freed_memory
 
 #: Sides of square matrices; (channels, side, images) of 3x3 convolutions.
 _MATRICES = (512, 1024, 2048)
@@ -40,6 +41,7 @@ def convolution_rate(precision: str, on: torch.device) -> float:
 @torch.inference_mode()
 def _seconds(call: Callable[[], object], on: torch.device, repeats: int = 9) -> float:
     """The shortest of several timings: this asks for a limit, not for what is usual."""
+    keep_freed_memory()
     times = []
     for _ in range(repeats + 2):
         start = time.perf_counter()

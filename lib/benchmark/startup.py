@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 
@@ -14,23 +15,35 @@ from lib.benchmark.process import Process
 from lib.benchmark.shares import Evaluated
 from lib.benchmark.task import Task
 
-#: What is timed, each in a fresh interpreter, and the code for it.
+#: What is timed.
+HELP, IMPORT = "the command line's help", "import of lib with torch"
+DATA, REPORT = "the data set from the local cache", "the report's files from executed notebooks"
+
+#: The code for it, each in a fresh interpreter, whose start counts.
 _STARTS = {
-    "the command line's help": "import lib.__main__ as m; m.app(['--help'], standalone_mode=False)",
-    "import of lib with torch": "import lib.training",
+    HELP: "import lib.__main__ as m; m.app(['--help'], standalone_mode=False)",
+    IMPORT: "import lib.training",
 }
-_LOADING = (
-    "import time; import lib.training; from lib import data; start = time.perf_counter(); data.load({name!r}); "
-    "print(time.perf_counter() - start)"
-)
+#: The same, timed inside, once everything is imported.
+_LOADING = """
+import time
+import lib.training
+from lib import data
+start = time.perf_counter()
+data.load({name!r})
+print(time.perf_counter() - start)
+"""
 
 
-def start_up(dataset: str, repeats: int) -> pd.DataFrame:
+def start_up(dataset: str, repeats: int, others: Mapping[str, Callable[[], float]] | None = None) -> pd.DataFrame:
     """Seconds until the command line has printed its help, torch is imported, the data set is loaded.
 
+    Args:
+        others: what else is waited for: a name, and what tells its seconds when it is called.
+
     Returns:
-        One row per measurement: what, seconds. The interpreter's own start (some 20 ms) is included in the
-        first two; loading is timed inside a process that has imported torch already.
+        One row per measurement: what, seconds. The interpreter's own start is included in the first two; loading is
+        timed in a process that has imported torch already.
     """
     samples = []
     for _ in range(repeats):
@@ -38,7 +51,8 @@ def start_up(dataset: str, repeats: int) -> pd.DataFrame:
             start = time.perf_counter()
             _python(code)
             samples.append((what, time.perf_counter() - start))
-        samples.append(("the data set from the local cache", float(_python(_LOADING.format(name=dataset)))))
+        samples.append((DATA, float(_python(_LOADING.format(name=dataset)))))
+        samples += [(what, seconds()) for what, seconds in (others or {}).items()]
     return pd.DataFrame(samples, columns=["what", "seconds"])
 
 

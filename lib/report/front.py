@@ -120,7 +120,8 @@ def appendix(executions: Sequence[Execution]) -> str:
         for r in used.values()
     ]
     costs = [
-        f"| {e.name} | {e.seconds:.0f} s | {e.peak_memory / 1e9:.1f} GB | {_cell(e.failure or 'complete')} |"
+        f"| {e.name} | {_amount(e.seconds, 0, 's')} | {_amount(e.peak_memory / 1e9, 1, 'GB')} | "
+        f"{_cell(e.failure or 'complete')} |"
         for e in executions
     ]
     machines = sorted({f"{r.machine['device']}, torch {r.machine['torch']}" for r in used.values()})
@@ -137,6 +138,10 @@ def appendix(executions: Sequence[Execution]) -> str:
         REFERENCES,
     ]
     return "\n\n".join(parts)
+
+
+def _amount(value: float, digits: int, unit: str) -> str:
+    return f"{value:.{digits}f} {unit}" if value else "not kept"
 
 
 def _cell(text: str) -> str:

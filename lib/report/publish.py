@@ -52,7 +52,7 @@ def publish(profile: str) -> Path:
         for key in {key for notebook in notebooks.values() for note in exhibits(notebook) for key in note["runs"]}:
             (new / "runs" / key).mkdir(parents=True)
             shutil.copy(store.folder / key / "record.json", new / "runs" / key)
-        if BENCHMARK in notebooks:
+        if BENCHMARK in notebooks and kept.folder(profile).exists():
             shutil.copytree(kept.folder(profile), new / BENCHMARK)
         (new / f"{_SHOWN[1]}.svg").write_text(svg(notebooks[_SHOWN[0]], _SHOWN[1]))
         shutil.rmtree(target, ignore_errors=True)

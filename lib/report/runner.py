@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -19,10 +20,11 @@ from typing import Any
 import nbformat
 import papermill
 import psutil
+from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
 from lib import data, parameters, paths
-from lib.benchmark import kept
+from lib.benchmark import contenders, kept
 from lib.errors import UserError
 from lib.footprint import Peak, peak_of_children
 from lib.records import Store
@@ -93,6 +95,7 @@ def benchmark(profile: str) -> bool:
         Whether it finished and produced what it should.
     """
     plan(profile)
+    contenders.check_installed()
     file = paths.PARAMS / profile / f"{BENCHMARK}.yaml"
     values = parameters.read(file, paths.NOTEBOOKS / f"{BENCHMARK}.ipynb") | {"profile": profile}
     data.load(values.get("dataset", "cifar10"))
@@ -102,25 +105,54 @@ def benchmark(profile: str) -> bool:
     if execution.failure:
         print(f"{BENCHMARK}: {execution.failure} See {paths.shown(execution.path)}.", file=sys.stderr)
         return False
-    executed = [folder / f"{name}.ipynb" for name in NOTEBOOKS]
-    if all(path.exists() and not missing_artefacts(path) for path in executed):
-        ran = {path.stem: nbformat.read(path, 4).metadata.papermill.parameters for path in executed}
-        _write(profile, ran, [Execution.stored(path) for path in executed])
+    if executed(profile):
+        _write(profile, *_stored(profile))
     else:
         print(f"It becomes an appendix of the report: make report PROFILE={profile}")
     return True
 
 
+def executed(profile: str) -> bool:
+    """Whether every notebook of a profile's report has been executed, and is complete."""
+    files = [paths.OUTPUTS / profile / f"{name}.ipynb" for name in NOTEBOOKS]
+    return all(file.exists() and not missing_artefacts(file) for file in files)
+
+
+def document(profile: str) -> NotebookNode:
+    """The report of the executed notebooks of a profile, nothing executed anew; see `executed`."""
+    return _assemble(profile, *_stored(profile))
+
+
+def seconds_to_write(profile: str) -> float:
+    """Seconds from executed notebooks to HTML and PDF, written to a place that is thrown away."""
+    import lib.report.html
+    import lib.report.typst  # noqa: F401  (imported only where a report is written, which is not to be timed)
+
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        write_report(document(profile), Path(folder))
+        return time.perf_counter() - start
+
+
+def _stored(profile: str) -> tuple[dict[str, dict], list[Execution]]:
+    executions = [Execution.stored(paths.OUTPUTS / profile / f"{name}.ipynb") for name in NOTEBOOKS]
+    return {e.name: e.read().metadata.papermill.parameters for e in executions}, executions
+
+
 def _write(profile: str, planned: dict[str, dict], executions: list[Execution], show_code: bool = False) -> None:
-    """The report of these executions, and of the profile's benchmark where it has been executed."""
-    folder = paths.OUTPUTS / profile
-    measured = folder / f"{BENCHMARK}.ipynb"
+    """The report of these executions as files."""
+    made = _assemble(profile, planned, executions)
+    html, pdf = write_report(made, paths.OUTPUTS / profile, show_code=show_code)
+    print(f"report: {paths.shown(html)} and {paths.shown(pdf)}")
+
+
+def _assemble(profile: str, planned: dict[str, dict], executions: list[Execution]) -> NotebookNode:
+    """With the profile's benchmark as an appendix, where it has been executed."""
+    measured = paths.OUTPUTS / profile / f"{BENCHMARK}.ipynb"
     if measured.exists():
         execution = Execution.stored(measured)
         executions = [*executions, replace(execution, failure=missing_artefacts(measured))]
-    document = assemble([e.path for e in executions], meta(profile, planned, executions))
-    html, pdf = write_report(document, folder, show_code=show_code)
-    print(f"report: {paths.shown(html)} and {paths.shown(pdf)}")
+    return assemble([e.path for e in executions], meta(profile, planned, executions))
 
 
 def execute(name: str, values: dict[str, Any], output: Path, label: str) -> Execution:

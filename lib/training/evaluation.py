@@ -9,8 +9,8 @@ from lib.training.batches import normalise
 from lib.training.precision import autocast
 from lib.training.results import Evaluation
 
-#: Images at a time. On a CPU, few enough that a layer's output stays in the cache: up to three times the speed
-#: of 500, and the same logits to the last bit. A GPU wants them many.
+#: Images at a time. On a CPU, few enough that a layer's output stays in the cache; the logits are the same to
+#: the last bit. A GPU wants them many.
 _BATCH = {"cpu": 50, "cuda": 1000}
 _BINS = 15
 

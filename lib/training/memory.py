@@ -13,8 +13,7 @@ def keep_freed_memory() -> None:
     """Let this process reuse what a step has freed; does nothing where the C library is not glibc.
 
     Every step allocates and frees the same activations. By its defaults glibc returns large ones to the system,
-    depending on what was allocated before, and pays for them page by page at the next step: batches of 128 on
-    the ConvNet then run at two thirds of their speed.
+    depending on what was allocated before, and pays for them page by page at the next step.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
