@@ -114,6 +114,7 @@ def test_records_are_those_of_the_stand_alone_runs(resnets):
         for epoch, other in zip(record.history, reference.history, strict=True):
             assert epoch.learning_rate == other.learning_rate
             assert epoch.train_accuracy == other.train_accuracy
+            assert epoch.train_hits == other.train_hits
             assert epoch.train_loss == pytest.approx(other.train_loss, rel=1e-6)
             assert epoch.test.confusion == other.test.confusion
             assert epoch.test.loss == pytest.approx(other.test.loss, rel=1e-6)
@@ -342,7 +343,7 @@ def test_capturing_a_graph_leaves_no_trace_in_weights_statistics_or_momentum(few
 
         def __enter__(self):
             assert all(p.grad is None for p in graphed.network.parameters())
-            graphed.step = lambda images, labels: torch.zeros(2, 3)
+            graphed.step = lambda images, labels: torch.zeros(1 + 10, 3)  # a loss and ten classes, three runs
 
         def __exit__(self, *_):
             graphed.step = counted

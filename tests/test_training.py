@@ -54,7 +54,7 @@ def test_two_epochs_equal_a_plain_loop_with_torchs_own_parts(few, nesterov, sche
         )
     for epoch, (loss, accuracy, rate) in zip(record.history, expected, strict=True):
         assert epoch.train_loss == pytest.approx(loss, rel=1e-5)
-        assert epoch.train_accuracy == accuracy
+        assert epoch.train_accuracy == accuracy == sum(epoch.train_hits) / 80
         assert epoch.learning_rate == pytest.approx(rate)
 
 
@@ -66,6 +66,8 @@ def test_the_mean_loss_counts_images_not_batches(few):
     still = evaluate(models.build("TwoLayerNet", 0), dataset.train, "float32")
     assert record.last.train_loss == pytest.approx(still.loss, rel=1e-5)
     assert record.last.train_accuracy == pytest.approx(still.accuracy)
+    assert record.last.train_hits == np.diag(still.confusion).tolist()
+    np.testing.assert_allclose(record.train_per_class(record.last), still.per_class)
 
 
 def test_sigmoid_loss_starts_as_rare_and_spares_the_output_bias_from_decay():

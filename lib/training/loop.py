@@ -87,13 +87,14 @@ def train(
     try:
         for number in range(len(state.history) + 1, experiment.epochs + 1):
             start = time.perf_counter()
-            train_loss, train_accuracy, rate = train_epoch(model, optimizer, loss, training, experiment, number)
+            train_loss, hits, rate = train_epoch(model, optimizer, loss, training, experiment, number)
             trained = time.perf_counter()
             epoch = Epoch(
                 epoch=number,
                 learning_rate=rate,
                 train_loss=train_loss,
-                train_accuracy=train_accuracy,
+                train_accuracy=sum(hits) / len(training),
+                train_hits=hits,
                 test=evaluate(model, test, experiment.precision, sigmoid),
                 validation=validation and evaluate(model, validation, experiment.precision, sigmoid),
                 seconds=time.perf_counter() - start,
@@ -124,8 +125,11 @@ def train_epoch(
     training: ImageSet,
     experiment: Experiment,
     number: int,
-) -> tuple[float, float, float]:
-    """One epoch; returns mean loss, accuracy and the last rate. The device is asked once, at the end."""
+) -> tuple[float, list[int], float]:
+    """One epoch; returns mean loss, images classified correctly by class, and the last rate.
+
+    The device is asked once, at the end.
+    """
     model.train()
     on = training.labels.device
     steps = math.ceil(len(training.labels) / experiment.batch_size)
@@ -156,5 +160,6 @@ def train_epoch(
     sizes = torch.full((steps,), float(experiment.batch_size), device=on)
     sizes[-1] = len(training.labels) - (steps - 1) * experiment.batch_size
     mean_loss = (batch_losses * sizes).sum() / sizes.sum()
-    correct = (torch.cat(outputs).argmax(1) == torch.cat(targets)).sum()
-    return mean_loss.item(), correct.item() / len(training.labels), rate
+    outputs, targets = torch.cat(outputs), torch.cat(targets)
+    hits = torch.bincount(targets[outputs.argmax(1) == targets], minlength=outputs.shape[1])
+    return mean_loss.item(), hits.tolist(), rate

@@ -110,7 +110,8 @@ def train_together(
                     epoch=number,
                     learning_rate=rate,
                     train_loss=mean_losses[replica].item(),
-                    train_accuracy=hits[replica].item() / len(training),
+                    train_accuracy=hits[replica].sum().item() / len(training),
+                    train_hits=hits[replica].int().tolist(),
                     test=run.test,
                     validation=run.validation,
                     seconds=seconds,
@@ -176,7 +177,8 @@ class _Stack:
         self.losses = _losses(experiments, counts, on)
 
     def step(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Step every replica: images [R, B, 3, H, W] and labels [R, B] to its loss and hits, float32 [2, R]."""
+        """Step every replica: images [R, B, 3, H, W] and labels [R, B] to its loss and its hits by class,
+        float32 [1 + C, R]."""
         parameters, buffers = dict(self.network.named_parameters()), dict(self.network.named_buffers())
         with autocast(self.on, self.precision):
             logits = torch.vmap(self._forward)(parameters, buffers, images)
@@ -184,8 +186,10 @@ class _Stack:
         self.optimizer.zero_grad(set_to_none=True)
         each.sum().backward()  # a sum hands every replica the gradient of its own loss; a mean, 1 / R of it
         self.optimizer.step()
-        hits = (logits.detach().argmax(2) == labels).sum(1)
-        return torch.stack([each.detach(), hits.to(each.dtype)])
+        # A class that is no answer of ours stands for what was missed.
+        answers = torch.where(logits.detach().argmax(2) == labels, labels, -1)
+        hits = (answers.unsqueeze(2) == torch.arange(logits.shape[2], device=self.on)).sum(1)
+        return torch.cat([each.detach().unsqueeze(0), hits.T.to(each.dtype)])
 
     def _forward(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], images: Tensor) -> Tensor:
         return torch.func.functional_call(self.network, (parameters, buffers), (images,))
@@ -287,7 +291,7 @@ def _losses(experiments: Sequence[Experiment], counts: list[int], on: torch.devi
 def _train_epoch(
     stack: _Stack, step: Step, training: ImageSet, experiments: Sequence[Experiment], number: int
 ) -> tuple[Tensor, Tensor, float]:
-    """One epoch; returns losses [steps, R] and hits [R], on the CPU, and the last rate."""
+    """One epoch; returns losses [steps, R] and hits [R, C], on the CPU, and the last rate."""
     first = experiments[0]
     steps = math.ceil(len(training) / first.batch_size)
     rate, results = first.learning_rate, []
@@ -295,8 +299,8 @@ def _train_epoch(
         rate = learning_rate(first, (number - 1) * steps + position, steps)
         stack.set_rate(rate)
         results.append(step(images, labels))
-    batch_losses, hits = torch.stack(results, dim=1).cpu()  # the device is asked once
-    return batch_losses, hits.sum(0), rate
+    results = torch.stack(results).cpu()  # the device is asked once
+    return results[:, 0], results[:, 1:].sum(0).T, rate
 
 
 def _batches(training: ImageSet, experiments: Sequence[Experiment], number: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -42,6 +42,7 @@ class Epoch(BaseModel):
     learning_rate: float  # of its last step
     train_loss: float  # mean of the trained loss over the steps, as the weights moved
     train_accuracy: float  # on the augmented images, as the weights moved
+    train_hits: list[int] | None = None  # of them by class, [C]; None in records from before this was kept
     test: Evaluation
     validation: Evaluation | None = None
     seconds: float  # training and evaluation
@@ -64,6 +65,11 @@ class Record(BaseModel):
     lib: str  # version of this library
     data_digest: str  # of the data set it was trained on
     origin: str = ""  # the parameter file that first asked for it
+
+    def train_per_class(self, epoch: Epoch) -> np.ndarray:
+        """Training accuracy of each class in an epoch of this run, [C], as `Epoch.train_accuracy`; NaN if not kept."""
+        counts = np.asarray(self.counts, dtype=float)
+        return np.full_like(counts, np.nan) if epoch.train_hits is None else np.asarray(epoch.train_hits) / counts
 
     @property
     def best(self) -> Epoch:
