@@ -133,6 +133,7 @@ def test_imports_point_downwards():
         {"figures", "tables"},
         {"benchmark"},
         {"findings", "display", "parameters"},
+        {"claims"},
         {"notebook"},
         {"report"},
         {"__main__"},

@@ -7,7 +7,15 @@ import pytest
 from conftest import run, small
 from scipy import stats
 
-from lib.statistics import mean_interval, per_class, proportion_interval
+from lib.statistics import (
+    equivalent,
+    groups,
+    mean_interval,
+    paired_difference,
+    per_class,
+    prediction_interval,
+    proportion_interval,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")  # small steps are fastest on one thread, and repeatable
 
@@ -57,3 +65,57 @@ def test_accuracy_per_class_follows_the_rule_asked_for(few):
         assert e.mean() == pytest.approx(record.last.test.accuracy)
     assert any(record.best.epoch != 4 for record in records)  # else both rules are the same here
     assert (best.mean(axis=1) >= last.mean(axis=1)).all()
+
+
+A, B = [0.50, 0.53, 0.49, 0.55], [0.48, 0.50, 0.48, 0.51]
+
+
+def test_a_paired_difference_is_the_paired_t_test():
+    ours, test = paired_difference(A, B), stats.ttest_rel(A, B)
+    low, high = test.confidence_interval(0.95)
+    assert (ours.mean, ours.low, ours.high) == pytest.approx((0.025, low, high))
+    assert ours.above == (test.pvalue < 0.05)
+    assert paired_difference(B, A).below
+    assert ours.pairs == 4
+    assert ours.deviation == pytest.approx(np.std(np.subtract(A, B), ddof=1))
+
+
+def test_several_comparisons_widen_the_interval():
+    wide = paired_difference(A, B, comparisons=10)
+    low, high = stats.ttest_rel(A, B).confidence_interval(1 - 0.05 / 10)
+    assert (wide.low, wide.high) == pytest.approx((low, high))
+
+
+def test_one_pair_decides_nothing():
+    single = paired_difference([0.9], [0.1])
+    assert single.mean == pytest.approx(0.8)
+    assert [single.above, single.below, single.within(10)] == [False] * 3
+
+
+def test_equivalence_is_two_one_sided_tests():
+    a, b = [0.501, 0.499, 0.502, 0.500], [0.5, 0.5, 0.5, 0.5]
+    differences = np.subtract(a, b)
+    for margin in (0.0005, 0.002, 0.01):
+        p = max(
+            stats.ttest_1samp(differences, -margin, alternative="greater").pvalue,
+            stats.ttest_1samp(differences, margin, alternative="less").pvalue,
+        )
+        assert equivalent(a, b, margin) == (p < 0.05)
+    assert equivalent(a, b, 0.01)
+    assert not equivalent(a, b, 0.0005)
+    assert not equivalent([0.5], [0.5], 0.01)  # one pair shows nothing
+
+
+def test_a_prediction_interval_holds_one_more_run_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    runs = rng.normal(size=(4000, 4))
+    inside = [low <= run[3] <= high for run in runs for low, high in [prediction_interval(run[:3])]]
+    assert np.mean(inside) == pytest.approx(0.95, abs=0.01)
+    assert np.isnan(prediction_interval([0.5])).all()
+
+
+def test_head_middle_and_tail_go_by_rank():
+    found = {
+        name: indices.tolist() for name, indices in groups([50, 83, 139, 232, 387, 645, 1077, 1796, 2997, 5000]).items()
+    }
+    assert found == {"head": [9, 8, 7], "middle": [6, 5, 4, 3], "tail": [2, 1, 0]}

@@ -1,0 +1,6 @@
+"""The write-up's claims, each held against records by a rule that was written before the runs were looked at."""
+
+from lib.claims.evidence import Evidence, Runs, Setting, Verdict
+from lib.claims.rules import CLAIMS, ledger
+
+__all__ = ["CLAIMS", "Evidence", "Runs", "Setting", "Verdict", "ledger"]
