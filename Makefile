@@ -13,6 +13,14 @@ report: .venv/ready  ## execute the notebooks of PROFILE (quick) and write outpu
 publish: .venv/ready  ## keep the report of PROFILE in the repository and rewrite the README's generated block
 	$(BIN)/python -m lib publish --profile $(PROFILE)
 
+reproduce: PROFILE = writeup
+reproduce: .venv/ready  ## train everything behind the published report afresh, into outputs/reproduced (hours on a CPU)
+	WRITEUP_OUTPUTS=$(CURDIR)/outputs/reproduced $(BIN)/python -m lib report --profile $(PROFILE) -p runs train
+
+verify: PROFILE = writeup
+verify: .venv/ready  ## train a published run, picked at random, again and compare
+	$(BIN)/python -m lib verify --profile $(PROFILE)
+
 test: .venv/ready lint  ## lint, run every test, execute every notebook on the shipped sample
 	$(BIN)/python -m pytest
 
@@ -49,4 +57,4 @@ setup: .venv/ready  ## make the virtual environment only
 clean:  ## remove what was produced, but not the stored runs
 	rm -rf outputs/smoke outputs/quick outputs/writeup
 
-.PHONY: help report publish test lint benchmark benchmark-check lab data setup clean
+.PHONY: help report publish reproduce verify test lint benchmark benchmark-check lab data setup clean

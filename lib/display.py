@@ -51,7 +51,9 @@ def table(content: pd.DataFrame | Styler, name: str, caption: str, *, records: S
 
 
 def text(markdown: str) -> None:
-    """Show prose that was generated from figures."""
+    """Show prose that was generated from figures; nothing where there is none."""
+    if not markdown:
+        return
     ipython.display(ipython.Markdown(_unbroken(markdown)))
 
 

@@ -56,7 +56,7 @@ class Experiment(BaseModel):
     validation: Fraction = 0.0  # share of every class held out of training; 0: none, the write-up's way
     augmentation: bool = True  # random crop 32 with padding 4, random horizontal flip
     # model and loss
-    model: Literal["ConvNet", "TwoLayerNet", "VanillaCNN", "ResNet-32"]
+    model: Literal["ConvNet", "ConvNet-linear", "TwoLayerNet", "VanillaCNN", "ResNet-32"]
     loss: Literal["cross_entropy", "focal", "sigmoid_focal"] = "cross_entropy"
     beta: Annotated[Number, Field(ge=0, le=1)] | None = None  # class-balancing; None: every class weighs 1
     gamma: Annotated[Number, Field(ge=0)] = 0.0

@@ -28,6 +28,11 @@ def _seeds(n: int) -> str:
     return f"mean of {n} seeds" if n > 1 else "one seed"
 
 
+def seeds_in_words(n: int) -> str:
+    """How many seeds."""
+    return f"{n} seeds" if n > 1 else "one seed"
+
+
 def names(classes: Sequence[int]) -> str:
     """Class names as a list in a sentence."""
     words = [CLASS_NAMES[k] for k in classes]

@@ -1,6 +1,7 @@
-"""The four networks of the write-up, each mapping images [N, 3, 32, 32] to logits [N, classes]."""
+"""The networks of the write-up, each mapping images [N, 3, 32, 32] to logits [N, classes]."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -14,10 +15,15 @@ class ConvNet(nn.Module):
 
     Kernel 3, stride 1, no padding; pooling 2 with stride 2; no dropout, no batch normalisation.
     266,378 parameters for 10 classes.
+
+    Args:
+        relu_between_linear: off for another reading of the write-up, in which the linear layers follow one another
+            without anything between them.
     """
 
-    def __init__(self, classes: int = 10):
+    def __init__(self, classes: int = 10, relu_between_linear: bool = True):
         super().__init__()
+        self.relu_between_linear = relu_between_linear
         self.conv2d1 = nn.Conv2d(3, 32, 3)
         self.conv2d2 = nn.Conv2d(32, 64, 3)
         self.conv2d3 = nn.Conv2d(64, 128, 3)
@@ -33,7 +39,9 @@ class ConvNet(nn.Module):
             x = F.relu(F.max_pool2d(convolution(x), 2), inplace=True)  # 32 -> 15 -> 6 -> 2 pixels
         x = x.flatten(1)  # 128 channels x 2 x 2 = 512
         for linear in (self.linear1, self.linear2, self.linear3):
-            x = F.relu(linear(x), inplace=True)
+            x = linear(x)
+            if self.relu_between_linear:
+                x = F.relu(x, inplace=True)
         return self.output(x)
 
 
@@ -122,6 +130,7 @@ class ResNet32(nn.Module):
 #: Every model by the name that parameter files use. A new model is added here; its last layer is `output`.
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "ConvNet": ConvNet,
+    "ConvNet-linear": partial(ConvNet, relu_between_linear=False),
     "TwoLayerNet": TwoLayerNet,
     "VanillaCNN": VanillaCNN,
     "ResNet-32": ResNet32,

@@ -2,16 +2,19 @@
 
 import logging
 import types
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import nbformat
+
 from lib import display, parameters, paths, sweep
+from lib.errors import UserError
 from lib.experiment import Experiment
-from lib.records import Store
+from lib.records import Store, opened
 from lib.training import Record
 
-_MODES = {"headless", "profile", "replicas"}
+_MODES = {"headless", "profile", "replicas", "runs"}
 _BEGUN = "_writeup_begun"
 _IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
 
@@ -23,14 +26,54 @@ class Notebook:
     name: str
     headless: bool
     origin: str  # the parameter file that new records name as theirs
+    values: dict[str, Any]  # its parameters
     store: Store = field(default_factory=Store)
+
+    @property
+    def trains(self) -> bool:
+        """Whether runs that are not stored are trained."""
+        return self.values.get("runs") != "published"
+
+    def experiment(self, **fields: Any) -> Experiment:
+        """The run that the parameters describe: all of them that are settings of a run, and `fields` over them."""
+        settings = {parameters.field_of(name): value for name, value in self.values.items()}
+        own = {name: value for name, value in settings.items() if name in Experiment.model_fields}
+        return Experiment.make(**own | fields)
+
+    def grid(
+        self, settings: Mapping[Hashable, Experiment], seeds: Sequence[int], **options: Any
+    ) -> dict[Hashable, dict[int, Record]]:
+        """Runs of several settings from several seeds, by setting and then by seed.
+
+        Where nothing is trained, what is not stored is left out; a setting without any run is there, and empty.
+
+        Args:
+            options: as for `run`.
+        """
+        wanted = {(name, seed): e.replace(seed=seed) for name, e in settings.items() for seed in seeds}
+        if not self.trains:
+            wanted = {place: e for place, e in wanted.items() if self.store.get(e)}
+        found: dict[Hashable, dict[int, Record]] = {name: {} for name in settings}
+        for (name, seed), record in zip(wanted, self.run(list(wanted.values()), **options), strict=True):
+            found[name][seed] = record
+        return found
 
     def run(self, experiments: Sequence[Experiment], **options: Any) -> list[Record]:
         """Load what is stored, train the rest; a live figure in JupyterLab, progress lines otherwise.
 
         Args:
             options: `workers` and `replicas` of `lib.sweep.run`.
+
+        Raises:
+            UserError: runs are missing, and the parameters say that nothing is trained.
         """
+        if not self.trains:
+            missing = [e.title for e in experiments if not self.store.get(e)]
+            if missing:
+                raise UserError(
+                    f"{len(missing)} runs of {self.name} are not among the published ones ({missing[0]} is the first); "
+                    "train them: -p runs train."
+                )
         options |= {"store": self.store, "origin": self.origin}
         if self.headless:
             return sweep.run(experiments, **options)
@@ -58,7 +101,25 @@ def begin(name: str, namespace: dict[str, Any]) -> Notebook:
     namespace[_BEGUN] = True
     if namespace["headless"]:  # an interrupted kernel's own loop complains on the runner's terminal
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    return Notebook(name, headless=namespace["headless"], origin=_origin(name, given))
+    values = {key: namespace[key] for key in parameters.declared(file) if key in namespace}
+    store = opened(given["profile"], values.get("runs", "train"))
+    return Notebook(name, headless=namespace["headless"], origin=_origin(name, given), values=values, store=store)
+
+
+def asked_by(name: str, profile: str) -> Notebook:
+    """Another notebook of the same profile: its parameters as it was executed with, else those of its file.
+
+    Its runs can be loaded, not trained.
+    """
+    file = paths.NOTEBOOKS / f"{name}.ipynb"
+    executed = paths.OUTPUTS / profile / f"{name}.ipynb"
+    if executed.exists():
+        given = dict(nbformat.read(executed, 4).metadata.papermill.parameters)
+    else:
+        given = parameters.read(paths.PARAMS / profile / f"{name}.yaml", file)
+    values = parameters.complete(parameters.check(given, file, where=f"the parameters of {name}"), file)
+    store = opened(profile, values.get("runs", "train"))
+    return Notebook(name, headless=True, origin="", values=values | {"runs": "published"}, store=store)
 
 
 def _origin(name: str, given: dict[str, Any]) -> str:

@@ -11,10 +11,23 @@ import yaml
 from lib import paths
 from lib.errors import UserError
 from lib.experiment import Experiment
+from lib.records import SOURCES
 
 #: Parameters that have another name than the field of an experiment which they set.
-_FIELDS = {"dataset": "data", "betas": "beta", "baseline_epochs": "epochs"}
-_AT_LEAST_ONE = {"repeats", "betas", "replicas", "seeds", "reach_seeds", "reach_epochs"}
+_FIELDS = {"dataset": "data"}
+_AT_LEAST_ONE = {"repeats", "replicas", "seeds", "reach_seeds", "reach_epochs", "reading_repeats"}
+_CHOICES = {"runs": SOURCES}
+#: Parameters that hold several values of a field.
+_LISTS = {
+    "betas": "beta",
+    "gammas": "gamma",
+    "gamma_betas": "beta",
+    "batch_sizes": "batch_size",
+    "learning_rates": "learning_rate",
+    "normalisations": "normalisation",
+    "subset_seeds": "subset_seed",
+    "losses": "loss",
+}
 
 
 @dataclass(frozen=True)
@@ -87,14 +100,21 @@ def complete(values: dict[str, Any], notebook: Path) -> dict[str, Any]:
     return {name: parameter.default for name, parameter in declared(notebook).items()} | values
 
 
+def field_of(name: str) -> str:
+    """The field of an experiment that a parameter sets, if it sets one: most have its name."""
+    return _FIELDS.get(name, name)
+
+
 def _check_value(name: str, value: Any, where: str) -> None:
     """Refuse here what an experiment would refuse later, after minutes of training perhaps."""
-    if name in _AT_LEAST_ONE and (len(value) if isinstance(value, list) else value) < 1:
+    if (name in _AT_LEAST_ONE and value < 1) or (name in _LISTS and not value):
         raise UserError(f"{where}: {name} has to be at least one, not {value!r}.")
-    field = _FIELDS.get(name, name)
+    if name in _CHOICES and value not in _CHOICES[name]:
+        raise UserError(f"{where}: {name} has to be one of {', '.join(map(repr, _CHOICES[name]))}, not {value!r}.")
+    field = _LISTS.get(name) or ("epochs" if name == "baseline_epochs" else field_of(name))
     if field not in Experiment.model_fields:
         return
-    for each in value if name == "betas" else [value]:
+    for each in value if name in _LISTS else [value]:
         try:
             Experiment.make(**({"model": "ConvNet", "epochs": 1} | {field: each}))
         except UserError as error:

@@ -28,10 +28,16 @@ class _OtherFormat(ValueError):
 
 
 class Store:
-    """Finished runs by the key of their experiment."""
+    """Finished runs by the key of their experiment.
 
-    def __init__(self, folder: Path | None = None):
+    Args:
+        folder: where runs are kept; by default outputs/runs/.
+        also: a second folder of runs, which is read where the first has none, and never written to.
+    """
+
+    def __init__(self, folder: Path | None = None, also: Path | None = None):
         self.folder = Path(folder) if folder else paths.RUNS
+        self.also = Store(also) if also else None
 
     def path(self, experiment: Experiment) -> Path:
         """The folder of a run, whether it is stored or not."""
@@ -48,7 +54,9 @@ class Store:
         tells that it is another run.
         """
         record = self._read(self.path(experiment))
-        return record if record and record.experiment == experiment else None
+        if record and record.experiment == experiment:
+            return record
+        return self.also.get(experiment) if self.also else None
 
     def weights(self, experiment: Experiment, epoch: str = "last") -> Weights:
         """Weights of the "best" or the "last" epoch.
@@ -57,6 +65,8 @@ class Store:
             UserError: where none are stored, or they are damaged.
         """
         file = self.path(experiment) / f"{epoch}.safetensors"
+        if not file.exists() and self.also:
+            return self.also.weights(experiment, epoch)
         if not file.exists():
             raise UserError(f"No {epoch} weights are stored for run {experiment.key}; {_again(file.parent)}")
         try:
@@ -93,7 +103,16 @@ class Store:
     def records(self) -> list[Record]:
         """Every readable record, oldest first."""
         found = (self._read(path.parent) for path in self.folder.glob(f"{'[0-9a-f]' * 16}/record.json"))
-        return sorted((r for r in found if r), key=lambda r: (r.finished, r.key))
+        by_key = {r.key: r for r in self.also.records()} if self.also else {}
+        by_key |= {r.key: r for r in found if r}
+        return sorted(by_key.values(), key=lambda r: (r.finished, r.key))
+
+    def file(self, key: str) -> Path | None:
+        """The record.json of a key, or None."""
+        file = self.folder / key / "record.json"
+        if file.exists():
+            return file
+        return self.also.file(key) if self.also else None
 
     def frame(self) -> pd.DataFrame:
         """One row per record: key, the experiment's fields, best and last test accuracy (fractions)."""
@@ -125,6 +144,16 @@ class Store:
             reason = str(error).splitlines()[0]
             print(f"Run {folder.name} cannot be read ({reason}); set aside as {aside.name}.", file=sys.stderr)
             return None
+
+
+#: Where the runs of a report come from: "train" loads those in outputs/runs/ and trains the others; "published" loads
+#: those too, and those that the repository keeps, and trains nothing.
+SOURCES = ("train", "published")
+
+
+def opened(profile: str, source: str) -> Store:
+    """The store of a report's runs; `source` is one of SOURCES."""
+    return Store(also=paths.PUBLISHED / profile / "runs") if source == "published" else Store()
 
 
 def _set_aside(folder: Path, why: str) -> Path:

@@ -134,7 +134,8 @@ def test_imports_point_downwards():
         {"benchmark"},
         {"findings", "display", "parameters"},
         {"claims"},
-        {"notebook"},
+        {"comparisons", "notebook", "verify"},
+        {"plans"},
         {"report"},
         {"__main__"},
     ]

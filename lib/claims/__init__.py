@@ -1,6 +1,6 @@
 """The write-up's claims, each held against records by a rule that was written before the runs were looked at."""
 
 from lib.claims.evidence import Evidence, Runs, Setting, Verdict
-from lib.claims.rules import CLAIMS, ledger
+from lib.claims.rules import CLAIMS, Claim, ledger
 
-__all__ = ["CLAIMS", "Evidence", "Runs", "Setting", "Verdict", "ledger"]
+__all__ = ["CLAIMS", "Claim", "Evidence", "Runs", "Setting", "Verdict", "ledger"]

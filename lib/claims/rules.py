@@ -14,10 +14,10 @@ import torch
 
 from lib.claims.evidence import Evidence, Verdict, accuracy, not_run, paired, per_class, values
 from lib.claims.table import same_settings
-from lib.findings import listed, names
+from lib.findings import listed, names, seeds_in_words
 from lib.losses import class_balanced_weights, neutral_betas
 from lib.statistics import Difference, paired_difference
-from lib.tables import percent
+from lib.tables import difference, percent
 
 #: Difference in accuracy that counts as none: one percentage point.
 MARGIN = 0.01
@@ -37,10 +37,9 @@ class Claim:
 
 
 def interval(d: Difference) -> str:
-    """A difference of accuracies in points, with its interval."""
-    if np.isnan(d.low):
-        return f"{100 * d.mean:+.1f} points ({d.pairs} seed: no interval)"
-    return f"{100 * d.mean:+.1f} points [{100 * d.low:+.1f}, {100 * d.high:+.1f}]"
+    """A difference of accuracies in a sentence."""
+    words = f"{difference(d).replace(' [', ' points [', 1)}"
+    return words if "[" in words else f"{words} points (one seed: no interval)"
 
 
 def _records(*many) -> list:
@@ -55,7 +54,9 @@ def smaller_batches(evidence: Evidence) -> Verdict:
     d = paired_difference(*paired(small, large, accuracy))
     verdict = "supported" if d.above else "contradicted" if d.below else "undecided"
     return Verdict(
-        verdict, f"Batch 32 less batch 128, {_seeds(d.pairs)}: {interval(d)} of accuracy.", _records(small, large)
+        verdict,
+        f"Batch 32 less batch 128, {seeds_in_words(d.pairs)}: {interval(d)} of accuracy.",
+        _records(small, large),
     )
 
 
@@ -110,8 +111,8 @@ def every_class_but_one(evidence: Evidence) -> Verdict:
     supported = all(k in up for k in others) and differences[_EXCEPTION].mean <= 0
     return Verdict(
         "contradicted" if wrong else "supported" if supported else "undecided",
-        f"Trained alike, {_seeds(len(a))}: higher for {_named(up)}, lower for {_named(down)}, not told apart for "
-        f"{_named([k for k in range(classes) if k not in up + down])}. On average over the classes "
+        f"Trained alike, {seeds_in_words(len(a))}: higher for {_named(up)}, lower for {_named(down)}, not told "
+        f"apart for {_named([k for k in range(classes) if k not in up + down])}. On average over the classes "
         f"{interval(paired_difference(a.mean(axis=1), b.mean(axis=1)))}.",
         _records(runs, ce),
     )
@@ -138,7 +139,7 @@ def reweighting_regularises(evidence: Evidence) -> Verdict:
         f"Training less test accuracy of {names(_FREQUENT)} is {_gaps(ce, gap)} points under cross-entropy, "
         f"{_gaps(plain, gap)} under the focal loss without weights (β = 0), {_gaps(runs, gap)} at "
         f"β = {evidence.chosen:g}. The loss as a whole reduces it by {interval(by_loss)}, its weights alone by "
-        f"{interval(by_weights)}, {_seeds(by_weights.pairs)}.",
+        f"{interval(by_weights)}, {seeds_in_words(by_weights.pairs)}.",
         _records(runs, ce, plain),
     )
 
@@ -170,8 +171,8 @@ def never_monotone(evidence: Evidence) -> Verdict:
     return Verdict(
         "contradicted" if monotone else "supported" if len(not_monotone) == classes else "undecided",
         f"Of the {len(evidence.published_betas)} betas {len(betas)} differ in their weights "
-        f"({listed(betas)}); {_seeds(len(seeds))}. Shown to rise or fall throughout: {_named(monotone)}; shown to do "
-        f"both: {_named(not_monotone)}. For the other classes accuracy does not change by more than the seeds do.",
+        f"({listed(betas)}); {seeds_in_words(len(seeds))}. Shown to rise or fall throughout: {_named(monotone)}; "
+        f"shown to do both: {_named(not_monotone)}. For the others the seeds leave it open.",
         _records(*(evidence.balanced[beta] for beta in betas)),
     )
 
@@ -222,8 +223,9 @@ def rare_classes_are_kept(evidence: Evidence) -> Verdict:
     )
     return Verdict(
         verdict,
-        f"At β = {evidence.chosen:g}, {_seeds(len(rows))} (lowest and highest): {accuracies}. The best and the worst "
-        f"lie {interval(apart)} apart." + (f" In no seed is an image recognised of {names(never)}." if never else ""),
+        f"At β = {evidence.chosen:g}, {seeds_in_words(len(rows))} (lowest and highest): {accuracies}. The best and the "
+        f"worst lie {interval(apart)} apart."
+        + (f" In no seed is an image recognised of {names(never)}." if never else ""),
         _records(runs),
     )
 
@@ -249,10 +251,6 @@ def gamma_untuned(evidence: Evidence) -> Verdict:
 
 def _named(classes: list[int]) -> str:
     return names(classes) if classes else "no class"
-
-
-def _seeds(n: int) -> str:
-    return f"{n} seeds" if n > 1 else "one seed"
 
 
 CLAIMS = (

@@ -7,7 +7,7 @@ import pandas as pd
 
 from lib.claims.evidence import Evidence, Runs, Setting, Verdict, not_run, values
 from lib.statistics import mean_interval, prediction_interval
-from lib.tables import percent
+from lib.tables import percent, with_interval
 from lib.training import Record
 
 
@@ -42,7 +42,7 @@ def same_settings(evidence: Evidence) -> Verdict:
     verdict = "undecided"
     if several:
         verdict = "supported" if could else "contradicted" if better else "undecided"
-    reached = percent(*map(float, mean_interval(accuracies)))
+    reached = with_interval(accuracies)
     range_ = f"one more run would reach {percent(low)} to {percent(high)} %" if several else "one seed: no interval"
     return Verdict(
         verdict,

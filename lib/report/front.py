@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 from lib import device, parameters, paths
-from lib.records import Store
+from lib.records import opened
 from lib.report.document import DocumentMeta
 from lib.report.executed import Execution, exhibits, headlines
 from lib.training import Record
@@ -16,7 +16,7 @@ TITLE = "A small ConvNet and class-balanced focal loss on CIFAR-10, re-run"
 #: The profile that the others are compared with.
 EXACT = "writeup"
 #: Parameters that say how something is executed and how often, not what.
-_NOT_SETTINGS = {"headless", "profile", "repeats", "replicas"}
+_NOT_SETTINGS = {"headless", "profile", "repeats", "replicas", "runs", "reading_repeats"}
 
 REFERENCES = """
 # References {.unnumbered}
@@ -47,7 +47,7 @@ def meta(profile: str, planned: Mapping[str, dict], executions: Sequence[Executi
         versions={"Python": machine["python"]} | {p: version(p) for p in ("torch", "torchvision", "papermill")},
         shortened=shortened(profile, planned),
         summary=summary(executions),
-        appendix=appendix(executions),
+        appendix=appendix(profile, executions),
         missing=[(e.name, e.failure) for e in executions if e.failure],
     )
 
@@ -84,7 +84,9 @@ def shortened(profile: str, planned: Mapping[str, dict[str, Any]]) -> str:
 
 
 def _short(value: Any) -> str:
-    return ", ".join(f"{v:g}" for v in value) if isinstance(value, list) else f"{value}"
+    if isinstance(value, list):
+        return ", ".join(v if isinstance(v, str) else f"{v:g}" for v in value)
+    return f"{value}"
 
 
 def summary(executions: Sequence[Execution]) -> str:
@@ -101,9 +103,9 @@ def summary(executions: Sequence[Execution]) -> str:
     )
 
 
-def appendix(executions: Sequence[Execution]) -> str:
+def appendix(profile: str, executions: Sequence[Execution]) -> str:
     """From figure to run, from run to parameter file; times; references."""
-    records = {record.key: record for record in Store().records()}
+    records = {record.key: record for record in opened(profile, "published").records()}
     used: dict[str, Record] = {}
     origins, numbers = [], {"figure": 0, "table": 0}
     for execution in executions:
@@ -125,12 +127,15 @@ def appendix(executions: Sequence[Execution]) -> str:
         for e in executions
     ]
     machines = sorted({f"{r.machine['device']}, torch {r.machine['torch']}" for r in used.values()})
+    finished = sorted(r.finished[:10] for r in used.values())
+    when = f"{len(used)} runs, finished {finished[0]} to {finished[-1]}, numerics version " if used else ""
+    when += ", ".join(sorted({str(r.numerics) for r in used.values()}))
     parts = [
         "# Where the figures come from {.unnumbered}",
         "Each figure and table, the notebook that draws it, and the runs it is drawn from.",
         _table(["", "name", "notebook", "runs"], origins),
         "Each run is kept as `outputs/runs/<run>/record.json` (the name there is longer than the eight digits here). "
-        f"Trained on: {'; '.join(machines) or 'nothing'}.",
+        f"{when}. Trained on: {'; '.join(machines) or 'nothing'}.",
         _table(["run", "experiment", "epochs", "time", "finished (UTC)", "asked for by"], runs_table),
         "What the notebooks of this report cost: wall time, and peak memory of the kernel and what it started. "
         "Runs that were stored already are loaded, not repeated.",

@@ -10,14 +10,15 @@ import nbformat
 from lib import paths
 from lib.benchmark import kept
 from lib.errors import UserError
-from lib.records import Store
+from lib.records import opened
 from lib.report.executed import BENCHMARK, NOTEBOOKS, exhibits, headlines, svg
 from lib.report.runner import missing_artefacts
 
-PUBLISHED = paths.ROOT / "outputs" / "published"
 README = paths.ROOT / "README.md"
 #: What the README shows: a figure of a notebook.
 _SHOWN = ("beta_sweep", "closing_figure")
+#: The exhibit that looks at a network itself, and so needs its weights.
+_LOOKED_AT = ("convnet", "mistakes")
 _BLOCK = re.compile(r"(<!-- generated: make publish -->\n).*(<!-- end of generated -->)", re.DOTALL)
 
 
@@ -30,7 +31,7 @@ def publish(profile: str) -> Path:
     Raises:
         UserError: the profile has no complete report; what was published before stays.
     """
-    source, target = paths.OUTPUTS / profile, PUBLISHED / profile
+    source, target = paths.OUTPUTS / profile, paths.PUBLISHED / profile
     executed = {name: source / f"{name}.ipynb" for name in NOTEBOOKS}
     reports = [source / "report.html", source / "report.pdf"]
     if absent := [paths.shown(file) for file in [*executed.values(), *reports] if not file.exists()]:
@@ -48,10 +49,15 @@ def publish(profile: str) -> Path:
         new.mkdir()
         for file in reports:
             shutil.copy(file, new)
-        store = Store()
+        for file in executed.values():
+            shutil.copy(file, new)
+        store = opened(profile, "published")
         for key in {key for notebook in notebooks.values() for note in exhibits(notebook) for key in note["runs"]}:
             (new / "runs" / key).mkdir(parents=True)
-            shutil.copy(store.folder / key / "record.json", new / "runs" / key)
+            shutil.copy(store.file(key), new / "runs" / key)
+        for key in _weights_for(notebooks):
+            weights = store.file(key).with_name("best.safetensors")
+            shutil.copy(weights, new / "runs" / key)
         if BENCHMARK in notebooks and kept.folder(profile).exists():
             shutil.copytree(kept.folder(profile), new / BENCHMARK)
         (new / f"{_SHOWN[1]}.svg").write_text(svg(notebooks[_SHOWN[0]], _SHOWN[1]))
@@ -61,9 +67,15 @@ def publish(profile: str) -> Path:
     return target
 
 
+def _weights_for(notebooks: dict[str, nbformat.NotebookNode]) -> set[str]:
+    """The runs whose weights are needed to execute the notebooks again from what is published."""
+    name, exhibit = _LOOKED_AT
+    return {key for note in exhibits(notebooks[name]) if note["name"] == exhibit for key in note["runs"]}
+
+
 def _readme(profile: str, lines: list[str]) -> str:
     """The README with its generated block written anew."""
-    folder = paths.shown(PUBLISHED / profile)
+    folder = paths.shown(paths.PUBLISHED / profile)
     said = "\n".join(f"- {line}" for line in lines)
     block = (
         f"![Accuracy by class, cross-entropy beside class-balanced focal loss]({folder}/{_SHOWN[1]}.svg)\n\n"

@@ -27,7 +27,7 @@ from lib import data, parameters, paths
 from lib.benchmark import contenders, kept
 from lib.errors import UserError
 from lib.footprint import Peak, peak_of_children
-from lib.records import Store
+from lib.records import opened
 from lib.report.document import assemble, write_report
 from lib.report.executed import BENCHMARK, NOTEBOOKS, Execution, exhibits
 from lib.report.front import meta
@@ -228,6 +228,6 @@ def missing_artefacts(executed: Path) -> str | None:
     absent = [name for name in notebook.metadata.get("writeup", {}).get("produces", []) if name not in shown]
     if absent:
         return f"it ended without producing {', '.join(absent)}."
-    store = Store()
-    lost = {key for d in shown.values() for key in d["runs"] if not (store.folder / key / "record.json").exists()}
+    store = opened(executed.parent.name, "published")
+    lost = {key for d in shown.values() for key in d["runs"] if not store.file(key)}
     return f"the records of its runs {', '.join(sorted(lost))} are not stored." if lost else None
