@@ -156,6 +156,16 @@ def claims_headline(ledger: Sequence[tuple[Claim, Verdict]]) -> str:
     return f"**The write-up's {len(ledger)} claims,** held against these runs: {', '.join(parts)}."
 
 
+def claims_by_verdict(ledger: Sequence[tuple[Claim, Verdict]]) -> list[str]:
+    """For each verdict there is, the claims that have it."""
+    said = []
+    for verdict in VERDICTS:
+        statements = [f"({claim.number}) {claim.statement}" for claim, found in ledger if found.verdict == verdict]
+        if statements:
+            said.append(f"**{verdict.capitalize()}:** {' '.join(statements)}")
+    return said
+
+
 def ledger_table(ledger: Sequence[tuple[Claim, Verdict]]) -> pd.DataFrame:
     """One row per claim: statement and verdict."""
     rows = [(claim.number, claim.statement, found.verdict) for claim, found in ledger]

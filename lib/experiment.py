@@ -141,6 +141,27 @@ class Experiment(BaseModel):
         beta = "" if self.beta is None else f" β {self.beta:g}"
         return f"{self.model} {self.loss_name}{beta} seed {self.seed}"
 
+    @property
+    def details(self) -> str:
+        """What the title leaves out: batch, rate, schedule, and what is not as the write-up has it."""
+        parts = [f"batch {self.batch_size}", f"rate {self.learning_rate:g}"]
+        if self.schedule == "one_cycle":
+            parts.append("one-cycle")
+        elif self.steps != (6, 8):
+            parts.append(f"steps {', '.join(map(str, self.steps)) or 'none'}")
+        if self.loss != "cross_entropy":
+            parts.append(f"γ {self.gamma:g}")
+        if self.normalisation != "count":
+            parts.append(f"divided by {self.normalisation}")
+        if self.imbalance != "none" and self.subset_seed:
+            parts.append(f"draw {self.subset_seed}")
+        if self.validation:
+            parts.append(f"{100 * self.validation:g} % held out")
+        if not self.augmentation:
+            parts.append("no augmentation")
+        parts += ["bfloat16"] if self.precision == "bfloat16" else []
+        return ", ".join(parts)
+
 
 def explain(error: ValidationError, known: list[str]) -> str:
     """Pydantic's list of complaints as one sentence per complaint, naming key, value and what is allowed."""

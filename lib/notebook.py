@@ -58,6 +58,17 @@ class Notebook:
             found[name][seed] = record
         return found
 
+    def repeated(self, experiment: Experiment, seeds: Sequence[int], **options: Any) -> list[Record]:
+        """Runs of one setting, by seed; as `grid`, but none at all is an error.
+
+        Raises:
+            UserError: nothing is trained, and none is stored.
+        """
+        found = list(self.grid({"": experiment}, seeds, **options)[""].values())
+        if not found:
+            raise UserError(f"Not run yet: {experiment.title}. Train it: -p runs train.")
+        return found
+
     def run(self, experiments: Sequence[Experiment], **options: Any) -> list[Record]:
         """Load what is stored, train the rest; a live figure in JupyterLab, progress lines otherwise.
 

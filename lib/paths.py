@@ -10,8 +10,8 @@ PARAMS = ROOT / "params"
 #: Everything that is produced. WRITEUP_OUTPUTS moves it, for tests and for a second store.
 OUTPUTS = Path(os.environ.get("WRITEUP_OUTPUTS", ROOT / "outputs")).resolve()
 RUNS = OUTPUTS / "runs"
-#: What the repository keeps: <profile>/ with its report and the records behind it.
-PUBLISHED = ROOT / "outputs" / "published"
+#: What the repository keeps: <profile>/ with its report and the records behind it. WRITEUP_PUBLISHED moves it.
+PUBLISHED = Path(os.environ.get("WRITEUP_PUBLISHED", ROOT / "outputs" / "published")).resolve()
 
 
 def cache_folder() -> Path:

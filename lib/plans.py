@@ -112,9 +112,15 @@ def seeds(here: Notebook, repeats: str = "repeats") -> range:
 
 
 def common_seeds(runs: Mapping[Hashable, Mapping[int, Record]], least: int) -> tuple[list[int], list[Hashable]]:
-    """Seeds that settings share, and these settings: those with fewer than `least` runs are left out."""
+    """Seeds that settings share, and these settings: those with fewer than `least` runs are left out.
+
+    Raises:
+        UserError: cross-entropy or every beta is left out, or they share no seed.
+    """
     full = [name for name, by_seed in runs.items() if len(by_seed) >= least]
     shared = set.intersection(*(set(runs[name]) for name in full)) if full else set()
+    if CE not in full or len(full) < 2 or not shared:
+        raise UserError("Not run yet: cross-entropy and a beta from the same seeds. Train them: -p runs train.")
     return sorted(shared), full
 
 

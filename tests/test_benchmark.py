@@ -282,7 +282,7 @@ def test_every_measurement_is_kept(tmp_path, monkeypatch):
 
 def test_start_up_times_what_it_names():
     frame = startup.start_up("sample", repeats=1, others={"the kettle": lambda: 0.25})
-    assert set(frame.what) == {startup.HELP, startup.IMPORT, startup.DATA, "the kettle"}
+    assert set(frame.what) == {startup.HELP, startup.TORCH, startup.IMPORT, startup.DATA, "the kettle"}
     seconds = frame.set_index("what").seconds
     assert 0 < seconds[startup.HELP] < seconds[startup.IMPORT]
     assert seconds["the kettle"] == 0.25

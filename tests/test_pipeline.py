@@ -14,7 +14,8 @@ import pytest
 from nbformat.v4 import new_markdown_cell, new_notebook
 
 from lib import paths
-from lib.report.executed import exhibits
+from lib.report import publish as publishing
+from lib.report.executed import NOTEBOOKS, exhibits
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -96,9 +97,70 @@ def test_an_executed_benchmark_is_an_appendix_and_every_notebook_is_in_the_ledge
         benchmark.unlink()
     assert page.index("Appendix: speed") < page.index("Where the figures come from")
     ledger = dict(re.findall(r"<td[^>]*>(\w+)</td>\s*<td[^>]*>\d+ s</td>\s*<td[^>]*>([\d.]+) GB</td>", page))
-    assert set(ledger) == {"convnet", "data_wrangling", "beta_sweep", "benchmark"}
+    assert set(ledger) == {*NOTEBOOKS, "benchmark"}
     assert ledger["benchmark"] == "2.3"
     assert all(0.2 < float(used) < 10 for used in ledger.values())  # a kernel with torch holds some 400 MB
+
+
+@pytest.fixture(scope="module")
+def published(smoke, tmp_path_factory):
+    """The smoke profile as the repository would keep it: the folder of published profiles, and the README."""
+    outputs, _ = smoke
+    target = tmp_path_factory.mktemp("published")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paths, "OUTPUTS", outputs)
+        patch.setattr(paths, "RUNS", outputs / "runs")
+        patch.setattr(paths, "PUBLISHED", target)
+        patch.setattr(publishing, "README", target / "README.md")
+        shutil.copy(paths.ROOT / "README.md", target)
+        publishing.publish("smoke")
+    return target
+
+
+def test_what_is_published_is_the_report_its_notebooks_and_its_records(smoke, published):
+    kept = {p.name for p in (published / "smoke").iterdir()}
+    assert kept == {"report.html", "report.pdf", "closing_figure.svg", "runs", *(f"{n}.ipynb" for n in NOTEBOOKS)}
+    used = {note for n in NOTEBOOKS for note in runs_of(published / "smoke" / f"{n}.ipynb")}
+    assert {p.name for p in (published / "smoke" / "runs").iterdir()} == used
+    assert len(list(published.glob("smoke/runs/*/*.safetensors"))) == 1  # of the network whose mistakes are shown
+    readme = (published / "README.md").read_text()
+    assert "claims,** held against these runs" in readme
+    assert "What the *smoke* profile found" in readme
+
+
+def runs_of(notebook):
+    return {key for note in exhibits(nbformat.read(notebook, 4)) for key in note["runs"]}
+
+
+def test_a_report_is_made_of_what_is_published_without_training(published, tmp_path):
+    result = run(
+        *(sys.executable, "-m", "lib", "report", "--profile", "smoke", "-p", "runs", "published"),
+        outputs=tmp_path,
+        WRITEUP_PUBLISHED=str(published),
+    )
+    assert result.returncode == 0, result.stderr
+    assert "epoch" not in result.stdout
+    assert not list(tmp_path.glob("runs/*/record.json"))
+    for name in NOTEBOOKS:
+        assert runs_of(tmp_path / "smoke" / f"{name}.ipynb") == runs_of(published / "smoke" / f"{name}.ipynb")
+    assert "nothing was trained for this report" in (tmp_path / "smoke" / "report.html").read_text()
+
+
+def test_what_is_not_published_is_said_and_not_trained(published, tmp_path):
+    few = tmp_path / "few"
+    shutil.copytree(published, few)
+    for name in ("settings", "ablations"):
+        for key in runs_of(few / "smoke" / f"{name}.ipynb") - runs_of(few / "smoke" / "beta_sweep.ipynb"):
+            shutil.rmtree(few / "smoke" / "runs" / key, ignore_errors=True)
+    outputs = tmp_path / "outputs"
+    result = run(
+        *(sys.executable, "-m", "lib", "report", "--profile", "smoke", "-p", "runs", "published"),
+        outputs=outputs,
+        WRITEUP_PUBLISHED=str(few),
+    )
+    assert "epoch" not in result.stdout
+    for name in ("settings", "ablations"):
+        assert "ot run yet" in (outputs / "smoke" / f"{name}.ipynb").read_text()
 
 
 def test_papermill_runs_a_notebook_from_any_working_directory(smoke, tmp_path):

@@ -149,7 +149,11 @@ def measure(*, images: Mapping[str, int], repeats: int, dataset: str = "cifar10"
         speed={model: in_turns(rows[model], images[model], repeats) for model in tasks},
         shares={
             model: shares(
-                replace(task, factor=1.0), threads=threads, precision=precision, images=images[model], repeats=repeats
+                replace(task, factor=1.0),
+                threads=threads,
+                precision=precision,
+                images=images[model],
+                repeats=3 * repeats,
             )
             for model, task in tasks.items()
         },

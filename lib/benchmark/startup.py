@@ -16,12 +16,13 @@ from lib.benchmark.shares import Evaluated
 from lib.benchmark.task import Task
 
 #: What is timed.
-HELP, IMPORT = "the command line's help", "import of lib with torch"
+HELP, TORCH, IMPORT = "the command line's help", "import of torch alone", "import of lib with torch"
 DATA, REPORT = "the data set from the local cache", "the report's files from executed notebooks"
 
 #: The code for it, each in a fresh interpreter, whose start counts.
 _STARTS = {
     HELP: "import lib.__main__ as m; m.app(['--help'], standalone_mode=False)",
+    TORCH: "import torch",
     IMPORT: "import lib.training",
 }
 #: The same, timed inside, once everything is imported.
@@ -42,7 +43,7 @@ def start_up(dataset: str, repeats: int, others: Mapping[str, Callable[[], float
         others: what else is waited for: a name, and what tells its seconds when it is called.
 
     Returns:
-        One row per measurement: what, seconds. The interpreter's own start is included in the first two; loading is
+        One row per measurement: what, seconds. The interpreter's own start is included in the first three; loading is
         timed in a process that has imported torch already.
     """
     samples = []

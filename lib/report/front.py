@@ -98,9 +98,23 @@ def summary(executions: Sequence[Execution]) -> str:
     return (
         f"# In short {{.unnumbered}}\n\n{said}\n\nEvery number here is generated from records of training runs; the "
         "appendix leads from each figure to its runs, and from each run to the parameter file that asked for it. "
+        f"{_SOURCE.get(_source(executions), '')}"
         "*Published* marks what the original write-up states, *best epoch* its rule (the epoch of the highest "
         "accuracy on the test set), *last epoch* the clean one."
     )
+
+
+#: What the first page says about runs that were not trained for the report.
+_SOURCE = {
+    "published": "The runs are those that the repository keeps: nothing was trained for this report; the appendix says "
+    "when, where and by which version of the numerics each was made. "
+}
+
+
+def _source(executions: Sequence[Execution]) -> str:
+    """The parameter `runs` that the notebooks were executed with."""
+    asked = {e.read().metadata.get("papermill", {}).get("parameters", {}).get("runs", "") for e in executions}
+    return next((source for source in asked if source), "train")
 
 
 def appendix(profile: str, executions: Sequence[Execution]) -> str:
@@ -117,8 +131,8 @@ def appendix(profile: str, executions: Sequence[Execution]) -> str:
             keys = ", ".join(f"`{key[:8]}`" for key in runs) or "no run"
             origins.append(f"| {kind.capitalize()} {numbers[kind]} | {noted['name']} | {execution.name} | {keys} |")
     runs_table = [
-        f"| `{r.key[:8]}` | {r.experiment.title} | {r.experiment.epochs} | {r.wall_time:.0f} s | {r.finished[:16]} | "
-        f"{r.origin} |"
+        f"| `{r.key[:8]}` | {r.experiment.title}: {r.experiment.details} | {r.experiment.epochs} | "
+        f"{r.wall_time:.0f} s | {r.finished[:16]} | {r.origin} |"
         for r in used.values()
     ]
     costs = [

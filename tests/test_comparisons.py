@@ -1,0 +1,145 @@
+"""Sentences about comparisons come out as their figures say."""
+
+import numpy as np
+import pytest
+from synthetic import CLAIMED, record, runs
+
+from lib import claims, comparisons, tables
+from lib.claims import Evidence, Setting, Verdict
+from lib.claims.rules import CLAIMS
+
+COUNTS = CLAIMED["counts"]
+CE_ROW, CB_ROW = np.array(CLAIMED["cross_entropy"]), np.array(CLAIMED["class_balanced_focal"][0.8])
+
+
+def test_what_is_missing_is_named_with_how_much_of_it():
+    found = {"CE": {0: None, 1: None}, 0.999: {}, (0.9, 2.0): {0: None}}
+    text = comparisons.not_run(found, seeds=range(2))
+    assert text == "**Not run yet,** by setting and runs that are there: β = 0.999 (none of 2), β = 0.9 β = 2 (1 of 2)."
+    assert comparisons.not_run({"CE": {0: None}}, seeds=[0]) == ""
+
+
+def sweep(*means, noise=0.0, seeds=4):
+    """[betas, seeds, C] around these means; a seed shifts all betas alike."""
+    rng = np.random.default_rng(0)
+    shift = np.linspace(-0.01, 0.01, seeds)
+    values = np.array(means)[:, None] + shift + noise * rng.standard_normal((len(means), seeds))
+    return np.repeat(values[:, :, None], 10, axis=2)
+
+
+def test_betas_that_change_less_than_the_margin_are_shown_to_be_equivalent():
+    text = comparisons.spread([0.0, 0.7, 0.8, 0.9], sweep(0.4, 0.4, 0.401, 0.399, noise=1e-4), COUNTS, margin=0.01)
+    assert "3 betas differ in their weights" in text  # 0 and 0.7 are one computation
+    assert "shown to be equivalent to β = 0: 0.8, 0.9." in text
+    assert f"in the seed alone vary by {100 * np.linspace(-0.01, 0.01, 4).std(ddof=1):.2f}" in text
+
+
+def test_a_beta_that_matters_is_not_called_equivalent():
+    text = comparisons.spread([0.0, 0.8, 0.99], sweep(0.4, 0.401, 0.45, noise=1e-4), COUNTS, margin=0.01)
+    assert "equivalent to β = 0: 0.8; not shown: 0.99" in text
+    assert "β = 0.99: +5.0 [" in text
+
+
+def test_betas_beyond_the_published_ones_are_left_out_of_the_spread():
+    text = comparisons.spread([0.0, 0.8, 0.9999], sweep(0.4, 0.4, 0.9, noise=1e-4), COUNTS, margin=0.01)
+    assert "2 betas" in text
+    assert "0.9999" not in text
+    assert "nothing can be said" in comparisons.spread([0.0, 0.8], sweep(0.4, 0.5, seeds=1), COUNTS, margin=0.01)
+
+
+def test_beta_is_chosen_on_the_validation_split_and_peeking_is_priced():
+    validated = {
+        0.0: {s: record(s, 0.40, validation=0.50, held_out=0.1) for s in range(3)},
+        0.9: {s: record(s, 0.42, validation=0.45, held_out=0.1) for s in range(3)},
+    }
+    text = comparisons.clean_choice(validated)
+    assert "With 10.0 % of every class held out" in text
+    assert "chooses **β = 0**, which has 40.0 ± 0.0 %" in text
+    assert "chooses β = 0.9 and reports 42.0 ± 0.0 %: peeking gains +2.0 points" in text
+    assert "Not run yet" in comparisons.clean_choice({0.0: validated[0.0], 0.9: {}})
+
+
+def test_the_likeliest_reading_is_the_nearest_one():
+    found = {"as stated": {0: record(0, 0.70)}, "constant rate": {0: record(0, 0.80)}, "bfloat16": {}}
+    text = comparisons.likeliest_reading(found, 0.807)
+    assert "as stated end 10.7 points below the published 80.7 %" in text
+    assert "Of 2 readings the nearest is **constant rate** (0.7 points below it). Not run yet: bfloat16." in text
+    assert "No other reading" in comparisons.likeliest_reading({"as stated": {0: record(0, 0.7)}}, 0.807)
+    assert "Not run yet" in comparisons.likeliest_reading({"as stated": {}}, 0.807)
+
+
+def test_like_is_compared_with_like():
+    candidates = {Setting(0.01, 32): (runs(CB_ROW - 0.02), runs(CB_ROW)), Setting(0.001, 32): (runs(CE_ROW), {})}
+    text = comparisons.like_with_like(candidates, (CE_ROW, CB_ROW))
+    assert f"CB-Focal {100 * (CB_ROW.mean() - CE_ROW.mean()):+.1f} points from cross-entropy" in text
+    assert "- rate 0.01, batch 32: +" in text
+    assert "- rate 0.001" not in text
+    assert "Nearest to the published cross-entropy row is rate 0.001, batch 32." in text
+    assert "Not run yet" in comparisons.like_with_like({Setting(0.01, 32): ({}, {})}, (CE_ROW, CB_ROW))
+
+
+def test_draws_are_compared_by_what_the_balanced_loss_gains_on_each():
+    by_draw = {
+        draw: ({s: record(s, 0.30) for s in range(2)}, {s: record(s, 0.30 + gain) for s in range(2)})
+        for draw, gain in enumerate((0.01, 0.03))
+    }
+    text = comparisons.draws(by_draw)
+    assert "gains +2.0 points on average, from +1.0 to +3.0 (standard deviation 1.4)" in text
+    assert "vary by 0.0" in text
+    assert "Not run yet" in comparisons.draws({0: by_draw[0], 1: ({}, {})})
+
+
+def test_the_ledger_is_summed_up_and_written_out():
+    verdicts = ["supported"] * 2 + ["contradicted"] * 7
+    ledger = [(claim, Verdict(v, f"Because of {claim.number}.")) for claim, v in zip(CLAIMS, verdicts, strict=True)]
+    headline = comparisons.claims_headline(ledger)
+    assert (
+        "9 claims,** held against these runs: 2 supported (1, 2), 7 contradicted (3, 4, 5, 6, 7, 8, 9), 0 undecided."
+        in headline
+    )
+    held, fell = comparisons.claims_by_verdict(ledger)
+    assert held == f"**Supported:** (1) {CLAIMS[0].statement} (2) {CLAIMS[1].statement}"
+    assert fell.startswith(f"**Contradicted:** (3) {CLAIMS[2].statement} (4)")
+    assert comparisons.ledger_table(ledger).loc[3, "verdict"] == "contradicted"
+    text = comparisons.claims(ledger)
+    for claim in CLAIMS:
+        assert f"Because of {claim.number}." in text
+        assert claim.rule in text
+
+
+def test_tables_show_intervals_and_what_is_missing():
+    quality = tables.quality({"CE": [record(s, np.linspace(1, 0.1, 10)) for s in range(3)]})
+    assert quality.loc["CE", "head"] == "90.0 ± 0.0"
+    assert quality.loc["CE", "middle"] == "55.0 ± 0.0"
+    assert quality.loc["CE", "tail"] == "20.0 ± 0.0"
+    assert quality.loc["CE", "worst class"] == "10.0 ± 0.0"
+    assert quality.loc["CE", "calibration error"] == "10.0 ± 0.0"
+    compared = tables.compared({"a": runs(0.4), "b": runs(0.5), "c": {}}, base="a")
+    assert compared.loc["b", "less a (points)"].startswith("+")
+    assert compared.loc["c"].tolist() == ["not run yet", "–", 0]
+    alike = tables.alike({"draw 0": ({0: record(0, 0.3)}, {0: record(0, 0.4)}), "draw 1": ({}, {})})
+    assert alike.loc["draw 0"].tolist() == ["30.0", "40.0", "+10.0", 1]
+    assert alike.loc["draw 1"].tolist() == ["not run yet"] * 3 + [0]
+    grid = tables.by_two({(0.9, 1.0): {0: record(0, 0.3)}, (0.9, 2.0): {}}, "β", "γ")
+    assert grid.loc["β = 0.9"].to_dict() == {"γ 1.0": "30.0", "γ 2.0": "not run yet"}
+    readings = tables.readings({"as stated": {0: record(0, 0.7)}, "bfloat16": {}}, 0.807)
+    assert readings.loc["as stated", "less published (points)"] == "-10.7"
+    assert readings.loc["bfloat16", "best epoch (%)"] == "not run yet"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_claims_are_about_whatever_records_there_are(seed):
+    """On a random set of records every claim ends in a verdict and a sentence."""
+    rng = np.random.default_rng(seed)
+    some = [runs(rng.uniform(0, 1, 10)) for _ in range(8)]
+    evidence = Evidence(
+        published=CLAIMED,
+        cross_entropy=some[0],
+        balanced={0.0: some[1], 0.8: some[2], 0.9: some[3]},
+        convnet={32: some[4], 128: some[5]},
+        gammas={1.0: some[6], 2.0: some[7]},
+        candidates={Setting(0.01, 32): (some[0], some[2])},
+    )
+    for _, found in claims.ledger(evidence):
+        assert found.verdict in comparisons.VERDICTS
+        assert "nan" not in found.because
