@@ -15,7 +15,7 @@ publish: .venv/ready  ## keep the report of PROFILE in the repository and rewrit
 
 reproduce: PROFILE = writeup
 reproduce: .venv/ready  ## train everything behind the published report afresh, into outputs/reproduced (hours on a CPU)
-	WRITEUP_OUTPUTS=$(CURDIR)/outputs/reproduced $(BIN)/python -m lib report --profile $(PROFILE) -p runs train
+	WRITEUP_OUTPUTS=$(CURDIR)/outputs/reproduced $(BIN)/python -m lib report --profile $(PROFILE) -p runs=train
 
 verify: PROFILE = writeup
 verify: .venv/ready  ## train a published run, picked at random, again and compare

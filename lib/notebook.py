@@ -66,7 +66,7 @@ class Notebook:
         """
         found = list(self.grid({"": experiment}, seeds, **options)[""].values())
         if not found:
-            raise UserError(f"Not run yet: {experiment.title}. Train it: -p runs train.")
+            raise UserError(f"Not run yet: {experiment.title}. Train it with the parameter runs=train.")
         return found
 
     def run(self, experiments: Sequence[Experiment], **options: Any) -> list[Record]:
@@ -83,7 +83,7 @@ class Notebook:
             if missing:
                 raise UserError(
                     f"{len(missing)} runs of {self.name} are not among the published ones ({missing[0]} is the first); "
-                    "train them: -p runs train."
+                    "train them with the parameter runs=train."
                 )
         options |= {"store": self.store, "origin": self.origin}
         if self.headless:

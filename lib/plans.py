@@ -120,7 +120,9 @@ def common_seeds(runs: Mapping[Hashable, Mapping[int, Record]], least: int) -> t
     full = [name for name, by_seed in runs.items() if len(by_seed) >= least]
     shared = set.intersection(*(set(runs[name]) for name in full)) if full else set()
     if CE not in full or len(full) < 2 or not shared:
-        raise UserError("Not run yet: cross-entropy and a beta from the same seeds. Train them: -p runs train.")
+        raise UserError(
+            "Not run yet: cross-entropy and a beta from the same seeds. Train them with the parameter runs=train."
+        )
     return sorted(shared), full
 
 

@@ -134,7 +134,7 @@ def runs_of(notebook):
 
 def test_a_report_is_made_of_what_is_published_without_training(published, tmp_path):
     result = run(
-        *(sys.executable, "-m", "lib", "report", "--profile", "smoke", "-p", "runs", "published"),
+        *(sys.executable, "-m", "lib", "report", "--profile", "smoke", "-p", "runs=published"),
         outputs=tmp_path,
         WRITEUP_PUBLISHED=str(published),
     )
@@ -149,18 +149,19 @@ def test_a_report_is_made_of_what_is_published_without_training(published, tmp_p
 def test_what_is_not_published_is_said_and_not_trained(published, tmp_path):
     few = tmp_path / "few"
     shutil.copytree(published, few)
-    for name in ("settings", "ablations"):
-        for key in runs_of(few / "smoke" / f"{name}.ipynb") - runs_of(few / "smoke" / "beta_sweep.ipynb"):
-            shutil.rmtree(few / "smoke" / "runs" / key, ignore_errors=True)
-    outputs = tmp_path / "outputs"
+    searched, swept = (runs_of(few / "smoke" / f"{name}.ipynb") for name in ("settings", "beta_sweep"))
+    for key in searched - swept:
+        shutil.rmtree(few / "smoke" / "runs" / key)
     result = run(
-        *(sys.executable, "-m", "lib", "report", "--profile", "smoke", "-p", "runs", "published"),
-        outputs=outputs,
+        *(sys.executable, "-m", "papermill", paths.NOTEBOOKS / "settings.ipynb", tmp_path / "out.ipynb"),
+        *("-f", paths.PARAMS / "smoke" / "settings.yaml", "-p", "runs", "published"),
+        outputs=tmp_path / "outputs",
         WRITEUP_PUBLISHED=str(few),
     )
-    assert "epoch" not in result.stdout
-    for name in ("settings", "ablations"):
-        assert "ot run yet" in (outputs / "smoke" / f"{name}.ipynb").read_text()
+    assert result.returncode == 0, result.stderr
+    assert not list(tmp_path.glob("outputs/runs/*/record.json"))
+    assert "**Not run yet,**" in (tmp_path / "out.ipynb").read_text()
+    assert runs_of(tmp_path / "out.ipynb") == searched & swept
 
 
 def test_papermill_runs_a_notebook_from_any_working_directory(smoke, tmp_path):
