@@ -15,7 +15,6 @@ from lib.training import Record
 TITLE = "A small ConvNet and class-balanced focal loss on CIFAR-10, re-run"
 #: The profile that the others are compared with.
 EXACT = "writeup"
-#: Parameters that say how something is executed and how often, not what.
 #: What is compared in addition to the write-up's own runs; a shorter list there is no departure from its settings.
 _ADDITIONS = {
     "batch_sizes",
@@ -29,6 +28,7 @@ _ADDITIONS = {
     "subset_seeds",
     "validation",
 }
+#: Parameters that say how something is executed and how often, not what.
 _NOT_SETTINGS = {"headless", "profile", "repeats", "replicas", "runs", "reading_repeats"}
 
 REFERENCES = """

@@ -1,7 +1,6 @@
 -- Tables as pandas writes them: tidied for both forms, and written for Typst.
 
 local LONG = 32 -- characters; a column with a longer cell is prose and may wrap
-local UNBROKEN = 30 -- rows; a shorter table is kept on one page
 local FILLERS = { [""] = true, ["–"] = true, ["—"] = true, ["-"] = true, nan = true, NaN = true, ["n/a"] = true }
 
 local tables = {}
@@ -174,8 +173,8 @@ function tables.typst(element, write)
       long[#long + 1] = tostring(column - 1)
     end
   end
-  return ("#data-table(\n  aligns: %s,\n  long: %s,\n  breakable: %s,\n  header-rows: %d,\n  rules: %s,\n  header: %s,\n  body: %s,\n)"):format(
-    array(aligns), array(long), tostring(#rows > UNBROKEN), #element.head.rows, array(header_rules(element.head)),
+  return ("#data-table(\n  aligns: %s,\n  long: %s,\n  header-rows: %d,\n  rules: %s,\n  header: %s,\n  body: %s,\n)"):format(
+    array(aligns), array(long), #element.head.rows, array(header_rules(element.head)),
     array(typst_rows(element.head.rows, write)), array(typst_rows(rows, write)))
 end
 
