@@ -129,7 +129,8 @@ def common_seeds(runs: Mapping[Hashable, Mapping[int, Record]], least: int) -> t
 def evidence(profile: str, counts: Sequence[int], published: Mapping[str, Any]) -> Evidence:
     """What is stored of the runs that the claims are held against."""
     sweep, settings, ablations = (asked_by(name, profile) for name in ("beta_sweep", "settings", "ablations"))
-    swept = sweep.grid(beta_sweep(sweep, counts), seeds(sweep))
+    # The runs on the whole training set: those with a split held out only choose beta.
+    swept = sweep.grid(beta_sweep(sweep, counts, validation=0), seeds(sweep))
     table = settings.grid(closing_table(settings), seeds(settings))
     network = settings.grid(readings(settings, asked_by("convnet", profile)), seeds(settings, "reading_repeats"))
     tuned = ablations.grid(gammas(ablations), seeds(ablations))

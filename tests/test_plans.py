@@ -102,6 +102,22 @@ def test_the_ledger_of_an_empty_store_finds_nothing(tmp_path):
     assert set(verdicts.values()) == {"undecided"}
 
 
+def test_the_claims_look_at_runs_on_the_whole_training_set(monkeypatch):
+    """The split that only chooses beta is among the sweep's parameters, and not among the ledger's runs."""
+    from lib import published
+
+    looked_at = []
+
+    def grid(self, settings, seeds, **options):
+        looked_at.extend(settings.values())
+        return {name: {} for name in settings}
+
+    monkeypatch.setattr(Notebook, "grid", grid)
+    plans.evidence("writeup", COUNTS, published.figures())
+    assert asked("beta_sweep").values["validation"] > 0
+    assert looked_at and {experiment.validation for experiment in looked_at} == {0}
+
+
 def stored(folder, few, *seeds):
     store = Store(folder)
     for seed in seeds:
