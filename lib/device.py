@@ -16,6 +16,11 @@ def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def gpus() -> int:
+    """CUDA devices that this process may use."""
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
 @cache
 def has_bfloat16(device_type: str) -> bool:
     """Whether the hardware computes in bfloat16 itself, rather than emulating it."""

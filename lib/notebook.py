@@ -14,7 +14,7 @@ from lib.experiment import Experiment
 from lib.records import Store, opened
 from lib.training import Record
 
-_MODES = {"headless", "profile", "replicas", "runs"}
+_MODES = {"headless", "profile", "replicas", "runs", "scheduler"}
 _BEGUN = "_writeup_begun"
 _IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
 
@@ -85,7 +85,7 @@ class Notebook:
                     f"{len(missing)} runs of {self.name} are not among the published ones ({missing[0]} is the first); "
                     "train them with the parameter runs=train."
                 )
-        options |= {"store": self.store, "origin": self.origin}
+        options |= {"store": self.store, "origin": self.origin, "scheduler": self.values.get("scheduler", "")}
         if self.headless:
             return sweep.run(experiments, **options)
         with display.live_curves() as on_epoch:

@@ -1,13 +1,14 @@
 """Where a training is at, for whoever watches: a runner, a terminal, a log.
 
 A notebook's kernel has no terminal of its own. When a runner started it, the runner names a file in
-WRITEUP_PROGRESS and every event is appended there as one line of JSON; otherwise one line per epoch is
-printed.
+WRITEUP_PROGRESS and every event is appended there as one line of JSON; otherwise one line per finished run is
+printed, and of a single run one per epoch.
 """
 
 import json
 import os
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +23,8 @@ VARIABLE = "WRITEUP_PROGRESS"
 class Event:
     """One finished epoch of one run."""
 
-    run: int  # runs finished or under way, from 1
+    done: int  # runs that are over
+    running: int
     runs: int  # runs to train in this sweep; stored ones do not count
     title: str
     epoch: int
@@ -30,48 +32,72 @@ class Event:
     test_accuracy: float  # fraction
     images_per_second: float  # of all workers together
     seconds_left: float  # for the whole sweep, from the epochs done so far
+    dashboard: str = ""  # where Dask shows its workers
+
+    @property
+    def ends_a_run(self) -> bool:
+        """Whether it was the run's last epoch."""
+        return self.epoch == self.epochs
+
+    @property
+    def worth_a_line(self) -> bool:
+        """In a log: every epoch of a single run, of several runs the last one of each."""
+        return self.runs == 1 or self.ends_a_run
 
     def line(self) -> str:
         """The event as people read it."""
         left = time.strftime("%M:%S", time.gmtime(self.seconds_left))
         if self.seconds_left >= 3600:
             left = f"{int(self.seconds_left // 3600)}:{left}"
+        waiting = self.runs - self.done - self.running
+        sweep = f"{self.done}/{self.runs} runs done, {self.running} running, {waiting} waiting · "
+        if self.runs == 1:
+            sweep = ""
         return (
-            f"run {self.run}/{self.runs} · {self.title} · epoch {self.epoch}/{self.epochs} · "
-            f"test {self.test_accuracy:.1%} · {self.images_per_second:,.0f} images/s · {left} left"
+            f"{sweep}{self.title} · epoch {self.epoch}/{self.epochs} · test {self.test_accuracy:.1%} · "
+            f"{self.images_per_second:,.0f} images/s · {left} left"
         )
 
 
 class Progress:
     """Turns finished epochs into events, for the runs that a sweep has to train."""
 
-    def __init__(self, missing: Sequence[Experiment], workers: int = 1):
-        self._numbers = {e.key: n for n, e in enumerate(missing, start=1)}
-        self._epochs = sum(e.epochs for e in missing)
-        self._workers = workers
-        self._done = 0
-        self._resumed = 0
-        self._seen: set[str] = set()
+    def __init__(self, missing: Sequence[Experiment]):
+        self.dashboard = ""
+        self.workers = 1
+        self._left = {e.key: e.epochs for e in missing}  # epochs to go, by run
+        self._rates: deque[float] = deque(maxlen=64)  # images per second of the latest epochs
+        self._runs = len(missing)
+        self._epochs = 0  # done since the start
         self._start = time.monotonic()
 
     def __call__(self, experiment: Experiment, epoch: Epoch) -> None:
-        if experiment.key not in self._seen:
-            self._seen.add(experiment.key)
-            self._resumed += epoch.epoch - 1  # from a checkpoint: done, but not in the time since the start
-        self._done += 1
-        left = self._epochs - self._done - self._resumed
+        key = experiment.key
+        self._epochs += 1
+        self._rates.append(epoch.images_per_second)
+        self._left[key] = experiment.epochs - epoch.epoch  # goes up again where a run lost its worker
+        if not self._left[key]:
+            self.ended(experiment)
+        running = min(self.workers, len(self._left))
+        latest = list(self._rates)[-self.workers :]
         emit(
             Event(
-                run=self._numbers[experiment.key],
-                runs=len(self._numbers),
+                done=self._runs - len(self._left),
+                running=running,
+                runs=self._runs,
                 title=experiment.title,
                 epoch=epoch.epoch,
                 epochs=experiment.epochs,
                 test_accuracy=epoch.test.accuracy,
-                images_per_second=epoch.images_per_second * self._workers,
-                seconds_left=max(0.0, left * (time.monotonic() - self._start) / self._done),
+                images_per_second=sum(latest) / len(latest) * max(1, running),
+                seconds_left=sum(self._left.values()) * (time.monotonic() - self._start) / self._epochs,
+                dashboard=self.dashboard,
             )
         )
+
+    def ended(self, experiment: Experiment) -> None:
+        """A run is over, also one that failed or that another program has trained."""
+        self._left.pop(experiment.key, None)
 
 
 def emit(event: Event) -> None:
@@ -79,7 +105,7 @@ def emit(event: Event) -> None:
     if file := os.environ.get(VARIABLE):
         with Path(file).open("a") as stream:
             stream.write(json.dumps(asdict(event)) + "\n")
-    else:
+    elif event.worth_a_line:
         print(event.line(), flush=True)
 
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import nbformat
 import psutil
@@ -217,7 +218,10 @@ def test_ctrl_c_is_one_sentence_keeps_the_epochs_and_leaves_no_process_behind(tm
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, env=env, preexec_fn=heed_sigint, **pipes) as process:
         try:
-            next(line for line in process.stdout if "epoch 3/500" in line)
+            until = time.monotonic() + 120
+            while not list((tmp_path / "runs" / "unfinished").glob("*.safetensors")):
+                assert time.monotonic() < until, "no epoch was finished"
+                time.sleep(0.1)
             children = psutil.Process(process.pid).children(recursive=True)
             process.send_signal(signal.SIGINT)
             _, stderr = process.communicate(timeout=60)

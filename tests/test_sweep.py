@@ -1,14 +1,9 @@
 """Many runs: each trained once, none lost to another's failure, the same side by side as one by one."""
 
 import json
-import multiprocessing
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -18,6 +13,7 @@ from filelock import FileLock
 from lib import device, progress, sweep
 from lib.errors import UserError
 from lib.records import Store
+from lib.sweep import alone
 
 pytestmark = pytest.mark.usefixtures("one_thread")  # small steps are fastest on one thread, and repeatable
 
@@ -30,6 +26,7 @@ def on_the_cpu(monkeypatch):
     monkeypatch.setattr(device, "default_device", lambda: torch.device("cpu"))
     machine = {**device.describe(), "cores": 2}
     monkeypatch.setattr(device, "describe", lambda: machine)
+    monkeypatch.setattr(device, "gpus", lambda: 0)
 
 
 @pytest.fixture
@@ -62,14 +59,14 @@ def test_equal_runs_are_trained_once_and_stored_ones_not_at_all(store):
 
 def test_one_failing_run_does_not_stop_the_others(store, monkeypatch):
     good, diverging, broken = tiny(seed=3), tiny(learning_rate=1e30, model="ConvNet"), tiny(seed=5)
-    train = sweep.train
+    train = alone.train
 
     def breaking(experiment, **options):
         if experiment == broken:
             raise RuntimeError("out of memory")
         return train(experiment, **options)
 
-    monkeypatch.setattr(sweep, "train", breaking)
+    monkeypatch.setattr(alone, "train", breaking)
     with pytest.raises(UserError) as error:
         sweep.run([diverging, broken, good], store=store, workers=1, on_epoch=lambda *_: None)
     assert "2 of 3 runs failed; the others are stored" in str(error.value)
@@ -129,56 +126,8 @@ def test_a_fused_run_that_diverges_is_named_and_the_others_are_stored(store, mon
     assert not store.get(bad)
 
 
-def test_a_killed_worker_is_said_and_a_second_call_goes_on(store):
-    short, long = tiny(), [tiny(model="ConvNet", epochs=6, seed=seed) for seed in (1, 2)]
-    killed = threading.Event()
-
-    def kill_a_worker(experiment, epoch):
-        if not killed.is_set() and epoch.epoch >= 2 and store.get(short):
-            killed.set()
-            os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
-
-    with pytest.raises(UserError) as error:
-        sweep.run([short, *long], store=store, workers=2, on_epoch=kill_a_worker)
-    assert killed.is_set()
-    assert "ended from outside (out of memory?)" in str(error.value)
-    assert "run again" in str(error.value)
-    assert store.get(short)
-    assert not multiprocessing.active_children()
-
-    seen = {}
-    records = sweep.run(
-        [short, *long], store=store, workers=1, on_epoch=lambda e, epoch: seen.setdefault(e.key, epoch.epoch)
-    )
-    assert [len(r.history) for r in records] == [1, 6, 6]
-    assert short.key not in seen
-    assert max(seen.values()) > 1  # from a checkpoint
-
-
-def test_an_interrupt_ends_the_workers_and_the_listener(store, monkeypatch):
-    at_work = threading.Event()
-
-    def interrupt(futures):
-        assert at_work.wait(60)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(sweep, "as_completed", interrupt)
-    before = set(threading.enumerate())
-    runs = [tiny(model="ConvNet", epochs=5000, seed=seed) for seed in (1, 2)]
-    with pytest.raises(KeyboardInterrupt):
-        sweep.run(runs, store=store, workers=2, on_epoch=lambda *_: at_work.set())
-    workers, until = multiprocessing.active_children(), time.monotonic() + 20
-    try:
-        while multiprocessing.active_children() or set(threading.enumerate()) - before:
-            assert time.monotonic() < until, (multiprocessing.active_children(), threading.enumerate())
-            time.sleep(0.05)
-    finally:
-        for worker in workers:
-            worker.kill()
-
-
 @pytest.mark.parametrize(
-    ("asked", "missing", "expected"), [(1, 1, None), (2, 2, (2, 1)), (2, 1, (2, 1)), (5, 4, (2, 1))]
+    ("asked", "missing", "expected"), [(1, 1, None), (2, 2, (2, 1)), (2, 1, (1, 1)), (5, 4, (2, 1))]
 )
 def test_threads_follow_from_the_runs_asked_for_not_from_those_missing(store, monkeypatch, asked, missing, expected):
     """Another number of threads gives other last digits: an interrupted sweep has to end as it would have."""
@@ -186,11 +135,12 @@ def test_threads_follow_from_the_runs_asked_for_not_from_those_missing(store, mo
     if asked > missing:
         sweep.run(runs[: asked - missing], store=store, workers=1, on_epoch=lambda *_: None)
 
-    def side_by_side(missing, store, origin, on_epoch, workers, threads):
+    def local(workers, threads):
         called.append((workers, threads))
-        return sweep._one_by_one(missing, store, origin, on_epoch)
+        return nullcontext()
 
-    monkeypatch.setattr(sweep, "_side_by_side", side_by_side)
+    monkeypatch.setattr("lib.sweep.cluster.local", local)
+    monkeypatch.setattr("lib.sweep.spread.spread", lambda sweep, crew: alone.one_by_one(sweep))
     sweep.run(runs, store=store, on_epoch=lambda *_: None)
     assert called == ([expected] if expected else [])
 
@@ -226,65 +176,37 @@ def test_progress_that_cannot_be_shown_does_not_stop_the_training(store, capsys)
     assert capsys.readouterr().err.count("could not be shown: no space left") == 2
 
 
-ORPHANS = """
-import multiprocessing, sys
-from conftest import small
-from lib import sweep
-from lib.records import Store
-
-def say(experiment, epoch):
-    print(*(p.pid for p in multiprocessing.active_children()), flush=True)
-
-if __name__ == "__main__":
-    runs = [small(model="ConvNet", epochs=5000, seed=s) for s in (0, 1)]
-    sweep.run(runs, store=Store(sys.argv[1]), workers=2, on_epoch=say)
-"""
-
-
-def alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes through /proc")
-def test_workers_end_when_their_parent_is_killed(tmp_path):
-    script = tmp_path / "orphans.py"
-    script.write_text(ORPHANS)
-    here = str(Path(__file__).parent)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([here, *filter(None, sys.path)])}
-    command = [sys.executable, str(script), str(tmp_path / "runs")]
-    parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-    try:
-        workers = [int(pid) for pid in parent.stdout.readline().split()]
-        assert len(workers) == 2
-        assert all(map(alive, workers))
-    finally:
-        parent.kill()
-        parent.communicate(timeout=30)
-    until = time.monotonic() + 20
-    while any(map(alive, workers)):
-        assert time.monotonic() < until, "workers outlive their parent"
-        time.sleep(0.05)
-
-
-def test_progress_is_one_line_per_epoch_with_all_there_is_to_know(store, capsys, monkeypatch):
+def test_of_one_run_each_epoch_has_a_line(store, capsys, monkeypatch):
     monkeypatch.delenv(progress.VARIABLE, raising=False)
-    runs = [tiny(epochs=2), tiny(seed=1)]
-    records = sweep.run(runs, store=store, workers=1)
+    (record,) = sweep.run([tiny(epochs=2)], store=store, workers=1)
     lines = capsys.readouterr().out.splitlines()
-    accuracies = [f"{epoch.test.accuracy:.1%}" for record in records for epoch in record.history]
-    places = [
-        ("run 1/2", "seed 0", "epoch 1/2"),
-        ("run 1/2", "seed 0", "epoch 2/2"),
-        ("run 2/2", "seed 1", "epoch 1/1"),
-    ]
-    assert len(lines) == len(places)
-    for line, place, accuracy in zip(lines, places, accuracies, strict=True):
-        for part in (*place, f"test {accuracy}", "images/s", "left"):
+    assert len(lines) == 2
+    for number, (line, epoch) in enumerate(zip(lines, record.history, strict=True), start=1):
+        for part in (record.experiment.title, f"epoch {number}/2", f"test {epoch.test.accuracy:.1%}", "images/s"):
             assert part in line
     assert lines[-1].endswith(" 00:00 left")
+
+
+def test_of_several_runs_each_has_one_line_with_all_there_is_to_know(store, capsys, monkeypatch):
+    monkeypatch.delenv(progress.VARIABLE, raising=False)
+    runs = [tiny(epochs=2), tiny(seed=1), tiny(seed=2)]
+    records = sweep.run(runs, store=store, workers=1)
+    lines = capsys.readouterr().out.splitlines()
+    counts = ["1/3 runs done, 1 running, 1 waiting", "2/3 runs done, 1 running, 0 waiting", "3/3 runs done, 0 running"]
+    assert len(lines) == len(records)
+    for line, record, count in zip(lines, records, counts, strict=True):
+        for part in (count, record.experiment.title, f"test {record.last.test.accuracy:.1%}", "images/s", "left"):
+            assert part in line
+    assert lines[-1].endswith(" 00:00 left")
+
+
+def test_a_run_that_ended_without_all_its_epochs_is_not_waited_for(store, monkeypatch):
+    (record,) = sweep.run([tiny()], store=store, workers=1, on_epoch=lambda *_: None)
+    events, follow = [], progress.Progress([tiny(epochs=9), tiny()])
+    monkeypatch.setattr(progress, "emit", events.append)
+    follow.ended(tiny(epochs=9))
+    follow(tiny(), record.last)
+    assert (events[0].done, events[0].running, events[0].seconds_left) == (2, 0, 0)
 
 
 def test_stored_runs_print_nothing(store, capsys):
@@ -300,7 +222,7 @@ def test_a_runner_gets_events_in_its_file_and_the_kernel_prints_nothing(store, t
     (record,) = sweep.run([tiny(epochs=2)], store=store, workers=1)
     assert capsys.readouterr().out == ""
     events = progress.read(file.read_text())
-    assert [(e.run, e.runs, e.epoch, e.epochs) for e in events] == [(1, 1, 1, 2), (1, 1, 2, 2)]
+    assert [(e.done, e.running, e.runs, e.epoch, e.epochs) for e in events] == [(0, 1, 1, 1, 2), (1, 0, 1, 2, 2)]
     assert [e.test_accuracy for e in events] == [epoch.test.accuracy for epoch in record.history]
     assert [e.title for e in events] == [record.experiment.title] * 2
     assert events[-1].seconds_left == 0
@@ -323,4 +245,4 @@ def test_time_left_comes_from_the_epochs_done_here(store, monkeypatch):
 
 @pytest.mark.parametrize(("seconds", "text"), [(5, "00:05 left"), (3599, "59:59 left"), (7384, "2:03:04 left")])
 def test_time_left_is_readable(seconds, text):
-    assert progress.Event(1, 1, "t", 1, 1, 0.5, 1000, seconds).line().endswith(text)
+    assert progress.Event(0, 1, 1, "t", 1, 1, 0.5, 1000, seconds).line().endswith(text)

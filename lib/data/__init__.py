@@ -4,7 +4,7 @@ Krizhevsky. Learning Multiple Layers of Features from Tiny Images. Technical rep
 Toronto, 2009.
 """
 
-from lib.data.cifar10 import CLASS_NAMES, MEAN, STD, Dataset, ImageSet, fetch, is_cached
+from lib.data.cifar10 import CLASS_NAMES, MEAN, STD, Dataset, ImageSet, cache_path, fetch, install, is_cached
 from lib.data.longtail import PROFILES, class_counts, long_tailed_indices, stratified_split
 from lib.data.sources import SOURCES
 from lib.errors import UserError
@@ -17,8 +17,10 @@ __all__ = [
     "STD",
     "Dataset",
     "ImageSet",
+    "cache_path",
     "class_counts",
     "fetch",
+    "install",
     "is_cached",
     "load",
     "long_tailed_indices",

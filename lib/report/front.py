@@ -29,7 +29,7 @@ _ADDITIONS = {
     "validation",
 }
 #: Parameters that say how something is executed and how often, not what.
-_NOT_SETTINGS = {"headless", "profile", "repeats", "replicas", "runs", "reading_repeats"}
+_NOT_SETTINGS = {"headless", "profile", "repeats", "replicas", "runs", "reading_repeats", "scheduler"}
 
 REFERENCES = """
 # References {.unnumbered}

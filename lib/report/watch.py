@@ -17,7 +17,7 @@ _EVERY = 0.3  # seconds between two looks
 
 @contextmanager
 def watch(label: str) -> Iterator[None]:
-    """While the block runs, show its kernel's epochs: one changing line on a terminal, else a line each.
+    """While the block runs, show where its kernel is: one changing line on a terminal, else a line per finished run.
 
     Args:
         label: what comes first on the line, such as the notebook's name.
@@ -42,10 +42,11 @@ def _follow(file: Path, label: str, console: Console, done: threading.Event) -> 
     if console.is_terminal:
         with console.status(label) as status:
             for event in _events(file, done):
-                status.update(f"{label} · {event.line()}")
+                status.update(f"{label} · {event.line()}{f' · {event.dashboard}' if event.dashboard else ''}")
     else:
         for event in _events(file, done):
-            console.print(f"{label} · {event.line()}")
+            if event.worth_a_line:
+                console.print(f"{label} · {event.line()}")
 
 
 def _events(file: Path, done: threading.Event) -> Iterator[progress.Event]:

@@ -1,0 +1,97 @@
+"""Many experiments: what is stored is loaded, the rest is trained, here or on a cluster."""
+
+from collections.abc import Sequence
+
+from lib import data, device
+from lib.errors import UserError
+from lib.experiment import Experiment
+from lib.progress import Progress
+from lib.records import Store
+from lib.sweep.alone import fused, one_by_one
+from lib.sweep.failures import RunsFailed
+from lib.sweep.parts import OnEpoch, Sweep
+from lib.training import Record
+
+__all__ = ["OnEpoch", "RunsFailed", "run"]
+
+
+def run(
+    experiments: Sequence[Experiment],
+    *,
+    store: Store | None = None,
+    origin: str = "",
+    on_epoch: OnEpoch | None = None,
+    workers: int | None = None,
+    replicas: int = 1,
+    scheduler: str = "",
+) -> list[Record]:
+    """The records of `experiments`, in their order; equal experiments are trained once.
+
+    On a CPU, several runs are trained side by side by a local Dask cluster, which gives more images per second
+    than one run on all cores; on several GPUs, one on each. How many threads each gets follows from the runs
+    asked for, not from those that are missing: threads change the last digits, and a sweep that was interrupted
+    has to end as it would have.
+
+    Args:
+        origin: what asks for the runs (a parameter file); kept in new records.
+        on_epoch: called after every new epoch; by default progress lines (see lib.progress).
+        workers: processes; by default as described above.
+        replicas: runs that are fused into one model at most (see lib.training.replicas), which is meant for a GPU;
+            fused runs keep no checkpoints.
+        scheduler: address of a Dask scheduler ("tcp://host:8786"), or a file that it wrote, whose workers train
+            instead. Their runs have one thread each. Records and weights travel back; no file is shared.
+
+    Raises:
+        RunsFailed: when runs failed, naming each and why; the others are finished and stored.
+        UserError: the scheduler cannot be reached or is gone, its workers have other versions, the disk is full.
+            What is finished is stored.
+    """
+    store = store or Store()
+    missing = list({e.key: e for e in experiments if store.get(e) is None}.values())
+    if missing:
+        if not scheduler:
+            for name in {e.data for e in missing}:
+                data.load(name)  # fetched once, here, where its messages are seen
+        progress = None if on_epoch else Progress(missing)
+        sweep = Sweep(missing, store, origin, on_epoch or progress, progress)
+        if failures := _train(sweep, experiments, workers, replicas, scheduler):
+            raise RunsFailed(failures, len(missing)) from failures[0][1]
+    return [_stored(store, e) for e in experiments]
+
+
+def _train(sweep: Sweep, asked: Sequence[Experiment], workers: int | None, replicas: int, scheduler: str) -> list:
+    """Train what is missing; what failed, and why."""
+    if scheduler and replicas > 1:
+        raise UserError("Fused runs (replicas) are trained in this process, not by a scheduler; ask for one of them.")
+    if replicas > 1:
+        return fused(sweep, replicas)
+    together = _together(asked, workers)
+    if together == 1 and not scheduler:
+        return one_by_one(sweep)
+    from lib.sweep import cluster  # Dask takes half a second to import, which one run is not to pay for
+    from lib.sweep.spread import spread
+
+    if scheduler:
+        opened = cluster.connected(scheduler)
+    else:
+        opened = cluster.local(min(together, len(sweep.missing)), threads=max(1, _cores() // together))
+    with opened as crew:
+        if sweep.progress:
+            sweep.progress.dashboard = crew.dashboard
+        return spread(sweep, crew)
+
+
+def _cores() -> int:
+    return int(device.describe()["cores"])
+
+
+def _together(asked: Sequence[Experiment], workers: int | None) -> int:
+    """Worker processes at a time: as many as there are cores, or GPUs."""
+    return min(workers or len({e.key for e in asked}), device.gpus() or _cores())
+
+
+def _stored(store: Store, experiment: Experiment) -> Record:
+    record = store.get(experiment)
+    if record is None:
+        raise UserError(f"Run {experiment.key} vanished from {store.folder} while it was used; run again.")
+    return record

@@ -1,0 +1,169 @@
+"""Dask workers: a local cluster sized to the machine, or one that is there already."""
+
+import asyncio
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cloudpickle
+import dask
+import psutil
+from distributed import Client, Nanny, Scheduler, SpecCluster
+
+from lib import device
+from lib.errors import UserError
+from lib.sweep import versions
+
+#: Seconds to reach a scheduler.
+PATIENCE = 10
+#: Times that a run may lose its worker before it counts as failed.
+LOSSES = 3
+#: Part of the machine's memory, shared evenly, beyond which a worker is ended rather than the machine.
+_MEMORY = 0.95
+_NANNY_MEMORY = logging.getLogger("distributed.nanny.memory")
+_SETTINGS = {
+    "distributed.scheduler.allowed-failures": LOSSES - 1,
+    # A run's memory is its model's: there is nothing that could be moved to disk, and a pause would last for ever.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": _MEMORY,
+    "distributed.comm.timeouts.connect": f"{PATIENCE}s",
+}
+
+
+@dataclass(frozen=True)
+class Crew:
+    """A client, and what is to be known of the workers behind it."""
+
+    client: Client
+    local: bool  # on this machine, started for one sweep; they share its disk
+    threads: int = 1  # of a run
+    memory: float = 0.0  # bytes that each worker may use; 0: not ours to say
+    over_memory: set[str] = field(default_factory=set)  # addresses of workers that were ended for using more
+
+    @property
+    def dashboard(self) -> str:
+        """Where Dask shows the cluster at work."""
+        return self.client.dashboard_link or ""
+
+    def workers(self) -> int:
+        """How many there are now."""
+        return len(self.client.scheduler_info(n_workers=-1)["workers"])
+
+
+@contextmanager
+def local(workers: int, threads: int, memory: float | None = None) -> Iterator[Crew]:
+    """So many single-run workers on this machine: of its cores, or one per GPU.
+
+    Args:
+        threads: of each run.
+        memory: bytes that each may use; by default an even share of the machine's.
+
+    Raises:
+        UserError: they cannot be started.
+    """
+    memory = memory or psutil.virtual_memory().total / workers
+    over_memory = _OverMemory()
+    _NANNY_MEMORY.addHandler(over_memory)
+    with dask.config.set(_SETTINGS):
+        cluster = _start(workers, memory)
+        client = Client(cluster, set_as_default=False)
+        try:
+            yield Crew(client, local=True, threads=threads, memory=memory, over_memory=over_memory.workers)
+        except BaseException:
+            _end_at_once(cluster)
+            raise
+        finally:
+            _NANNY_MEMORY.removeHandler(over_memory)
+            _close(client, cluster)
+
+
+def _start(workers: int, memory: float) -> SpecCluster:
+    environments = [{"CUDA_VISIBLE_DEVICES": str(n)} if device.gpus() > 1 else {} for n in range(workers)]
+    worker = {"nthreads": 1, "memory_limit": int(memory), "silence_logs": logging.CRITICAL}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a dashboard's port in use, where another one is taken
+            return SpecCluster(
+                workers={n: {"cls": Nanny, "options": {**worker, "env": env}} for n, env in enumerate(environments)},
+                scheduler={
+                    "cls": Scheduler,
+                    "options": {"host": "127.0.0.1", "port": 0, "dashboard_address": "127.0.0.1:0"},
+                },
+                silence_logs=logging.CRITICAL,
+            )
+    except RuntimeError as error:
+        raise UserError(
+            f"The worker processes could not be started ({error}). A script that trains several runs has to do so "
+            'under `if __name__ == "__main__":`, because each worker reads the script again.'
+        ) from error
+
+
+def _end_at_once(cluster: SpecCluster) -> None:
+    """Kill the workers: their checkpoints hold every finished epoch."""
+    for nanny in cluster.workers.values():
+        nanny.auto_restart = False
+        if nanny.process and nanny.process.pid:
+            with suppress(psutil.Error):
+                psutil.Process(nanny.process.pid).kill()
+
+
+def _close(client: Client, cluster: SpecCluster) -> None:
+    with suppress(TimeoutError, asyncio.TimeoutError, OSError):
+        client.close(timeout=PATIENCE)
+        cluster.close(timeout=PATIENCE)
+
+
+class _OverMemory(logging.Handler):
+    """Hears a nanny say that it ends its worker, which the scheduler is not told the reason of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.workers: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "memory budget" in record.getMessage():
+            self.workers.add(record.getMessage())
+
+
+@contextmanager
+def connected(scheduler: str) -> Iterator[Crew]:
+    """The workers of a Dask cluster that is there already.
+
+    Args:
+        scheduler: its address, or the file that `dask scheduler --scheduler-file` wrote.
+
+    Raises:
+        UserError: it cannot be reached, or its workers have other versions.
+    """
+    file = Path(scheduler).expanduser()
+    where = {"scheduler_file": str(file)} if file.is_file() else {"address": scheduler}
+    with dask.config.set({"distributed.comm.timeouts.connect": f"{PATIENCE}s"}), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of versions that differ; those that matter are looked at below
+        try:
+            client = Client(**where, set_as_default=False, timeout=PATIENCE)
+        except (OSError, ValueError) as error:
+            raise UserError(f"No Dask scheduler answers at {scheduler} ({error}).") from error
+        try:
+            _check_versions(client)
+            yield Crew(client, local=False)
+        finally:
+            with suppress(TimeoutError, asyncio.TimeoutError, OSError):
+                client.close(timeout=PATIENCE)
+
+
+def _check_versions(client: Client) -> None:
+    """Look at the workers that are there; those that come later are looked at by each run."""
+    cloudpickle.register_pickle_by_value(versions)
+    try:
+        answers = client.run(versions.versions)
+    finally:
+        cloudpickle.unregister_pickle_by_value(versions)
+    ours = versions.versions()
+    for address, theirs in answers.items():
+        if found := versions.different(theirs, ours):
+            raise UserError(f"The worker at {address} has {found}; install the same there.")

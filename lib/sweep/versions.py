@@ -1,0 +1,32 @@
+"""What has to be the same in a program and in the workers that train for it.
+
+This module is sent to the workers as a whole, so that one without `lib` can answer too: it imports nothing of
+`lib` at the top.
+"""
+
+
+def versions() -> dict[str, str]:
+    """Name -> version of what decides a run's numbers, in this process."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        import lib
+        from lib.experiment import NUMERICS_VERSION
+    except ImportError:
+        own = {"lib": "none", "numerics": "none"}
+    else:
+        own = {"lib": lib.__version__, "numerics": str(NUMERICS_VERSION)}
+    try:
+        torch = version("torch").partition("+")[0]  # CPU and CUDA builds of one version go together
+    except PackageNotFoundError:
+        torch = "none"
+    return {**own, "torch": torch}
+
+
+def different(theirs: dict[str, str], ours: dict[str, str]) -> str:
+    """What differs, as half a sentence that names both versions; "" where nothing does."""
+    return ", ".join(
+        f"{name} {theirs.get(name, 'none')} where this program has {version}"
+        for name, version in ours.items()
+        if theirs.get(name, "none") != version
+    )

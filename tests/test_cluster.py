@@ -1,0 +1,428 @@
+"""Runs on Dask workers: the same bits as anywhere, whatever happens to workers, client, scheduler and disk."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from conftest import small
+from test_data_cifar10 import BATCHES
+
+from lib import data, paths, sweep
+from lib.errors import UserError
+from lib.records import Store
+from lib.sweep import alone, cluster
+from lib.sweep.parts import Sweep
+from lib.sweep.spread import spread
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+HERE = str(Path(__file__).parent)
+FEW = {"imbalance": "exponential", "factor": 0.02, "batch_size": 64}  # some 350 images of the sample
+#: Longer than any test waits.
+ENDLESS = {"model": "ConvNet", "epochs": 5000}
+
+
+def tiny(**fields):
+    return small(**{**FEW, "epochs": 1, **fields})
+
+
+def numbers(record):
+    """All of a record that must not depend on how it was trained."""
+    history = [epoch.model_dump(exclude={"seconds", "images_per_second"}) for epoch in record.history]
+    return record.key, record.counts, history
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "runs")
+
+
+@pytest.fixture(autouse=True)
+def two_cores_and_no_gpu(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")  # for worker processes
+    monkeypatch.setattr(sweep.device, "gpus", lambda: 0)
+    monkeypatch.setattr(sweep.device, "default_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(sweep, "_cores", lambda: 2)
+
+
+def environment(**more):
+    path = os.pathsep.join([HERE, str(paths.ROOT), *filter(None, sys.path)])
+    return {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "PYTHONPATH": path, **{k: str(v) for k, v in more.items()}}
+
+
+def until(what, seconds=60):
+    """Wait for something to be true, and return it."""
+    end = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+    return found
+
+
+@contextmanager
+def process(command, folder, **more):
+    """A process that is killed at the end, with all that it started; its output is in folder/log."""
+    with (folder / "log").open("ab") as log:
+        started = subprocess.Popen(command, cwd=folder, env=environment(**more), stdout=log, stderr=log)
+    try:
+        yield started
+    finally:
+        with suppress(psutil.Error):
+            for child in psutil.Process(started.pid).children(recursive=True):
+                child.kill()
+        started.kill()
+        started.wait()
+
+
+def dask(*arguments):
+    return [sys.executable, "-m", "distributed.cli.dask_" + arguments[0], *arguments[1:]]
+
+
+@contextmanager
+def scheduler(folder):
+    """A scheduler in a process of its own: that process and its address."""
+    folder.mkdir(exist_ok=True)
+    file = folder / "scheduler.json"
+    command = dask("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file))
+    with process(command, folder) as started:
+        until(file.exists)
+        yield started, str(file)
+
+
+@contextmanager
+def worker(folder, address, *options, **more):
+    folder.mkdir(exist_ok=True)
+    command = dask("worker", "--scheduler-file", address, "--nthreads", "1", "--no-dashboard", "--no-nanny", *options)
+    with process(command, folder, **more) as started:
+        yield started
+
+
+def working(parent=None):
+    """The worker processes of a local cluster, told by how multiprocessing starts them."""
+    children = psutil.Process(parent).children(recursive=True)
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
+def test_a_killed_worker_costs_nothing_but_time(store, tmp_path, capsys):
+    """Its run is trained again on another one, and ends with the same bits."""
+    runs = [tiny(model="ConvNet", epochs=6, seed=seed) for seed in (1, 2, 3)]
+    killed = []
+
+    def kill_a_worker(experiment, epoch):
+        if not killed and epoch.epoch >= 2:
+            victim = working()[0]
+            killed.append(victim.pid)
+            victim.kill()
+
+    records = sweep.run(runs, store=store, workers=2, on_epoch=kill_a_worker)
+    assert killed
+    assert "A worker was lost; ConvNet CE seed" in capsys.readouterr().err
+    undisturbed = sweep.run(runs, store=Store(tmp_path / "alone"), workers=1, on_epoch=lambda *_: None)
+    assert [numbers(r) for r in records] == [numbers(r) for r in undisturbed]
+    for run in runs:
+        one, other = (s.weights(run, "last") for s in (store, Store(tmp_path / "alone")))
+        assert all(torch.equal(one[name], other[name]) for name in one)
+    assert working() == []
+
+
+#: Trains in a process of its own: folder of the store, epochs, seeds; says each epoch, and the end.
+CLIENT = """
+import sys
+from conftest import small
+from lib import sweep
+from lib.records import Store
+
+def say(experiment, epoch):
+    print("epoch", experiment.seed, epoch.epoch, flush=True)
+
+if __name__ == "__main__":
+    few = {"imbalance": "exponential", "factor": 0.02, "batch_size": 64}
+    folder, epochs, *seeds = sys.argv[1:]
+    runs = [small(model="ConvNet", epochs=int(epochs), seed=int(s), **few) for s in seeds]
+    try:
+        sweep.run(runs, store=Store(folder), workers=2, on_epoch=say)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+    print("over", flush=True)
+"""
+
+
+def client(tmp_path, store, *arguments, guarded=True):
+    script = tmp_path / "client.py"
+    script.write_text(CLIENT if guarded else CLIENT.replace('if __name__ == "__main__":', "if True:"))
+    command = [sys.executable, str(script), str(store.folder), *map(str, arguments)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), start_new_session=True
+    )
+
+
+def test_a_killed_client_leaves_no_worker_and_no_half_record_and_the_next_goes_on(store, tmp_path):
+    first = client(tmp_path, store, 12, 0, 1)
+    try:
+        while not (line := first.stdout.readline()).startswith("epoch") or int(line.split()[2]) < 3:
+            pass
+        workers = working(first.pid)
+        assert len(workers) == 2
+    finally:
+        first.kill()
+        first.communicate(timeout=30)
+    until(lambda: not any(w.is_running() and w.status() != psutil.STATUS_ZOMBIE for w in workers), seconds=20)
+    assert store.records() == []
+    assert list(store.folder.glob("*/record.json")) == []
+
+    seen = {}
+    runs = [tiny(model="ConvNet", epochs=12, seed=seed) for seed in (0, 1)]
+    resumed = sweep.run(runs, store=store, workers=1, on_epoch=lambda e, epoch: seen.setdefault(e.seed, epoch.epoch))
+    assert max(seen.values()) > 3  # from the last finished epoch
+    undisturbed = sweep.run(runs, store=Store(tmp_path / "alone"), workers=1, on_epoch=lambda *_: None)
+    assert [numbers(r) for r in resumed] == [numbers(r) for r in undisturbed]
+    assert not list(store.checkpoint(runs[0]).parent.iterdir())
+
+
+def test_ctrl_c_ends_client_and_workers_in_seconds(store, tmp_path):
+    process = client(tmp_path, store, 5000, 0, 1)
+    try:
+        assert process.stdout.readline().startswith("epoch")
+        workers = working(process.pid)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
+        out, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert out.endswith("interrupted\nover\n")
+    assert "Traceback" not in err
+    assert not any(w.is_running() and w.status() != psutil.STATUS_ZOMBIE for w in workers)
+
+
+def test_a_script_that_every_worker_would_read_again_is_told_so(store, tmp_path):
+    _, err = client(tmp_path, store, 1, 0, 1, guarded=False).communicate(timeout=120)
+    assert 'A script that trains several runs has to do so under `if __name__ == "__main__":`' in err
+
+
+def test_two_programs_on_one_store_train_each_run_once(store, tmp_path):
+    programs = [client(tmp_path, store, 2, 0, 1, 2, 3), client(tmp_path, store, 2, 3, 2, 1, 0)]
+    outputs = [program.communicate(timeout=240)[0] for program in programs]
+    assert all(out.endswith("over\n") for out in outputs)
+    told = Counter(line for out in outputs for line in out.splitlines() if line.startswith("epoch"))
+    assert told == {f"epoch {seed} {epoch}": 1 for seed in range(4) for epoch in (1, 2)}
+    assert {r.experiment.seed for r in store.records()} == {0, 1, 2, 3}
+
+
+def test_a_failing_run_is_named_and_the_others_finish(store):
+    good, bad = [tiny(model="ConvNet", seed=seed) for seed in (1, 2)], tiny(model="ConvNet", learning_rate=1e30)
+    with pytest.raises(sweep.RunsFailed) as error:
+        sweep.run([bad, *good], store=store, workers=2, on_epoch=lambda *_: None)
+    assert [(e.key, why.startswith("The loss became")) for e, why in error.value.reasons] == [(bad.key, True)]
+    assert sorted(r.key for r in store.records()) == sorted(e.key for e in good)
+
+
+def test_a_worker_without_memory_is_said(store):
+    runs = [tiny(seed=seed) for seed in (1, 2)]
+    tell = Sweep(runs, store, "", on_epoch=lambda *_: None)
+    with cluster.local(1, threads=1, memory=250e6) as crew:
+        failures = spread(tell, crew)
+    assert {e.seed for e, _ in failures} == {1, 2}
+    for _, error in failures:
+        assert "its worker ran out of memory: each may use 0.2 GB, 3 times" in str(error)
+
+
+def test_a_full_disk_stops_the_sweep_with_a_sentence(store, monkeypatch):
+    runs = [tiny(seed=0), tiny(seed=1), *(tiny(**ENDLESS, seed=seed) for seed in (2, 3))]
+    put = Store.put
+
+    def full(self, record, weights):
+        if record.experiment.seed == 1:
+            raise UserError("Run 1 could not be stored: No space left on device. Make room and run again.")
+        put(self, record, weights)
+
+    monkeypatch.setattr(Store, "put", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        sweep.run(runs, store=store, workers=2, on_epoch=lambda *_: None)
+    assert {r.experiment.seed for r in store.records()} <= {0}
+    assert working() == []
+
+
+def test_workers_elsewhere_share_no_disk_and_give_the_same_bits(store, tmp_path):
+    runs = [tiny(model="ConvNet", epochs=2, seed=seed) for seed in range(3)]
+    with scheduler(tmp_path / "s") as (_, address), ExitStack() as stack:
+        for n in range(2):
+            stack.enter_context(worker(tmp_path / f"w{n}", address))
+        seen = []
+        records = sweep.run(
+            runs,
+            store=store,
+            scheduler=address,
+            origin="far",
+            on_epoch=lambda e, epoch: seen.append((e.seed, epoch.epoch)),
+        )
+    assert sorted(seen) == [(seed, epoch) for seed in range(3) for epoch in (1, 2)]
+    assert {r.origin for r in records} == {"far"}
+    alone_store = Store(tmp_path / "alone")
+    alone_records = sweep.run(runs, store=alone_store, workers=1, on_epoch=lambda *_: None)
+    assert [numbers(r) for r in records] == [numbers(r) for r in alone_records]
+    assert store.weights(runs[0], "best").keys() == alone_store.weights(runs[0], "best").keys()
+    assert not list(store.checkpoint(runs[0]).parent.iterdir())
+
+
+def test_a_scheduler_that_is_gone_is_said_and_what_was_finished_is_kept(store, tmp_path):
+    short, endless = tiny(seed=7), tiny(**ENDLESS)
+    killed = []
+    with scheduler(tmp_path / "s") as (process, address), worker(tmp_path / "w", address):
+
+        def kill(experiment, epoch):
+            if not killed and experiment == endless:
+                killed.append(time.monotonic())
+                process.kill()
+
+        with pytest.raises(UserError, match="The Dask scheduler is gone; what was finished is stored"):
+            sweep.run([short, endless], store=store, scheduler=address, on_epoch=kill)
+        assert time.monotonic() - killed[0] < 30
+    assert [r.key for r in store.records()] == [short.key]
+    (again,) = sweep.run([short], store=store, workers=1, on_epoch=lambda *_: pytest.fail("trained again"))
+    assert again.key == short.key
+
+
+def test_a_scheduler_that_does_not_answer_is_said(store):
+    start = time.monotonic()
+    with pytest.raises(UserError, match=r"No Dask scheduler answers at tcp://127.0.0.1:9"):
+        sweep.run([tiny()], store=store, scheduler="tcp://127.0.0.1:9")
+    assert time.monotonic() - start < 30
+
+
+def another_lib(folder, change):
+    """A copy of lib in which one thing is changed."""
+    shutil.copytree(paths.ROOT / "lib", folder / "lib", ignore=shutil.ignore_patterns("__pycache__"))
+    change(folder / "lib")
+    return folder
+
+
+def older(lib):
+    (lib / "__init__.py").write_text('__version__ = "0.0.9"\n')
+
+
+def other_numerics(lib):
+    file = lib / "experiment.py"
+    file.write_text(file.read_text().replace("NUMERICS_VERSION = 1", "NUMERICS_VERSION = 7"))
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [(older, "lib 0.0.9 where this program has 0."), (other_numerics, "numerics 7 where this program has 1")],
+)
+@pytest.mark.parametrize("late", [False, True])
+def test_a_worker_of_another_version_is_refused_with_both_named(store, tmp_path, change, found, late):
+    """Also one that joins when the sweep is under way."""
+    (tmp_path / "other").mkdir()
+    path = another_lib(tmp_path / "other", change)
+    with scheduler(tmp_path / "s") as (_, address), ExitStack() as stack:
+        start = lambda: stack.enter_context(worker(tmp_path / "w", address, PYTHONPATH=path))  # noqa: E731
+        if late:
+            import threading
+
+            threading.Timer(2, start).start()
+        else:
+            start()
+            until(lambda: "Registered to" in (tmp_path / "w" / "log").read_text())
+        with pytest.raises(UserError, match=found):
+            sweep.run([tiny()], store=store, scheduler=address, on_epoch=lambda *_: None)
+    assert store.records() == []
+
+
+def test_a_worker_with_several_threads_is_refused(store, tmp_path):
+    with (
+        scheduler(tmp_path / "s") as (_, address),
+        worker(tmp_path / "w", address, "--nthreads", "3"),
+        pytest.raises(UserError, match="would train 3 runs at a time in one process; start workers with --nthreads 1"),
+    ):
+        sweep.run([tiny()], store=store, scheduler=address, on_epoch=lambda *_: None)
+
+
+#: Lets a worker, and this process, take the miniature for CIFAR-10.
+PRELOAD = """
+from lib.data import cifar10
+from test_data_cifar10 import LAYOUT
+cifar10.LAYOUT = LAYOUT
+"""
+
+
+def test_data_that_workers_lack_come_from_the_client(store, tmp_path, monkeypatch, capsys):
+    """Four workers, of which one has the data set, one a damaged copy, and one a cache that can't be written."""
+    from test_data_cifar10 import LAYOUT
+
+    monkeypatch.setattr("lib.data.cifar10.LAYOUT", LAYOUT)
+    monkeypatch.setenv("WRITEUP_CACHE", str(tmp_path / "mine"))
+    whole = BATCHES.tobytes()
+    for n, content in enumerate([whole, whole[:-1] + b"x", None, None]):
+        folder = tmp_path / f"cache{n}"
+        folder.mkdir()
+        if content:
+            (folder / "cifar10.bin").write_bytes(content)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "cifar10.bin").write_bytes(whole)
+    (tmp_path / "file").write_text("where a folder should be")
+    (tmp_path / "preload.py").write_text(PRELOAD)
+    caches = [tmp_path / "cache0", tmp_path / "cache1", tmp_path / "cache2", tmp_path / "file" / "cache3"]
+    runs = [small(data="cifar10", epochs=1, batch_size=4, seed=seed) for seed in range(16)]
+    with scheduler(tmp_path / "s") as (_, address), ExitStack() as stack:
+        for n, cache in enumerate(caches):
+            nowhere = {"WRITEUP_CACHE": cache, "HOME": tmp_path / "home", "PATH": "/nowhere"}
+            options = ("--preload", str(tmp_path / "preload.py"))
+            stack.enter_context(worker(tmp_path / f"w{n}", address, *options, **nowhere))
+        for n in range(4):
+            until(lambda n=n: "Registered to" in (tmp_path / f"w{n}" / "log").read_text())
+        records = sweep.run(runs, store=store, scheduler=address, on_epoch=lambda *_: None)
+    assert len(records) == 16
+    assert {r.data_digest for r in records} == {LAYOUT.digest}
+    said = capsys.readouterr().err
+    assert said.count("has no cifar10; it is sent there.") == 3
+    assert (tmp_path / "cache1" / "cifar10.bin").read_bytes() == whole
+    assert (tmp_path / "cache2" / "cifar10.bin").read_bytes() == whole
+
+
+def test_what_arrives_damaged_is_not_kept(tmp_path, monkeypatch):
+    from test_data_cifar10 import LAYOUT
+
+    monkeypatch.setattr("lib.data.cifar10.LAYOUT", LAYOUT)
+    monkeypatch.setenv("WRITEUP_CACHE", str(tmp_path))
+    whole = BATCHES.tobytes()
+    for damaged in (whole[:-1] + b"x", whole[:-7], b""):
+        with pytest.raises(UserError, match="the copy that was sent"):
+            data.install(damaged)
+        assert not data.is_cached()
+    data.install(whole)
+    assert data.cache_path().read_bytes() == whole
+
+
+def test_several_gpus_get_a_worker_each(monkeypatch):
+    """Seen in what the workers are started with, since there are no GPUs here."""
+    asked = {}
+
+    def started(workers, scheduler, **options):
+        asked.update(workers)
+        raise RuntimeError("enough seen")
+
+    monkeypatch.setattr(sweep.device, "gpus", lambda: 2)
+    monkeypatch.setattr(cluster, "SpecCluster", started)
+    assert sweep._together([tiny(seed=s) for s in range(5)], None) == 2
+    with pytest.raises(UserError, match="enough seen"), cluster.local(2, threads=1):
+        pass
+    assert [options["options"]["env"]["CUDA_VISIBLE_DEVICES"] for options in asked.values()] == ["0", "1"]
+
+
+def test_fused_runs_and_a_scheduler_exclude_each_other(store):
+    with pytest.raises(UserError, match="ask for one of them"):
+        sweep.run([tiny()], store=store, scheduler="tcp://127.0.0.1:9", replicas=2)
+
+
+def test_one_run_needs_no_cluster(store, monkeypatch):
+    monkeypatch.setattr(cluster, "local", lambda *_, **__: pytest.fail("a cluster for one run"))
+    assert alone.one_by_one
+    assert len(sweep.run([tiny()], store=store, on_epoch=lambda *_: None)) == 1
