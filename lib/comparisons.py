@@ -1,15 +1,16 @@
 """Sentences about what was compared: seeds, betas, draws, settings. Figures in, markdown out, as in lib.findings."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from lib.claims import Claim, Setting, Verdict
+from lib.claims.evidence import shared_seeds
 from lib.claims.table import distance
-from lib.findings import listed, points, seeds_in_words
-from lib.losses import neutral_betas
-from lib.statistics import equivalent, paired_difference
+from lib.findings import points, seeds_in_words
+from lib.losses import beta_groups
+from lib.statistics import counting_variance, equivalent, paired_difference, prediction_interval
 from lib.tables import difference, percent, with_interval
 from lib.training import Record
 
@@ -17,93 +18,137 @@ Runs = Mapping[int, Record]
 VERDICTS = ("supported", "contradicted", "undecided")
 
 
-def not_run(runs: Mapping[Hashable, Runs], seeds: Sequence[int]) -> str:
-    """What was asked for and is not stored, as a sentence; "" when all is there."""
-    missing = [(name, len(by_seed)) for name, by_seed in runs.items() if len(by_seed) < len(seeds)]
-    if not missing:
-        return ""
-    said = ", ".join(f"{_name(name)} ({n or 'none'} of {len(seeds)})" for name, n in missing)
-    return f"**Not run yet,** by setting and runs that are there: {said}."
-
-
-def _name(name: Hashable) -> str:
-    if isinstance(name, tuple):
-        return " ".join(_name(part) for part in name)
-    return f"β = {name:g}" if isinstance(name, float) else str(name)
-
-
-def spread(betas: Sequence[float], values: np.ndarray, per_class: Sequence[int], margin: float) -> str:
+def spread(betas: Sequence[float], values: np.ndarray, per_class: Sequence[int], margin: float, images: int) -> str:
     """How much beta changes beside what the seed changes, up to the largest published beta, 0.99.
 
     Args:
         values: accuracies [betas, seeds, C] of one epoch each, fractions; paired by seed.
         per_class: training images per class.
         margin: difference in accuracy that counts as none.
+        images: of the test set.
     """
-    alike = neutral_betas(per_class, betas)
-    small = [i for i, beta in enumerate(betas) if beta <= 0.99 and beta not in alike[1:]]
-    n, accuracy = values.shape[1], values.mean(axis=2)
-    if n < 2 or len(small) < 2:
+    groups = [[beta for beta in group if beta <= 0.99] for group in beta_groups(per_class, betas)]
+    groups = [group for group in groups if group]
+    accuracy = values.mean(axis=2)[[list(betas).index(group[0]) for group in groups]]  # [groups, seeds]
+    n = values.shape[1]
+    if n < 2 or len(groups) < 2:
         return "With one seed, or one beta, nothing can be said about the spread over seeds beside that over β."
-    over_seeds = np.sqrt(accuracy[small].var(axis=1, ddof=1).mean())
-    over_betas = accuracy[small].mean(axis=1).std(ddof=1)
-    first, others = small[0], small[1:]
-    differences = {betas[i]: paired_difference(accuracy[i], accuracy[first], level=0.90) for i in others}
-    same = [betas[i] for i in others if equivalent(accuracy[i], accuracy[first], margin)]
-    rest = [beta for beta in differences if beta not in same]
-    lines = "; ".join(f"β = {beta:g}: {difference(d)}" for beta, d in differences.items())
-    verdict = f"shown to be equivalent to β = {betas[first]:g}: {listed(same) or 'none'}"
-    if rest:
-        verdict += f"; not shown: {listed(rest)}"
+    over_seeds = np.sqrt(accuracy.var(axis=1, ddof=1).mean())
+    over_betas = accuracy.mean(axis=1).std(ddof=1)
+    alike, largest = equivalent(accuracy, margin, floor=1 / images)
+    named = "; ".join(f"{group[0]:g} to {group[-1]:g}" if len(group) > 1 else f"{group[0]:g}" for group in groups)
     return (
-        f"Up to β = 0.99, {len(small)} betas differ in their weights. Their mean accuracies vary by "
-        f"{100 * over_betas:.2f} points (standard deviation); runs of one β that differ in the seed alone vary by "
-        f"{100 * over_seeds:.2f}. **Equivalence** within ±{100 * margin:g} points (two one-sided paired t tests at "
-        f"5 %, the margin fixed beforehand; {n} seeds): {verdict}. Differences to β = {betas[first]:g} "
-        f"in points, with 90 % intervals: {lines}."
+        f"Up to β = 0.99 there are {len(groups)} different weightings ({named}). Runs of one β that differ in the seed "
+        f"alone vary by {100 * over_seeds:.2f} points (standard deviation), so means of {n} of them by "
+        f"{100 * over_seeds / np.sqrt(n):.2f}; the means over β vary by {100 * over_betas:.2f}. **Equivalence** within "
+        f"±{100 * margin:g} points of each to each (two one-sided t tests at 5 %, the margin fixed beforehand): "
+        f"{'shown' if alike else 'not shown'}. The largest difference is {difference(largest)} points, with its 90 % "
+        "interval."
     )
 
 
-def clean_choice(validated: Mapping[float, Runs]) -> str:
-    """Beta chosen on a validation split, and what choosing on the test set gains; runs of one split by beta."""
-    ran = {beta: list(runs.values()) for beta, runs in validated.items() if runs}
+def clean_choice_table(validated: Mapping[float, Runs]) -> pd.DataFrame:
+    """One row per beta of the sweep with a split held out: what the split says, and the test set."""
+    rows = {}
+    for beta, runs in validated.items():
+        row = dict.fromkeys(("validation (%)", "test, last epoch (%)", "test, best epoch (%)"), "not run yet")
+        if runs:
+            row = {
+                "validation (%)": with_interval([_validation(r) for r in runs.values()]),
+                "test, last epoch (%)": with_interval([r.last.test.accuracy for r in runs.values()]),
+                "test, best epoch (%)": with_interval([r.best.test.accuracy for r in runs.values()]),
+            }
+        rows[f"β = {beta:g}"] = row | {"seeds": len(runs)}
+    return pd.DataFrame(rows).T.rename_axis("accuracy")
+
+
+def _validation(record: Record) -> float:
+    """Mean over classes at the last epoch: the split has the training set's long tail, the test set is balanced."""
+    return float(np.nanmean(record.last.validation.per_class))
+
+
+def clean_choice(validated: Mapping[float, Runs], published: Sequence[float]) -> str:
+    """Beta chosen on a validation split, and what choosing on the test set gains.
+
+    Args:
+        validated: runs of one split, by beta. Those from the seeds that most betas share are looked at.
+        published: the betas among which the original rule chose.
+    """
+    most = max(validated, key=lambda beta: len(validated[beta]), default=None)
+    seeds, ran = shared_seeds(validated, most) if validated else ([], [])
     if len(ran) < 2:
         return "**Not run yet:** the sweep with a validation split."
-    # The split has the training set's long tail; the mean over classes asks for the balanced test set's accuracy.
-    on_validation = {b: np.mean([np.nanmean(r.last.validation.per_class) for r in runs]) for b, runs in ran.items()}
-    on_test = {b: np.mean([r.best.test.accuracy for r in runs]) for b, runs in ran.items()}
-    clean, peeked = max(on_validation, key=on_validation.get), max(on_test, key=on_test.get)
-    reported = [r.last.test.accuracy for r in ran[clean]]
-    flattered = [r.best.test.accuracy for r in ran[peeked]]
-    share, n = ran[clean][0].experiment.validation, len(reported)
-    return (
-        f"With {percent(share)} % of every class held out, the validation split (mean over classes, last epoch, "
-        f"{n} seeds) chooses **β = {clean:g}**, which has {with_interval(reported)} % on the test set at "
-        f"the last epoch. The original rule on the same runs (best β and best epoch on the test set) chooses "
-        f"β = {peeked:g} and reports {with_interval(flattered)} %: peeking gains "
-        f"{100 * (np.mean(flattered) - np.mean(reported)):+.1f} points."
+    runs = {beta: [validated[beta][s] for s in seeds] for beta in ran}
+    on_validation = {beta: np.mean([_validation(r) for r in runs[beta]]) for beta in ran}
+    clean = max(on_validation, key=on_validation.get)
+    text = _how_sure(runs[clean], on_validation) + (
+        f" It chooses **β = {clean:g}**, which has {with_interval([r.last.test.accuracy for r in runs[clean]])} % on "
+        f"the test set at the last epoch ({seeds_in_words(len(seeds))})."
     )
+    on_test = {beta: np.mean([r.best.test.accuracy for r in runs[beta]]) for beta in ran if beta in published}
+    if not on_test:
+        return text
+    peeked = max(on_test, key=on_test.get)
+    reported, last, flattered = (
+        [getattr(r, epoch).test.accuracy for r in runs[beta]]
+        for beta, epoch in ((clean, "last"), (peeked, "last"), (peeked, "best"))
+    )
+    gain, by_epoch = paired_difference(flattered, reported), np.mean(flattered) - np.mean(last)
+    return (
+        f"{text} The original rule on the same runs (best epoch, and the best of the published β, on the test set) "
+        f"chooses β = {peeked:g} and reports {with_interval(flattered)} %: peeking gains {difference(gain)} points, of "
+        f"which {100 * by_epoch:+.1f} by the epoch."
+    )
+
+
+def _how_sure(runs: Sequence[Record], scores: Mapping[float, float]) -> str:
+    """How much a split of that size can tell apart."""
+    confusion = np.asarray(runs[0].last.validation.confusion)
+    images = confusion.sum(axis=1)
+    error = np.sqrt(sum(counting_variance(s, int(n)) for s, n in zip(_shares(confusion), images, strict=True)))
+    return (
+        f"With {percent(runs[0].experiment.validation)} % of every class held out the validation split has "
+        f"{images.max()} images of the most frequent class and {images.min()} of the rarest: its mean over classes "
+        f"has a standard error of {100 * error / len(images):.1f} points from its size alone, where the betas differ "
+        f"by {100 * np.ptp(list(scores.values())):.1f}."
+    )
+
+
+def _shares(confusion: np.ndarray) -> np.ndarray:
+    return confusion.diagonal() / np.maximum(confusion.sum(axis=1), 1)
 
 
 def likeliest_reading(runs: Mapping[str, Runs], published: float) -> str:
-    """Which reading of the ConvNet's settings comes nearest to the published accuracy."""
+    """Which readings of the ConvNet's settings the published accuracy agrees with."""
     ran = {name: [r.best.test.accuracy for r in by_seed.values()] for name, by_seed in runs.items() if by_seed}
     if not ran:
         return "**Not run yet:** the readings of the ConvNet's settings."
-    nearest = min(ran, key=lambda name: abs(np.mean(ran[name]) - published))
     text = ""
-    if "as stated" in ran:
-        stated = np.mean(ran["as stated"])
-        text = f"The settings as stated end {points(stated - published)} the published {percent(published)} %. "
+    if stated := ran.get("as stated"):
+        low, high = prediction_interval(stated)
+        text = f"The settings as stated end {points(np.mean(stated) - published)} the published {percent(published)} %"
+        if low <= published <= high:
+            return (
+                f"{text}, which lies within what one more run of them would reach ({percent(low)} to {percent(high)} "
+                f"%, 95 % prediction interval of {len(stated)} seeds): no other reading is needed."
+            )
+        text += ". "
     if len(ran) == 1:
         return text + "No other reading has been run."
-    near = np.mean(ran[nearest]) - published
+    holding = [name for name, reached in ran.items() if _could_be(published, reached)]
+    nearest = min(ran, key=lambda name: abs(np.mean(ran[name]) - published))
     missing = [name for name in runs if name not in ran]
     return (
-        f"{text}Of {len(ran)} readings the nearest is **{nearest}** ({points(near)} it)."
+        f"{text}Of {len(ran)} readings the nearest is **{nearest}** ({points(np.mean(ran[nearest]) - published)} it); "
+        f"one more run could give the published accuracy under {', '.join(holding) or 'none with several runs'}."
         + (f" Not run yet: {', '.join(missing)}." if missing else "")
         + " This names the likeliest reading; nothing in the rest of the report is tuned by it."
     )
+
+
+def _could_be(published: float, reached: Sequence[float]) -> bool:
+    low, high = prediction_interval(reached)
+    return bool(low <= published <= high)
 
 
 def like_with_like(candidates: Mapping[Setting, tuple[Runs, Runs]], rows: tuple[Sequence, Sequence]) -> str:
@@ -127,23 +172,25 @@ def like_with_like(candidates: Mapping[Setting, tuple[Runs, Runs]], rows: tuple[
 
 def draws(by_draw: Mapping[int, tuple[Runs, Runs]]) -> str:
     """How much of the difference between two losses is the draw of the subset: {subset seed: (CE, balanced)}."""
-    gains, within = {}, []
+    gains, within, sizes = {}, [], []
     for draw, (ce, balanced) in by_draw.items():
         shared = sorted(ce.keys() & balanced.keys())
         if shared:
             d = [balanced[s].last.test.accuracy - ce[s].last.test.accuracy for s in shared]
             gains[draw] = float(np.mean(d))
+            sizes.append(len(d))
             within += [np.var(d, ddof=1)] if len(d) > 1 else []
     if len(gains) < 2:
         return "**Not run yet:** other draws of the subset."
-    values = list(gains.values())
+    means = list(gains.values())
     text = (
-        f"Over {len(gains)} draws of the subset the balanced loss gains {100 * np.mean(values):+.1f} points on "
-        f"average, from {100 * min(values):+.1f} to {100 * max(values):+.1f} (standard deviation "
-        f"{100 * np.std(values, ddof=1):.1f})"
+        f"Over {len(gains)} draws of the subset the balanced loss gains {100 * np.mean(means):+.1f} points on "
+        f"average, from {100 * min(means):+.1f} to {100 * max(means):+.1f} (standard deviation "
+        f"{100 * np.std(means, ddof=1):.1f})"
     )
     if within:
-        text += f"; the seeds of one draw vary by {100 * np.sqrt(np.mean(within)):.1f}"
+        chance = np.sqrt(np.mean(within) * np.mean([1 / n for n in sizes]))
+        text += f"; from the seeds alone one would expect {100 * chance:.1f}"
     return text + "."
 
 

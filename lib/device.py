@@ -1,5 +1,6 @@
 """What this machine trains on, and in which precision."""
 
+import hashlib
 import os
 import platform
 from functools import cache
@@ -41,7 +42,18 @@ def describe() -> dict[str, str | int]:
         "platform": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "torch": torch.__version__,
+        "instructions": _instructions(),
     }
+
+
+@cache
+def _instructions() -> str:
+    """A digest of what the processor can do, which its name does not tell where a hypervisor masks it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text() if cpuinfo.exists() else ""
+    flags = next((line for line in text.splitlines() if line.startswith(("flags", "Features"))), "")
+    kernels = torch.backends.cpu.get_cpu_capability()
+    return f"{kernels} {hashlib.sha256(flags.encode()).hexdigest()[:8]}" if flags else kernels
 
 
 def _cpu_name() -> str:

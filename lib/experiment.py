@@ -138,8 +138,12 @@ class Experiment(BaseModel):
     @property
     def title(self) -> str:
         """A short name for progress lines: model, loss, beta, seed."""
-        beta = "" if self.beta is None else f" β {self.beta:g}"
-        return f"{self.model} {self.loss_name}{beta} seed {self.seed}"
+        return f"{self.setting} seed {self.seed}"
+
+    @property
+    def setting(self) -> str:
+        """The title without the seed."""
+        return f"{self.model} {self.loss_name}" + ("" if self.beta is None else f" β {self.beta:g}")
 
     @property
     def details(self) -> str:

@@ -70,6 +70,24 @@ def neutral_betas(counts: Sequence[int], betas: Sequence[float]) -> list[float]:
     return [beta for beta in betas if bool((class_balanced_weights(counts, beta) == 1).all())]
 
 
+def beta_groups(counts: Sequence[int], betas: Sequence[float], tolerance: float = 1e-3) -> list[list[float]]:
+    """Ascending betas, those together whose class weights agree: no run could tell them apart.
+
+    Args:
+        tolerance: largest relative difference of a class's weight to that of the group's first beta.
+    """
+    found: list[list[float]] = []
+    for beta in sorted(betas):
+        weights = class_balanced_weights(counts, beta)
+        if found:
+            first = class_balanced_weights(counts, found[-1][0])
+            if ((weights / first - 1).abs() <= tolerance).all():
+                found[-1].append(beta)
+                continue
+        found.append([beta])
+    return found
+
+
 def _reduce(per_image: Tensor, image_weights: Tensor, normalisation: str) -> Tensor:
     """Weighted sum of the per-image losses [N], divided as `normalisation` says."""
     total = (image_weights * per_image).sum()

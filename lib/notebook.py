@@ -28,6 +28,7 @@ class Notebook:
     origin: str  # the parameter file that new records name as theirs
     values: dict[str, Any]  # its parameters
     store: Store = field(default_factory=Store)
+    says: bool = True  # in the notebook, which runs are missing
 
     @property
     def trains(self) -> bool:
@@ -45,7 +46,8 @@ class Notebook:
     ) -> dict[Hashable, dict[int, Record]]:
         """Runs of several settings from several seeds, by setting and then by seed.
 
-        Where nothing is trained, what is not stored is left out; a setting without any run is there, and empty.
+        Where nothing is trained, what is not stored is left out, and said; a setting without any run is there, and
+        empty.
 
         Args:
             options: as for `run`.
@@ -56,6 +58,8 @@ class Notebook:
         found: dict[Hashable, dict[int, Record]] = {name: {} for name in settings}
         for (name, seed), record in zip(wanted, self.run(list(wanted.values()), **options), strict=True):
             found[name][seed] = record
+        if self.says:
+            display.text(not_run(found, seeds))
         return found
 
     def repeated(self, experiment: Experiment, seeds: Sequence[int], **options: Any) -> list[Record]:
@@ -64,7 +68,7 @@ class Notebook:
         Raises:
             UserError: nothing is trained, and none is stored.
         """
-        found = list(self.grid({"": experiment}, seeds, **options)[""].values())
+        found = list(self.grid({experiment.setting: experiment}, seeds, **options)[experiment.setting].values())
         if not found:
             raise UserError(f"Not run yet: {experiment.title}. Train it with the parameter runs=train.")
         return found
@@ -90,6 +94,21 @@ class Notebook:
             return sweep.run(experiments, **options)
         with display.live_curves() as on_epoch:
             return sweep.run(experiments, on_epoch=on_epoch, **options)
+
+
+def not_run(runs: Mapping[Hashable, Mapping[int, Record]], seeds: Sequence[int]) -> str:
+    """What was asked for and is not stored, as a sentence; "" when all is there."""
+    missing = [(name, len(by_seed)) for name, by_seed in runs.items() if len(by_seed) < len(seeds)]
+    if not missing:
+        return ""
+    said = ", ".join(f"{_in_words(name)} ({n or 'none'} of {len(seeds)})" for name, n in missing)
+    return f"**Not run yet,** by setting and runs that are there: {said}."
+
+
+def _in_words(name: Hashable) -> str:
+    if isinstance(name, tuple):
+        return " ".join(_in_words(part) for part in name)
+    return f"β = {name:g}" if isinstance(name, float) else str(name)
 
 
 def begin(name: str, namespace: dict[str, Any]) -> Notebook:
@@ -130,7 +149,7 @@ def asked_by(name: str, profile: str) -> Notebook:
         given = parameters.read(paths.PARAMS / profile / f"{name}.yaml", file)
     values = parameters.complete(parameters.check(given, file, where=f"the parameters of {name}"), file)
     store = opened(profile, values.get("runs", "train"))
-    return Notebook(name, headless=True, origin="", values=values | {"runs": "published"}, store=store)
+    return Notebook(name, headless=True, origin="", values=values | {"runs": "published"}, store=store, says=False)
 
 
 def _origin(name: str, given: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from lib.claims import Evidence, Setting
+from lib.claims.evidence import shared_seeds
 from lib.errors import UserError
 from lib.experiment import Experiment
 from lib.losses import neutral_betas
@@ -112,18 +113,18 @@ def seeds(here: Notebook, repeats: str = "repeats") -> range:
 
 
 def common_seeds(runs: Mapping[Hashable, Mapping[int, Record]], least: int) -> tuple[list[int], list[Hashable]]:
-    """Seeds that settings share, and these settings: those with fewer than `least` runs are left out.
+    """Seeds that settings share with cross-entropy, and these settings; see lib.claims.evidence.shared_seeds.
 
     Raises:
-        UserError: cross-entropy or every beta is left out, or they share no seed.
+        UserError: cross-entropy and no beta share at least so many seeds.
     """
-    full = [name for name, by_seed in runs.items() if len(by_seed) >= least]
-    shared = set.intersection(*(set(runs[name]) for name in full)) if full else set()
-    if CE not in full or len(full) < 2 or not shared:
+    seeds, settings = shared_seeds(runs, CE, least)
+    if len(settings) < 2:
         raise UserError(
-            "Not run yet: cross-entropy and a beta from the same seeds. Train them with the parameter runs=train."
+            f"Not run yet: cross-entropy and a beta from {least} seeds that they share. Train them with the parameter "
+            "runs=train."
         )
-    return sorted(shared), full
+    return seeds, settings
 
 
 def evidence(profile: str, counts: Sequence[int], published: Mapping[str, Any]) -> Evidence:
@@ -141,6 +142,7 @@ def evidence(profile: str, counts: Sequence[int], published: Mapping[str, Any]) 
         balanced=swept,
         convnet=_by_batch(network),
         gammas={gamma: runs for (beta, gamma), runs in tuned.items() if beta == first},
+        gamma_beta=first,
         candidates={setting: (table[setting, CE], table[setting, "CB"]) for setting, loss in table if loss == CE},
     )
 

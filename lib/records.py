@@ -147,13 +147,13 @@ class Store:
 
 
 #: Where the runs of a report come from: "train" loads those in outputs/runs/ and trains the others; "published" loads
-#: those too, and those that the repository keeps, and trains nothing.
+#: those that the repository keeps, what it lacks from outputs/runs/, and trains nothing.
 SOURCES = ("train", "published")
 
 
 def opened(profile: str, source: str) -> Store:
     """The store of a report's runs; `source` is one of SOURCES."""
-    return Store(also=paths.PUBLISHED / profile / "runs") if source == "published" else Store()
+    return Store(paths.PUBLISHED / profile / "runs", also=paths.RUNS) if source == "published" else Store()
 
 
 def _set_aside(folder: Path, why: str) -> Path:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from scipy import stats
@@ -43,7 +44,7 @@ def per_class(records: Sequence[Record], rule: str = "best") -> np.ndarray:
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean of paired differences with its confidence interval (Student's t on the differences).
+    """Mean of paired differences with its confidence interval (Student's t).
 
     With one pair there is no interval: `low` and `high` are NaN, and nothing compares as true with them.
     """
@@ -69,26 +70,75 @@ class Difference:
         return -margin < self.low and self.high < margin
 
 
-def paired_difference(a: Sequence[float], b: Sequence[float], level: float = 0.95, comparisons: int = 1) -> Difference:
-    """Mean of a - b, paired (by seed: the same initial weights, order and crops).
+def paired_difference(
+    a: Sequence[float], b: Sequence[float], level: float = 0.95, comparisons: int = 1, floor: float = 0.0
+) -> Difference:
+    """Mean of a - b, paired (by seed: the same initial weights, order and crops): the paired t test's interval.
 
     Args:
         a, b: [pairs], fractions.
+        comparisons, floor: as for `contrasts`.
+    """
+    return contrasts([a, b], [(0, 1)], level, comparisons, floor)[0]
+
+
+def contrasts(
+    values: Sequence[Sequence[float]],
+    pairs: Sequence[tuple[int, int]],
+    level: float = 0.95,
+    comparisons: int = 1,
+    floor: float = 0.0,
+) -> list[Difference]:
+    """Differences between settings that were run from the same seeds, with Student's t intervals.
+
+    The variance is what settings and seeds leave unexplained (two-way layout, seeds as blocks), pooled over all
+    settings: with two of them this is the paired t test, with more there are more degrees of freedom, so that three
+    seeds say something about ten differences.
+
+    Args:
+        values: [settings, seeds], fractions.
+        pairs: (i, j) for the mean of setting i less that of setting j.
         comparisons: how many differences are looked at together; the level of each is raised so that all
             intervals hold together at `level` (Bonferroni).
+        floor: standard deviation that a single value has at the least: that of one test image, say, so that seeds
+            that happen to agree are not taken for certainty. The intervals are about seeds, on this test set.
     """
-    differences = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
-    mean, half = mean_interval(differences, 1 - (1 - level) / comparisons)
-    deviation = float(differences.std(ddof=1)) if len(differences) > 1 else math.nan
-    return Difference(float(mean), float(mean - half), float(mean + half), len(differences), deviation)
+    array = np.asarray(values, dtype=float)
+    settings, seeds = array.shape
+    means = array.mean(axis=1) if seeds else np.full(settings, math.nan)
+    variance = half = math.nan
+    if seeds > 1:
+        unexplained = array - means[:, None] - array.mean(axis=0) + array.mean()
+        freedom = (settings - 1) * (seeds - 1)
+        variance = max(float((unexplained**2).sum() / freedom), floor**2)
+        half = stats.t.ppf(1 - (1 - level) / (2 * comparisons), freedom) * math.sqrt(2 * variance / seeds)
+    deviation = math.sqrt(2 * variance)
+    differences = [float(means[i] - means[j]) for i, j in pairs]
+    return [Difference(d, d - half, d + half, seeds, deviation) for d in differences]
 
 
-def equivalent(a: Sequence[float], b: Sequence[float], margin: float, comparisons: int = 1) -> bool:
-    """Whether a and b, paired, are shown to differ by less than `margin`: two one-sided t tests at 5 %.
+def counting_variance(share: float | np.ndarray, images: int) -> float:
+    """Variance of a share counted on so many images (its mean, for several shares): half an image is added, so that
+    none of a thousand is not taken for never."""
+    estimate = (np.asarray(share) * images + 0.5) / (images + 1)
+    return float(np.mean(estimate * (1 - estimate) / images))
 
-    Schuirmann 1987; the same as a 90 % interval inside the margin. False means not shown, not that they differ.
+
+def equivalent(values: Sequence[Sequence[float]], margin: float, floor: float = 0.0) -> tuple[bool, Difference]:
+    """Whether settings are shown to differ by less than `margin`, each from each: two one-sided t tests at 5 %.
+
+    Schuirmann 1987; the same as 90 % intervals inside the margin. That all of them hold is what is claimed, so each
+    is tested at its own level. False means not shown, not that they differ.
+
+    Args:
+        values: [settings, seeds], fractions.
+
+    Returns:
+        The verdict, and the largest of the differences.
     """
-    return paired_difference(a, b, level=0.90, comparisons=comparisons).within(margin)
+    pairs = list(combinations(range(len(values)), 2))
+    differences = contrasts(values, pairs, level=0.90, floor=floor)
+    return all(d.within(margin) for d in differences), max(differences, key=lambda d: abs(d.mean))
 
 
 def prediction_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:

@@ -126,15 +126,13 @@ def compared(runs: Mapping[str, Mapping[int, Record]], base: str) -> pd.DataFram
     lines = {}
     for name, by_seed in runs.items():
         shared = sorted(by_seed.keys() & runs[base].keys())
-        line = {"last epoch (%)": "not run yet", f"less {base} (points)": "–", "seeds": len(by_seed)}
+        line = {"last epoch (%)": "not run yet", f"difference to {base} (points)": "–"}
         if by_seed:
-            line["last epoch (%)"] = percent(
-                *map(float, mean_interval([r.last.test.accuracy for r in by_seed.values()]))
-            )
+            line["last epoch (%)"] = with_interval([r.last.test.accuracy for r in by_seed.values()])
         if shared and name != base:
             a, b = ([runs[which][s].last.test.accuracy for s in shared] for which in (name, base))
-            line[f"less {base} (points)"] = difference(paired_difference(a, b))
-        lines[name] = line
+            line[f"difference to {base} (points)"] = difference(paired_difference(a, b))
+        lines[name] = line | {"runs": len(by_seed), "pairs": "–" if name == base else len(shared)}
     return pd.DataFrame(lines).T.rename_axis("setting")
 
 
@@ -148,29 +146,32 @@ def readings(runs: Mapping[str, Mapping[int, Record]], published: float) -> pd.D
     """One row per reading of the ConvNet's settings: accuracy, and how far it is from the published."""
     lines = {}
     for name, by_seed in runs.items():
-        line = dict.fromkeys(("best epoch (%)", "last epoch (%)", "less published (points)"), "not run yet")
+        line = dict.fromkeys(("best epoch (%)", "last epoch (%)", "difference to published (points)"), "not run yet")
         if by_seed:
             best = [r.best.test.accuracy for r in by_seed.values()]
             line["best epoch (%)"] = with_interval(best)
             line["last epoch (%)"] = percent(
                 *map(float, mean_interval([r.last.test.accuracy for r in by_seed.values()]))
             )
-            line["less published (points)"] = f"{100 * (np.mean(best) - published):+.1f}"
+            line["difference to published (points)"] = f"{100 * (np.mean(best) - published):+.1f}"
         lines[name] = line | {"seeds": len(by_seed)}
     return pd.DataFrame(lines).T.rename_axis("reading")
 
 
 def alike(settings: Mapping[Hashable, tuple[Mapping[int, Record], Mapping[int, Record]]]) -> pd.DataFrame:
-    """One row per setting: cross-entropy and the balanced loss at the last epoch, and their difference by seed."""
+    """One row per setting: cross-entropy and the balanced loss at the last epoch, from the seeds that they share, and
+    their difference by seed."""
     lines = {}
     for name, (ce, balanced) in settings.items():
         line = dict.fromkeys(("CE (%)", "CB-Focal (%)", "difference (points)"), "not run yet")
-        for column, runs in (("CE (%)", ce), ("CB-Focal (%)", balanced)):
-            if runs:
-                line[column] = with_interval([r.last.test.accuracy for r in runs.values()])
-        if shared := sorted(ce.keys() & balanced.keys()):
-            pair = ([runs[s].last.test.accuracy for s in shared] for runs in (balanced, ce))
-            line["difference (points)"] = difference(paired_difference(*pair))
+        shared = sorted(ce.keys() & balanced.keys())
+        if shared:
+            a, b = ([runs[s].last.test.accuracy for s in shared] for runs in (balanced, ce))
+            line = {
+                "CE (%)": with_interval(b),
+                "CB-Focal (%)": with_interval(a),
+                "difference (points)": difference(paired_difference(a, b)),
+            }
         lines[str(name)] = line | {"seeds": len(shared)}
     return pd.DataFrame(lines).T.rename_axis("setting")
 

@@ -80,7 +80,9 @@ def test_the_headline_says_how_many_seeds_and_judges_their_mean():
     both = findings.convnet_headline([one, other], 0.807)
     assert "81.0 ± 12.7 %" in both  # t(0.975, 1) = 12.706 times 1 point
     assert "mean of 2 seeds" in both
-    assert both.endswith("thus reached.")
+    assert both.endswith("which is within what one more run would reach (59.0 to 103.0 %).")
+    high = findings.convnet_headline([record([diagonal(n)]) for n in (850, 851, 852)], 0.807)
+    assert high.endswith("which is thus reached.")
 
 
 def test_both_protocols_are_told_apart():

@@ -8,6 +8,7 @@ from conftest import run, small
 from scipy import stats
 
 from lib.statistics import (
+    contrasts,
     equivalent,
     groups,
     mean_interval,
@@ -100,10 +101,48 @@ def test_equivalence_is_two_one_sided_tests():
             stats.ttest_1samp(differences, -margin, alternative="greater").pvalue,
             stats.ttest_1samp(differences, margin, alternative="less").pvalue,
         )
-        assert equivalent(a, b, margin) == (p < 0.05)
-    assert equivalent(a, b, 0.01)
-    assert not equivalent(a, b, 0.0005)
-    assert not equivalent([0.5], [0.5], 0.01)  # one pair shows nothing
+        assert equivalent([a, b], margin)[0] == (p < 0.05)
+    assert equivalent([a, b], 0.01)[0]
+    assert not equivalent([a, b], 0.0005)[0]
+    assert not equivalent([[0.5], [0.5]], 0.01)[0]  # one pair shows nothing
+
+
+def test_equivalence_of_several_is_that_of_each_to_each():
+    """The first is near both others, which are far from one another."""
+    values = np.array([0.500, 0.494, 0.506])[:, None] + 1e-4 * np.random.default_rng(0).standard_normal((3, 5))
+    same, largest = equivalent(values, 0.01)
+    assert not same
+    assert largest.mean == pytest.approx(-0.012, abs=3e-4)
+    assert equivalent(values[:2], 0.01)[0]
+
+
+def test_contrasts_are_those_of_the_two_way_layout():
+    """Held against least squares on indicators of settings and seeds."""
+    values = np.random.default_rng(1).normal(size=(4, 3))
+    design = np.array([[*np.eye(4)[i], *np.eye(3)[j][1:]] for i in range(4) for j in range(3)])
+    solution, residual, rank, _ = np.linalg.lstsq(design, values.ravel(), rcond=None)
+    freedom = values.size - rank
+    contrast = np.array([1, 0, -1, 0, 0, 0])
+    error = np.sqrt(residual[0] / freedom * contrast @ np.linalg.inv(design.T @ design) @ contrast)
+    half = stats.t.ppf(1 - 0.05 / 2 / 6, freedom) * error
+    (found,) = contrasts(values, [(0, 2)], comparisons=6)
+    assert (found.mean, found.high - found.mean) == pytest.approx((solution[0] - solution[2], half))
+    assert freedom == 6
+
+
+def test_seeds_that_agree_are_no_certainty():
+    twins = [[0.500, 0.500], [0.501, 0.501]]
+    assert contrasts(twins, [(1, 0)])[0].above
+    assert not contrasts(twins, [(1, 0)], floor=0.001)[0].above
+    far = contrasts([[0.5, 0.5], [0.9, 0.9]], [(1, 0)], floor=0.001)[0]
+    assert far.above
+    assert far.high - far.mean == pytest.approx(stats.t.ppf(0.975, 1) * 0.001)
+
+
+def test_no_common_seed_is_no_difference():
+    none = contrasts([[], []], [(0, 1)])[0]
+    assert np.isnan(none.mean)
+    assert none.pairs == 0
 
 
 def test_a_prediction_interval_holds_one_more_run_as_often_as_it_says():

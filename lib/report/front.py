@@ -59,7 +59,7 @@ def meta(profile: str, planned: Mapping[str, dict], executions: Sequence[Executi
         machine=f"{machine['device']}, {machine['cores']} cores, {machine['platform']}",
         versions={"Python": machine["python"]} | {p: version(p) for p in ("torch", "torchvision", "papermill")},
         shortened=shortened(profile, planned),
-        summary=summary(executions),
+        summary=summary(profile, executions),
         appendix=appendix(profile, executions),
         missing=[(e.name, e.failure) for e in executions if e.failure],
     )
@@ -105,7 +105,7 @@ def _short(value: Any) -> str:
     return f"{value}"
 
 
-def summary(executions: Sequence[Execution]) -> str:
+def summary(profile: str, executions: Sequence[Execution]) -> str:
     """The notebooks' headlines, and how to read the rest."""
     lines = [line for e in executions for line in headlines(e.read())]
     if not lines:
@@ -114,23 +114,25 @@ def summary(executions: Sequence[Execution]) -> str:
     return (
         f"# In short {{.unnumbered}}\n\n{said}\n\nEvery number here is generated from records of training runs; the "
         "appendix leads from each figure to its runs, and from each run to the parameter file that asked for it. "
-        f"{_SOURCE.get(_source(executions), '')}"
+        f"{_untrained(profile, executions)}"
         "*Published* marks what the original write-up states, *best epoch* its rule (the epoch of the highest "
         "accuracy on the test set), *last epoch* the clean one."
     )
 
 
-#: What the first page says about runs that were not trained for the report.
-_SOURCE = {
-    "published": "The runs are those that the repository keeps: nothing was trained for this report; the appendix says "
-    "when, where and by which version of the numerics each was made. "
-}
-
-
-def _source(executions: Sequence[Execution]) -> str:
-    """The parameter `runs` that the notebooks were executed with."""
-    asked = {e.read().metadata.get("papermill", {}).get("parameters", {}).get("runs", "") for e in executions}
-    return next((source for source in asked if source), "train")
+def _untrained(profile: str, executions: Sequence[Execution]) -> str:
+    """What the first page says where no run was trained for the report."""
+    notebooks = [e.read() for e in executions]
+    if not any(n.metadata.get("papermill", {}).get("parameters", {}).get("runs") == "published" for n in notebooks):
+        return ""
+    store = opened(profile, "published")
+    files = [store.file(key) for key in {key for n in notebooks for noted in exhibits(n) for key in noted["runs"]}]
+    kept = sum(file is not None and file.is_relative_to(paths.PUBLISHED) for file in files)
+    which = "" if kept == len(files) else f" ({kept} of them; the other {len(files) - kept} are on this machine only)"
+    return (
+        f"The runs are those that the repository keeps{which}: nothing was trained for this report; the appendix says "
+        "when, where and by which version of the numerics they were made. "
+    )
 
 
 def appendix(profile: str, executions: Sequence[Execution]) -> str:
@@ -146,10 +148,12 @@ def appendix(profile: str, executions: Sequence[Execution]) -> str:
             used |= {key: records[key] for key in runs}
             keys = ", ".join(f"`{key[:8]}`" for key in runs) or "no run"
             origins.append(f"| {kind.capitalize()} {numbers[kind]} | {noted['name']} | {execution.name} | {keys} |")
+    made = {key: f"{r.machine['device']}, torch {r.machine['torch']}, numerics {r.numerics}" for key, r in used.items()}
+    mixed = len(set(made.values())) > 1
     runs_table = [
         f"| `{r.key[:8]}` | {r.experiment.title}: {r.experiment.details} | {r.experiment.epochs} | "
-        f"{r.wall_time:.0f} s | {r.finished[:16]} | {r.origin} |"
-        for r in used.values()
+        f"{r.wall_time:.0f} s | {r.finished[:16]} | {r.origin} |{f' {made[key]} |' if mixed else ''}"
+        for key, r in used.items()
     ]
     costs = [
         f"| {e.name} | {_amount(e.seconds, 0, 's')} | {_amount(e.peak_memory / 1e9, 1, 'GB')} | "
@@ -166,13 +170,16 @@ def appendix(profile: str, executions: Sequence[Execution]) -> str:
         _table(["", "name", "notebook", "runs"], origins),
         "Each run is kept as `outputs/runs/<run>/record.json` (the name there is longer than the eight digits here). "
         f"{when}. Trained on: {'; '.join(machines) or 'nothing'}.",
-        _table(["run", "experiment", "epochs", "time", "finished (UTC)", "asked for by"], runs_table),
+        _table([*_RUN_COLUMNS, *(["made on"] if mixed else [])], runs_table),
         "What the notebooks of this report cost: wall time, and peak memory of the kernel and what it started. "
         "Runs that were stored already are loaded, not repeated.",
         _table(["notebook", "time", "peak memory", "state"], costs),
         REFERENCES,
     ]
     return "\n\n".join(parts)
+
+
+_RUN_COLUMNS = ["run", "experiment", "epochs", "time", "finished (UTC)", "asked for by"]
 
 
 def _amount(value: float, digits: int, unit: str) -> str:
