@@ -170,6 +170,21 @@ def like_with_like(candidates: Mapping[Setting, tuple[Runs, Runs]], rows: tuple[
     )
 
 
+def alike_headline(candidates: Mapping[Setting, tuple[Runs, Runs]], rows: tuple[Sequence, Sequence]) -> str:
+    """The closing table's difference, with both losses trained under the settings that the most seeds were run with."""
+    pairs = {s: sorted(ce.keys() & balanced.keys()) for s, (ce, balanced) in candidates.items()}
+    setting = max(sorted(pairs, reverse=True), key=lambda s: len(pairs[s]), default=None)
+    if setting is None or not pairs[setting]:
+        return ""
+    ce, balanced = candidates[setting]
+    last = [[runs[s].last.test.accuracy for s in pairs[setting]] for runs in (balanced, ce)]
+    d, published = paired_difference(*last), 100 * (np.mean(rows[1]) - np.mean(rows[0]))
+    return (
+        f"**Like with like:** trained alike ({setting}), CB-Focal less cross-entropy is {difference(d)} points at the "
+        f"last epoch ({seeds_in_words(d.pairs)}); the published closing table has {published:+.1f}."
+    )
+
+
 def draws(by_draw: Mapping[int, tuple[Runs, Runs]]) -> str:
     """How much of the difference between two losses is the draw of the subset: {subset seed: (CE, balanced)}."""
     gains, within, sizes = {}, [], []
@@ -204,13 +219,18 @@ def claims_headline(ledger: Sequence[tuple[Claim, Verdict]]) -> str:
 
 
 def claims_by_verdict(ledger: Sequence[tuple[Claim, Verdict]]) -> list[str]:
-    """For each verdict there is, the claims that have it."""
+    """For each verdict there is, the claims that have it, and why those were decided."""
     said = []
     for verdict in VERDICTS:
-        statements = [f"({claim.number}) {claim.statement}" for claim, found in ledger if found.verdict == verdict]
+        statements = [_statement(claim, found) for claim, found in ledger if found.verdict == verdict]
         if statements:
             said.append(f"**{verdict.capitalize()}:** {' '.join(statements)}")
     return said
+
+
+def _statement(claim: Claim, found: Verdict) -> str:
+    why = "" if found.verdict == "undecided" else f" *{found.short[:1].upper()}{found.short[1:]}.*"
+    return f"({claim.number}) {claim.statement}{why}"
 
 
 def ledger_table(ledger: Sequence[tuple[Claim, Verdict]]) -> pd.DataFrame:

@@ -58,7 +58,12 @@ def text(markdown: str) -> None:
 
 
 def headline(markdown: str) -> None:
-    """Show the notebook's main result in a sentence or two; the report repeats it on its first page."""
+    """Show the notebook's main result in a sentence or two; the report repeats it on its first page.
+
+    Nothing where there is none.
+    """
+    if not markdown:
+        return
     data = {"text/markdown": _unbroken(markdown), "text/plain": markdown}
     ipython.display(data, raw=True, metadata={"writeup_headline": True})
 

@@ -107,12 +107,12 @@ class Store:
         by_key |= {r.key: r for r in found if r}
         return sorted(by_key.values(), key=lambda r: (r.finished, r.key))
 
-    def file(self, key: str) -> Path | None:
-        """The record.json of a key, or None."""
-        file = self.folder / key / "record.json"
+    def file(self, key: str, name: str = "record.json") -> Path | None:
+        """A file of a key's run, or None."""
+        file = self.folder / key / name
         if file.exists():
             return file
-        return self.also.file(key) if self.also else None
+        return self.also.file(key, name) if self.also else None
 
     def frame(self) -> pd.DataFrame:
         """One row per record: key, the experiment's fields, best and last test accuracy (fractions)."""

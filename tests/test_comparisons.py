@@ -113,6 +113,19 @@ def test_like_is_compared_with_like():
     assert "Not run yet" in comparisons.like_with_like({Setting(0.01, 32): ({}, {})}, (CE_ROW, CB_ROW))
 
 
+def test_the_headline_of_like_with_like_takes_the_settings_with_the_most_seeds():
+    candidates = {
+        Setting(0.01, 32): (runs(CB_ROW - 0.02), runs(CB_ROW)),
+        Setting(0.001, 32): (runs(CE_ROW, seeds=2), runs(CB_ROW, seeds=2)),
+    }
+    text = comparisons.alike_headline(candidates, (CE_ROW, CB_ROW))
+    assert text.startswith(
+        "**Like with like:** trained alike (rate 0.01, batch 32), CB-Focal less cross-entropy is +1."
+    )
+    assert text.endswith(f"(4 seeds); the published closing table has {100 * (CB_ROW.mean() - CE_ROW.mean()):+.1f}.")
+    assert comparisons.alike_headline({Setting(0.01, 32): ({}, {})}, (CE_ROW, CB_ROW)) == ""
+
+
 def test_draws_are_compared_by_what_the_balanced_loss_gains_on_each():
     by_draw = {
         draw: ({s: record(s, 0.30) for s in range(2)}, {s: record(s, 0.30 + gain) for s in range(2)})
@@ -126,15 +139,18 @@ def test_draws_are_compared_by_what_the_balanced_loss_gains_on_each():
 
 def test_the_ledger_is_summed_up_and_written_out():
     verdicts = ["supported"] * 2 + ["contradicted"] * 7
-    ledger = [(claim, Verdict(v, f"Because of {claim.number}.")) for claim, v in zip(CLAIMS, verdicts, strict=True)]
+    ledger = [
+        (claim, Verdict(v, f"Because of {claim.number}.", short=f"why {claim.number}"))
+        for claim, v in zip(CLAIMS, verdicts, strict=True)
+    ]
     headline = comparisons.claims_headline(ledger)
     assert (
         "9 claims,** held against these runs: 2 supported (1, 2), 7 contradicted (3, 4, 5, 6, 7, 8, 9), 0 undecided."
         in headline
     )
     held, fell = comparisons.claims_by_verdict(ledger)
-    assert held == f"**Supported:** (1) {CLAIMS[0].statement} (2) {CLAIMS[1].statement}"
-    assert fell.startswith(f"**Contradicted:** (3) {CLAIMS[2].statement} (4)")
+    assert held == f"**Supported:** (1) {CLAIMS[0].statement} *Why 1.* (2) {CLAIMS[1].statement} *Why 2.*"
+    assert fell.startswith(f"**Contradicted:** (3) {CLAIMS[2].statement} *Why 3.* (4)")
     assert comparisons.ledger_table(ledger).loc[3, "verdict"] == "contradicted"
     text = comparisons.claims(ledger)
     for claim in CLAIMS:

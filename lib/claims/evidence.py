@@ -72,6 +72,7 @@ class Verdict:
     verdict: Literal["supported", "contradicted", "undecided"]
     because: str  # the figures and the test, as sentences of markdown
     records: Sequence[Record] = ()
+    short: str = ""  # the reason in half a sentence, for the first page; "" where undecided
 
 
 def not_run(what: str) -> Verdict:

@@ -77,6 +77,7 @@ def smaller_batches(evidence: Evidence) -> Verdict:
         f"Batch 32 less batch 128, {seeds_in_words(d.pairs)}: {interval(d)} of accuracy. Whether the number of "
         "updates is the reason is not tested.",
         _records(small, large),
+        short=f"{interval(d)} with batch 32",
     )
 
 
@@ -91,7 +92,7 @@ def chosen_is_best(evidence: Evidence) -> Verdict:
     others = [group for group in ran if group != own]
     missing = [group for group in treatments if group not in ran]
     weights = class_balanced_weights(evidence.counts, chosen)
-    said = f"At β = {chosen:g} the largest class weight is {_more(weights)} than the smallest"
+    said = f"At β = {chosen:g} the largest class weight is {_times(weights)} the smallest"
     if len(own) > 1:
         alike = [beta for beta in own if beta != chosen]
         said += f", as at β = {listed(alike)} to within a thousandth: no run can tell them apart"
@@ -117,13 +118,19 @@ def chosen_is_best(evidence: Evidence) -> Verdict:
         said += f" Not run yet from the same seeds: β = {'; '.join(map(_span, missing))}."
     contradicted = len(own) > 1 or better or (empty and len(seeds) >= SEVERAL)
     verdict = "contradicted" if contradicted else "supported" if best and not empty else "undecided"
-    return Verdict(verdict, said, _records(*treatments.values()))
+    if len(own) > 1:
+        short = f"its class weights are those of smaller β: the largest is {_times(weights)} the smallest"
+    elif better:
+        short = f"better is β = {listed(better)}"
+    else:
+        short = f"no image is recognised of {names(empty)}" if empty else "every other β is below it"
+    return Verdict(verdict, said, _records(*treatments.values()), short)
 
 
-def _more(weights: torch.Tensor) -> str:
-    """How far the weights are from one another."""
+def _times(weights: torch.Tensor) -> str:
+    """How many times the smallest weight the largest is."""
     ratio = float(weights.max() / weights.min())
-    return f"{ratio:.2f} times as large" if ratio > 1.1 else f"larger by a factor of 1 + {ratio - 1:.1g}"
+    return f"{ratio:.2f} times" if ratio > 1.1 else f"{ratio:.6f} times"
 
 
 def _span(group: Sequence[float]) -> str:
@@ -151,6 +158,7 @@ def every_class_but_one(evidence: Evidence) -> Verdict:
         f"apart for {_named([k for k in range(classes) if k not in up + down])}"
         f"{_resolution(together)}. On average over the classes {interval(mean)}.",
         _records(runs, ce),
+        short=f"higher for {_named(up)}, lower for {_named(down)}",
     )
 
 
@@ -200,7 +208,10 @@ def reweighting_regularises(evidence: Evidence) -> Verdict:
     if not overfits:
         said += " Cross-entropy is not shown to overfit these classes by more than a point: nothing to regularise."
     return Verdict(
-        "contradicted" if contradicted else "supported" if supported else "undecided", said, _records(runs, ce, plain)
+        "contradicted" if contradicted else "supported" if supported else "undecided",
+        said,
+        _records(runs, ce, plain),
+        short=f"the weights reduce the gap between training and test by {interval(by_weights)}",
     )
 
 
@@ -231,7 +242,10 @@ def never_monotone(evidence: Evidence) -> Verdict:
     )
     supported = len(turning) == rows.shape[2]
     return Verdict(
-        "contradicted" if monotone else "supported" if supported else "undecided", said, _records(*treatments.values())
+        "contradicted" if monotone else "supported" if supported else "undecided",
+        said,
+        _records(*treatments.values()),
+        short=f"monotone is {_named(monotone)}" if monotone else "each both rises and falls",
     )
 
 
@@ -276,7 +290,8 @@ def only_the_true_class(evidence: Evidence) -> Verdict:
             ": with one true class per image both are functions of its probability alone, and neither sums over classes"
         )
     verdict = "supported" if looks_ce and not looks_focal else "undecided" if looks_ce else "contradicted"
-    return Verdict(verdict, said + ".")
+    short = "with one true class per image neither sums over classes" if verdict == "contradicted" else "as calculated"
+    return Verdict(verdict, said + ".", short=short)
 
 
 def rare_classes_are_kept(evidence: Evidence) -> Verdict:
@@ -307,6 +322,7 @@ def rare_classes_are_kept(evidence: Evidence) -> Verdict:
         f"worst lie {interval(apart[-1])} apart."
         + (f" In none of {seeds_in_words(len(rows))} is an image recognised of {names(never)}." if never else ""),
         _records(runs),
+        short=f"no image is recognised of {names(never)}" if never else accuracies,
     )
 
 
@@ -330,7 +346,12 @@ def gamma_untuned(evidence: Evidence) -> Verdict:
     said += "; ".join(f"γ = {gamma:g}: {interval(d)}" for gamma, d in together.items()) + "."
     if missing:
         said += f" Not run yet from the same seeds: γ = {listed(missing)}."
-    return Verdict("supported" if better else "contradicted" if best else "undecided", said, _records(*runs.values()))
+    return Verdict(
+        "supported" if better else "contradicted" if best else "undecided",
+        said,
+        _records(*runs.values()),
+        short=f"better is γ = {listed(better)}" if better else "every other is worse",
+    )
 
 
 def _named(classes: list[int]) -> str:

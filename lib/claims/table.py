@@ -68,7 +68,13 @@ def same_settings(evidence: Evidence) -> Verdict:
         + "; ".join(f"{percent(to_ce[s])} points from that of {s} (noise {_or_unknown(levels[s])})" for s in possible)
         + f". It is fitted best by {ce_nearest}: {percent(to_ce[ce_nearest])} points."
     )
-    return Verdict(verdict, said, [r for pair in evidence.candidates.values() for runs in pair for r in runs.values()])
+    return Verdict(
+        verdict,
+        said,
+        [record for pair in evidence.candidates.values() for runs in pair for record in runs.values()],
+        short=f"the cross-entropy row fits {ce_nearest} ({percent(to_ce[ce_nearest])} points away on average), the "
+        f"CB-Focal row {nearest} ({percent(to_balanced[nearest])})",
+    )
 
 
 def _or_unknown(level: float) -> str:

@@ -56,8 +56,7 @@ def publish(profile: str) -> Path:
             (new / "runs" / key).mkdir(parents=True)
             shutil.copy(store.file(key), new / "runs" / key)
         for key in _weights_for(notebooks):
-            weights = store.file(key).with_name("best.safetensors")
-            shutil.copy(weights, new / "runs" / key)
+            shutil.copy(store.file(key, "best.safetensors"), new / "runs" / key)
         if BENCHMARK in notebooks and kept.folder(profile).exists():
             shutil.copytree(kept.folder(profile), new / BENCHMARK)
         (new / f"{_SHOWN[1]}.svg").write_text(svg(notebooks[_SHOWN[0]], _SHOWN[1]))
