@@ -57,6 +57,14 @@ def text(markdown: str) -> None:
     ipython.display(ipython.Markdown(_unbroken(markdown)))
 
 
+def failed(reasons: Sequence[tuple[Experiment, str]]) -> None:
+    """Show which runs failed and why, where their figures would be; the runner takes note of it."""
+    lines = "\n".join(f"- {experiment.title}: {why}" for experiment, why in reasons)
+    markdown = f"**{len(reasons)} of the runs failed;** what follows leaves them out.\n\n{lines}"
+    data = {"text/markdown": _unbroken(markdown), "text/plain": markdown}
+    ipython.display(data, raw=True, metadata={"writeup_failed": [experiment.title for experiment, _ in reasons]})
+
+
 def headline(markdown: str) -> None:
     """Show the notebook's main result in a sentence or two; the report repeats it on its first page.
 

@@ -46,8 +46,8 @@ class Notebook:
     ) -> dict[Hashable, dict[int, Record]]:
         """Runs of several settings from several seeds, by setting and then by seed.
 
-        Where nothing is trained, what is not stored is left out, and said; a setting without any run is there, and
-        empty.
+        What is not stored and not trained is left out, and said, and so are runs that failed, with their reasons; a
+        setting without any run is there, and empty.
 
         Args:
             options: as for `run`.
@@ -56,9 +56,15 @@ class Notebook:
         if not self.trains:
             wanted = {place: e for place, e in wanted.items() if self.store.get(e)}
         found: dict[Hashable, dict[int, Record]] = {name: {} for name in settings}
-        for (name, seed), record in zip(wanted, self.run(list(wanted.values()), **options), strict=True):
-            found[name][seed] = record
-        if self.says:
+        try:
+            records: Sequence[Record | None] = self.run(list(wanted.values()), **options)
+        except sweep.RunsFailed as error:
+            display.failed(error.reasons)
+            records = [self.store.get(e) for e in wanted.values()]
+        for (name, seed), record in zip(wanted, records, strict=True):
+            if record:
+                found[name][seed] = record
+        if self.says and not self.trains:
             display.text(not_run(found, seeds))
         return found
 
@@ -66,10 +72,12 @@ class Notebook:
         """Runs of one setting, by seed; as `grid`, but none at all is an error.
 
         Raises:
-            UserError: nothing is trained, and none is stored.
+            UserError: there is none: nothing is trained, and none is stored, or all failed.
         """
         found = list(self.grid({experiment.setting: experiment}, seeds, **options)[experiment.setting].values())
         if not found:
+            if self.trains:
+                raise UserError(f"No run of {experiment.setting} was finished; the reasons stand above.")
             raise UserError(f"Not run yet: {experiment.title}. Train it with the parameter runs=train.")
         return found
 

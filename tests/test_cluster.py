@@ -19,7 +19,7 @@ from test_data_cifar10 import BATCHES
 from lib import data, paths, sweep
 from lib.errors import UserError
 from lib.records import Store
-from lib.sweep import alone, cluster
+from lib.sweep import cluster
 from lib.sweep.parts import Sweep
 from lib.sweep.spread import spread
 
@@ -52,6 +52,8 @@ def two_cores_and_no_gpu(monkeypatch):
     monkeypatch.setattr(sweep.device, "gpus", lambda: 0)
     monkeypatch.setattr(sweep.device, "default_device", lambda: torch.device("cpu"))
     monkeypatch.setattr(sweep, "_cores", lambda: 2)
+    yield
+    cluster.close_kept()
 
 
 def environment(**more):
@@ -108,8 +110,11 @@ def worker(folder, address, *options, **more):
 
 def working(parent=None):
     """The worker processes of a local cluster, told by how multiprocessing starts them."""
-    children = psutil.Process(parent).children(recursive=True)
-    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    found = []
+    for child in psutil.Process(parent).children(recursive=True):
+        with suppress(psutil.Error):  # it has just ended
+            found += [child] if "spawn_main" in " ".join(child.cmdline()) else []
+    return found
 
 
 def test_a_killed_worker_costs_nothing_but_time(store, tmp_path, capsys):
@@ -131,6 +136,7 @@ def test_a_killed_worker_costs_nothing_but_time(store, tmp_path, capsys):
     for run in runs:
         one, other = (s.weights(run, "last") for s in (store, Store(tmp_path / "alone")))
         assert all(torch.equal(one[name], other[name]) for name in one)
+    cluster.close_kept()
     assert working() == []
 
 
@@ -422,7 +428,16 @@ def test_fused_runs_and_a_scheduler_exclude_each_other(store):
         sweep.run([tiny()], store=store, scheduler="tcp://127.0.0.1:9", replicas=2)
 
 
+def test_the_next_sweep_finds_the_workers_of_the_last_one(store, monkeypatch):
+    monkeypatch.setattr(cluster, "_KEEP", 2)
+    sweep.run([tiny(seed=0), tiny(seed=1)], store=store, on_epoch=lambda *_: None)
+    first = {w.pid for w in working()}
+    assert len(first) == 2
+    sweep.run([tiny(seed=2), tiny(seed=3)], store=store, on_epoch=lambda *_: None)
+    assert {w.pid for w in working()} == first
+    until(lambda: not working(), seconds=15)  # they do not stay for ever
+
+
 def test_one_run_needs_no_cluster(store, monkeypatch):
     monkeypatch.setattr(cluster, "local", lambda *_, **__: pytest.fail("a cluster for one run"))
-    assert alone.one_by_one
     assert len(sweep.run([tiny()], store=store, on_epoch=lambda *_: None)) == 1

@@ -14,8 +14,10 @@ import psutil
 import pytest
 from nbformat.v4 import new_markdown_cell, new_notebook
 
-from lib import paths
+from lib import parameters, paths
+from lib.errors import UserError
 from lib.report import publish as publishing
+from lib.report import runner
 from lib.report.executed import NOTEBOOKS, exhibits
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -210,6 +212,28 @@ def test_a_failing_notebook_is_kept_and_named_and_the_others_still_run(smoke, tm
 def heed_sigint():
     """A shell starts background jobs with SIGINT ignored; a person's terminal does not."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def test_runs_that_fail_are_named_in_their_place_and_the_rest_is_there(smoke, tmp_path, monkeypatch, capsys):
+    """Learning rates that diverge, among the candidates for the closing table; this notebook alone, for the time."""
+    shutil.copytree(smoke[0] / "runs", tmp_path / "runs")
+    monkeypatch.setenv("WRITEUP_OUTPUTS", str(tmp_path))
+    monkeypatch.setattr(paths, "OUTPUTS", tmp_path)
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(runner, "NOTEBOOKS", ("settings",))
+    rates = parameters.read(paths.PARAMS / "smoke" / "settings.yaml", paths.NOTEBOOKS / "settings.ipynb")
+    assert not runner.report("smoke", {"learning_rates": [*rates["learning_rates"], 1e30]})
+    assert re.search(r"settings is without \d+ runs that failed: ConvNet CE seed 0", capsys.readouterr().err)
+    notebook = nbformat.read(tmp_path / "smoke" / "settings.ipynb", 4)
+    said = [o for c in notebook.cells for o in c.get("outputs", []) if "writeup_failed" in o.get("metadata", {})]
+    assert "loss became" in said[0].data["text/markdown"]
+    assert {note["name"] for note in exhibits(notebook)} >= {"distances", "alike", "readings"}
+    html = (tmp_path / "smoke" / "report.html").read_text()
+    assert "of the runs failed;" in html
+    assert "This part is missing" not in html
+    monkeypatch.setattr(publishing, "NOTEBOOKS", ("settings",))
+    with pytest.raises(UserError, match=r"without \d+ runs that failed"):
+        publishing.publish("smoke")
 
 
 def test_ctrl_c_is_one_sentence_keeps_the_epochs_and_leaves_no_process_behind(tmp_path):

@@ -13,7 +13,7 @@ from filelock import FileLock
 from lib import device, progress, sweep
 from lib.errors import UserError
 from lib.records import Store
-from lib.sweep import alone
+from lib.sweep import alone, cluster
 
 pytestmark = pytest.mark.usefixtures("one_thread")  # small steps are fastest on one thread, and repeatable
 
@@ -27,6 +27,8 @@ def on_the_cpu(monkeypatch):
     machine = {**device.describe(), "cores": 2}
     monkeypatch.setattr(device, "describe", lambda: machine)
     monkeypatch.setattr(device, "gpus", lambda: 0)
+    yield
+    cluster.close_kept()
 
 
 @pytest.fixture

@@ -49,6 +49,12 @@ def exhibits(notebook: NotebookNode) -> list[dict[str, Any]]:
     return [note for note in noted if note and note["kind"] in ("figure", "table")]
 
 
+def failed_runs(notebook: NotebookNode) -> list[str]:
+    """Titles of the runs that failed in an executed notebook, which left them out."""
+    noted = [output.get("metadata", {}).get("writeup_failed", []) for output in _outputs(notebook)]
+    return [title for titles in noted for title in titles]
+
+
 def headlines(notebook: NotebookNode) -> list[str]:
     """The main results that an executed notebook states, as markdown."""
     outputs = _outputs(notebook)

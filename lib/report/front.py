@@ -9,7 +9,7 @@ from typing import Any
 from lib import device, parameters, paths
 from lib.records import opened
 from lib.report.document import DocumentMeta
-from lib.report.executed import Execution, exhibits, headlines
+from lib.report.executed import Execution, exhibits, failed_runs, headlines
 from lib.training import Record
 
 TITLE = "A small ConvNet and class-balanced focal loss on CIFAR-10, re-run"
@@ -157,7 +157,7 @@ def appendix(profile: str, executions: Sequence[Execution]) -> str:
     ]
     costs = [
         f"| {e.name} | {_amount(e.seconds, 0, 's')} | {_amount(e.peak_memory / 1e9, 1, 'GB')} | "
-        f"{_cell(e.failure or 'complete')} |"
+        f"{_cell(e.failure or _state(e))} |"
         for e in executions
     ]
     machines = sorted({f"{r.machine['device']}, torch {r.machine['torch']}" for r in used.values()})
@@ -180,6 +180,11 @@ def appendix(profile: str, executions: Sequence[Execution]) -> str:
 
 
 _RUN_COLUMNS = ["run", "experiment", "epochs", "time", "finished (UTC)", "asked for by"]
+
+
+def _state(execution: Execution) -> str:
+    failed = failed_runs(execution.read())
+    return f"without {len(failed)} runs that failed" if failed else "complete"
 
 
 def _amount(value: float, digits: int, unit: str) -> str:

@@ -11,7 +11,7 @@ from lib import paths
 from lib.benchmark import kept
 from lib.errors import UserError
 from lib.records import opened
-from lib.report.executed import BENCHMARK, NOTEBOOKS, exhibits, headlines, svg
+from lib.report.executed import BENCHMARK, NOTEBOOKS, exhibits, failed_runs, headlines, svg
 from lib.report.runner import missing_artefacts
 
 README = paths.ROOT / "README.md"
@@ -39,6 +39,8 @@ def publish(profile: str) -> Path:
     if wrong := [reason for file in executed.values() if (reason := missing_artefacts(file))]:
         raise UserError(f"This report is not complete: {wrong[0]} Try: make report PROFILE={profile}")
     notebooks = {name: nbformat.read(file, 4) for name, file in executed.items()}
+    if failed := [title for notebook in notebooks.values() for title in failed_runs(notebook)]:
+        raise UserError(f"This report is without {len(failed)} runs that failed: {', '.join(failed)}.")
     benchmark = source / f"{BENCHMARK}.ipynb"
     if benchmark.exists() and not missing_artefacts(benchmark):  # then it is an appendix of the report
         notebooks[BENCHMARK] = nbformat.read(benchmark, 4)

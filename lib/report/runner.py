@@ -29,7 +29,7 @@ from lib.errors import UserError
 from lib.footprint import Peak, peak_of_children
 from lib.records import opened
 from lib.report.document import assemble, write_report
-from lib.report.executed import BENCHMARK, NOTEBOOKS, Execution, exhibits
+from lib.report.executed import BENCHMARK, NOTEBOOKS, Execution, exhibits, failed_runs
 from lib.report.front import meta
 from lib.report.watch import watch
 
@@ -71,7 +71,7 @@ def report(profile: str, overrides: dict[str, Any] | None = None, show_code: boo
     """Execute a profile's notebooks and write report.html and report.pdf into outputs/<profile>/.
 
     Returns:
-        Whether every notebook finished and produced what it should.
+        Whether every notebook finished and produced what it should, and no run failed.
     """
     planned = plan(profile, overrides)
     for name in {values.get("dataset", "cifar10") for values in planned.values()}:
@@ -85,7 +85,10 @@ def report(profile: str, overrides: dict[str, Any] | None = None, show_code: boo
     failed = [e for e in executions if e.failure]
     for e in failed:
         print(f"{e.name} is missing from it: {e.failure} See {paths.shown(e.path)}.", file=sys.stderr)
-    return not failed
+    lacking = {e.name: titles for e in executions if (titles := failed_runs(e.read()))}
+    for name, titles in lacking.items():
+        print(f"{name} is without {len(titles)} runs that failed: {', '.join(titles)}.", file=sys.stderr)
+    return not failed and not lacking
 
 
 def benchmark(profile: str) -> bool:

@@ -1,7 +1,9 @@
 """Dask workers: a local cluster sized to the machine, or one that is there already."""
 
 import asyncio
+import atexit
 import logging
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +25,8 @@ PATIENCE = 10
 LOSSES = 3
 #: Part of the machine's memory, shared evenly, beyond which a worker is ended rather than the machine.
 _MEMORY = 0.95
+#: Seconds that a local cluster is kept for the next sweep.
+_KEEP = 10
 _NANNY_MEMORY = logging.getLogger("distributed.nanny.memory")
 _SETTINGS = {
     "distributed.scheduler.allowed-failures": LOSSES - 1,
@@ -55,9 +59,31 @@ class Crew:
         return len(self.client.scheduler_info(n_workers=-1)["workers"])
 
 
+@dataclass
+class _Local:
+    """A local cluster, and its client."""
+
+    workers: int
+    memory: float
+    cluster: SpecCluster
+    client: Client
+    over_memory: "_OverMemory"
+
+    def is_well(self) -> bool:
+        return self.client.status == "running" and not self.over_memory.workers
+
+
+_kept: _Local | None = None  # from the last sweep of this program, until _timer closes it
+_timer: threading.Timer | None = None
+_lock = threading.RLock()
+
+
 @contextmanager
 def local(workers: int, threads: int, memory: float | None = None) -> Iterator[Crew]:
     """So many single-run workers on this machine: of its cores, or one per GPU.
+
+    They are kept a little for the program's next sweep: a notebook often has several, and starting workers takes
+    seconds.
 
     Args:
         threads: of each run.
@@ -66,37 +92,68 @@ def local(workers: int, threads: int, memory: float | None = None) -> Iterator[C
     Raises:
         UserError: they cannot be started.
     """
-    memory = memory or psutil.virtual_memory().total / workers
+    memory = memory or psutil.virtual_memory().total // workers
+    own = _take(workers, memory) or _start(workers, memory)
+    try:
+        yield Crew(own.client, local=True, threads=threads, memory=memory, over_memory=own.over_memory.workers)
+    except BaseException:
+        _end_at_once(own.cluster)
+        _close(own)
+        raise
+    _keep(own)
+
+
+def _take(workers: int, memory: float) -> _Local | None:
+    """The kept cluster, where it is what is asked for; another one is closed."""
+    global _kept
+    with _lock:
+        if _kept is None or (_kept.workers, _kept.memory) != (workers, memory) or not _kept.is_well():
+            close_kept()
+            return None
+        _timer.cancel()
+        own, _kept = _kept, None
+        return own
+
+
+def _keep(own: _Local) -> None:
+    global _kept, _timer
+    with _lock:
+        close_kept()
+        if not own.is_well():
+            _close(own)
+            return
+        _kept, _timer = own, threading.Timer(_KEEP, close_kept)
+        _timer.daemon = True
+        _timer.start()
+
+
+@atexit.register
+def close_kept() -> None:
+    """End the workers that wait for another sweep, if any do."""
+    global _kept
+    with _lock:
+        if _kept is not None:
+            _timer.cancel()
+            _close(_kept)
+            _kept = None
+
+
+def _start(workers: int, memory: float) -> _Local:
     over_memory = _OverMemory()
     _NANNY_MEMORY.addHandler(over_memory)
-    with dask.config.set(_SETTINGS):
-        cluster = _start(workers, memory)
-        client = Client(cluster, set_as_default=False)
-        try:
-            yield Crew(client, local=True, threads=threads, memory=memory, over_memory=over_memory.workers)
-        except BaseException:
-            _end_at_once(cluster)
-            raise
-        finally:
-            _NANNY_MEMORY.removeHandler(over_memory)
-            _close(client, cluster)
-
-
-def _start(workers: int, memory: float) -> SpecCluster:
     environments = [{"CUDA_VISIBLE_DEVICES": str(n)} if device.gpus() > 1 else {} for n in range(workers)]
     worker = {"nthreads": 1, "memory_limit": int(memory), "silence_logs": logging.CRITICAL}
     try:
-        with warnings.catch_warnings():
+        with dask.config.set(_SETTINGS), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a dashboard's port in use, where another one is taken
-            return SpecCluster(
+            cluster = SpecCluster(
                 workers={n: {"cls": Nanny, "options": {**worker, "env": env}} for n, env in enumerate(environments)},
-                scheduler={
-                    "cls": Scheduler,
-                    "options": {"host": "127.0.0.1", "port": 0, "dashboard_address": "127.0.0.1:0"},
-                },
+                scheduler={"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}},
                 silence_logs=logging.CRITICAL,
             )
+            return _Local(workers, memory, cluster, Client(cluster, set_as_default=False), over_memory)
     except RuntimeError as error:
+        _NANNY_MEMORY.removeHandler(over_memory)
         raise UserError(
             f"The worker processes could not be started ({error}). A script that trains several runs has to do so "
             'under `if __name__ == "__main__":`, because each worker reads the script again.'
@@ -112,10 +169,11 @@ def _end_at_once(cluster: SpecCluster) -> None:
                 psutil.Process(nanny.process.pid).kill()
 
 
-def _close(client: Client, cluster: SpecCluster) -> None:
+def _close(own: _Local) -> None:
+    _NANNY_MEMORY.removeHandler(own.over_memory)
     with suppress(TimeoutError, asyncio.TimeoutError, OSError):
-        client.close(timeout=PATIENCE)
-        cluster.close(timeout=PATIENCE)
+        own.client.close(timeout=PATIENCE)
+        own.cluster.close(timeout=PATIENCE)
 
 
 class _OverMemory(logging.Handler):

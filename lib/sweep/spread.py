@@ -82,7 +82,8 @@ class _Spread:
             with suppress(Exception):  # also where the scheduler is gone
                 client.unsubscribe_topic(self.topic)
                 client.unsubscribe_topic("all")
-        return self.failures
+        order = [experiment.key for experiment in self.sweep.missing]
+        return sorted(self.failures, key=lambda failure: order.index(failure[0].key))
 
     def _submit(self, waiting: deque[Experiment], elsewhere: deque[Experiment]) -> None:
         while waiting and len(self.running) < self._most():
