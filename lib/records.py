@@ -14,7 +14,7 @@ import pandas as pd
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from lib import paths
+from lib import listing, paths
 from lib.errors import UserError
 from lib.experiment import Experiment
 from lib.training import Record, Weights
@@ -98,6 +98,7 @@ class Store:
             raise UserError(_cannot_store(record.key, self.folder, error)) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+        listing.note(self.folder, record.key, _row(record))
         self.checkpoint(record.experiment).unlink(missing_ok=True)
 
     def records(self) -> list[Record]:
@@ -115,22 +116,16 @@ class Store:
         return self.also.file(key, name) if self.also else None
 
     def frame(self) -> pd.DataFrame:
-        """One row per record: key, the experiment's fields, best and last test accuracy (fractions)."""
-        return pd.DataFrame(
-            [
-                {
-                    "key": record.key,
-                    **record.experiment.model_dump(),
-                    "best_epoch": record.best.epoch,
-                    "best_accuracy": record.best.test.accuracy,
-                    "last_accuracy": record.last.test.accuracy,
-                    "wall_time": record.wall_time,
-                    "finished": record.finished,
-                    "origin": record.origin,
-                }
-                for record in self.records()
-            ]
-        )
+        """One row per record, oldest first: key, the experiment's fields, best and last test accuracy (fractions)."""
+        return pd.DataFrame(sorted(self._rows().values(), key=lambda row: (row["finished"], row["key"])))
+
+    def _rows(self) -> dict[str, listing.Row]:
+        rows = self.also._rows() if self.also else {}
+        return rows | {row["key"]: row for row in listing.rows(self.folder, self._row)}
+
+    def _row(self, folder: Path) -> listing.Row | None:
+        record = self._read(folder)
+        return _row(record) if record else None
 
     def _read(self, folder: Path) -> Record | None:
         try:
@@ -144,6 +139,20 @@ class Store:
             reason = str(error).splitlines()[0]
             print(f"Run {folder.name} cannot be read ({reason}); set aside as {aside.name}.", file=sys.stderr)
             return None
+
+
+def _row(record: Record) -> listing.Row:
+    """What the store's data frame has of a record; a change here asks for another `listing.LAYOUT`."""
+    return {
+        "key": record.key,
+        **record.experiment.model_dump(mode="json"),
+        "best_epoch": record.best.epoch,
+        "best_accuracy": record.best.test.accuracy,
+        "last_accuracy": record.last.test.accuracy,
+        "wall_time": record.wall_time,
+        "finished": record.finished,
+        "origin": record.origin,
+    }
 
 
 #: Where the runs of a report come from: "train" loads those in outputs/runs/ and trains the others; "published" loads

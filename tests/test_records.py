@@ -2,12 +2,13 @@
 
 import errno
 import json
+import shutil
 
 import pytest
 import torch
 from conftest import run, small
 
-from lib import records
+from lib import listing, records
 from lib.errors import UserError
 from lib.records import Store
 
@@ -192,6 +193,60 @@ def test_the_frame_has_a_row_for_each_run_oldest_first(stored, trained):
     assert frame.best_accuracy.tolist() == [record.best.test.accuracy] * 2
     assert frame.last_accuracy.tolist() == [record.last.test.accuracy] * 2
     assert frame.origin.tolist() == ["params/x.yaml"] * 2
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """The keys of the records that are read from here on."""
+    seen, original = [], records._read_json
+
+    def reading(file):
+        seen.append(file.parent.name)
+        return original(file)
+
+    monkeypatch.setattr(records, "_read_json", reading)
+    return seen
+
+
+def test_a_second_listing_reads_no_record(stored, read):
+    first = stored.frame()  # the row was kept when the run was stored
+    assert stored.frame().equals(first)
+    assert read == []
+    assert len(first) == 1
+
+
+@pytest.mark.parametrize("spoil", [lambda file: file.unlink(), lambda file: file.write_bytes(b"no database" * 99)])
+def test_a_lost_or_damaged_listing_is_made_again(stored, read, spoil):
+    whole = stored.frame()
+    spoil(listing.file_of(stored.folder))
+    assert stored.frame().equals(whole)
+    assert len(read) == 1
+
+
+def test_rows_of_another_layout_are_read_again(stored, read, monkeypatch):
+    monkeypatch.setattr(listing, "LAYOUT", listing.LAYOUT + 1)
+    assert len(stored.frame()) == 1
+    assert len(read) == 1
+    assert len(stored.frame()) == len(read) == 1
+
+
+def test_a_record_that_changed_vanished_or_was_damaged_is_noticed(stored, trained, read, capsys):
+    record, weights = trained
+    others = [small(seed=seed) for seed in (1, 2)]
+    for experiment in others:
+        stored.put(record.model_copy(update={"experiment": experiment, "key": experiment.key}), weights)
+    stored.put(record.model_copy(update={"origin": "elsewhere"}), weights)
+    assert sorted(stored.frame().origin) == ["elsewhere", "params/x.yaml", "params/x.yaml"]
+    shutil.rmtree(stored.path(others[0]))
+    file = stored.path(others[1]) / "record.json"
+    file.write_text(file.read_text().replace('"seed": 2', '"seed": 12'))
+    assert stored.frame().key.tolist() == [record.key]
+    assert "set aside" in capsys.readouterr().err
+
+
+def test_a_store_beside_which_nothing_can_be_written_is_listed_all_the_same(stored, monkeypatch):
+    monkeypatch.setattr(listing, "file_of", lambda folder: folder / "no" / "such" / "folder.sqlite")
+    assert len(stored.frame()) == 1
 
 
 def test_the_frame_of_an_empty_store_is_empty(store):
