@@ -24,6 +24,12 @@ verify: .venv/ready  ## train a published run, picked at random, again and compa
 test: .venv/ready lint  ## lint, run every test, execute every notebook on the shipped sample
 	$(BIN)/python -m pytest
 
+test-scale: .venv/ready  ## a thousand tiny runs through the local cluster: time per run, memory
+	$(BIN)/python -m pytest -m slow -s tests/test_scale.py
+
+test-slurm: .venv/ready  ## bring up a SLURM of one node (Debian's packages, as root) and run the smoke sweep on it
+	tests/slurm.sh $(CURDIR)/$(BIN)
+
 lint: .venv/ready  ## check style and format of code and notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -57,4 +63,4 @@ setup: .venv/ready  ## make the virtual environment only
 clean:  ## remove what was produced, but not the stored runs
 	rm -rf outputs/smoke outputs/quick outputs/writeup
 
-.PHONY: help report publish reproduce verify test lint benchmark benchmark-check lab data setup clean
+.PHONY: help report publish reproduce verify test test-scale test-slurm lint benchmark benchmark-check lab data setup clean

@@ -1,0 +1,32 @@
+"""The recipe of the README's "A cluster" on a real SLURM: the smoke profile's sweep, trained by two jobs.
+
+Usage: python tests/slurm_sweep.py FOLDER, which the jobs write their logs to.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from dask_jobqueue import SLURMCluster
+
+from lib import paths
+from lib.records import Store
+
+
+def main(logs: str) -> None:
+    with SLURMCluster(cores=1, processes=1, memory="2GB", walltime="00:10:00", log_directory=logs) as cluster:
+        cluster.scale(jobs=2)
+        notebook = paths.NOTEBOOKS / "beta_sweep.ipynb"
+        command = [str(Path(sys.executable).parent / "papermill"), notebook, paths.OUTPUTS / "beta_sweep.ipynb"]
+        command += ["-f", paths.PARAMS / "smoke" / "beta_sweep.yaml", "-p", "scheduler", cluster.scheduler_address]
+        paths.OUTPUTS.mkdir(parents=True)
+        subprocess.run(list(map(str, command)), check=True, cwd=logs)
+        queue = subprocess.run(["squeue", "--noheader", "--format=%T"], capture_output=True, text=True, check=True)
+    assert queue.stdout.split() == ["RUNNING"] * 2, queue.stdout
+    records = Store(paths.RUNS).records()
+    assert records, "no run was stored"
+    print(f"SLURM trained {len(records)} runs in two jobs")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
