@@ -9,6 +9,7 @@ import io
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -18,6 +19,7 @@ from pandas.io.formats.style import Styler
 
 from lib import figures
 from lib.experiment import Experiment
+from lib.progress import Event
 from lib.training import Epoch, Record
 
 
@@ -90,11 +92,18 @@ def svg(drawn: Figure) -> str:
     return buffer.getvalue()
 
 
+class Live(NamedTuple):
+    """What a sweep calls while it trains, for those who watch."""
+
+    on_epoch: Callable[[Experiment, Epoch], None]
+    tell: Callable[[Event], None]
+
+
 @contextmanager
-def live_curves() -> Iterator[Callable[[Experiment, Epoch], None]]:
-    """One figure that grows by an epoch: yields the function to call after every epoch."""
+def live_curves() -> Iterator[Live]:
+    """One figure that grows by an epoch, and a line below it that says how far the sweep is."""
     histories: dict[str, list[Epoch]] = {}
-    handle = None
+    handle = line = None
 
     def on_epoch(experiment: Experiment, epoch: Epoch) -> None:
         nonlocal handle
@@ -106,7 +115,15 @@ def live_curves() -> Iterator[Callable[[Experiment, Epoch], None]]:
         else:
             handle.update(data, raw=True)
 
-    yield on_epoch
+    def tell(event: Event) -> None:
+        nonlocal line
+        data = {"text/plain": event.line() + (f" · {event.dashboard}" if event.dashboard else "")}
+        if line is None:
+            line = ipython.display(data, raw=True, display_id=True)
+        else:
+            line.update(data, raw=True)
+
+    yield Live(on_epoch, tell)
 
 
 def _publish(data: dict[str, str], caption: str, description: dict, records: Sequence[Record]) -> None:

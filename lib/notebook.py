@@ -100,8 +100,8 @@ class Notebook:
         options |= {"store": self.store, "origin": self.origin, "scheduler": self.values.get("scheduler", "")}
         if self.headless:
             return sweep.run(experiments, **options)
-        with display.live_curves() as on_epoch:
-            return sweep.run(experiments, on_epoch=on_epoch, **options)
+        with display.live_curves() as live:
+            return sweep.run(experiments, on_epoch=live.on_epoch, tell=live.tell, **options)
 
 
 def not_run(runs: Mapping[Hashable, Mapping[int, Record]], seeds: Sequence[int]) -> str:

@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -62,7 +62,8 @@ class Event:
 class Progress:
     """Turns finished epochs into events, for the runs that a sweep has to train."""
 
-    def __init__(self, missing: Sequence[Experiment]):
+    def __init__(self, missing: Sequence[Experiment], tell: Callable[[Event], None] | None = None):
+        self._tell = tell or emit
         self.dashboard = ""
         self.workers = 1
         self._left = {e.key: e.epochs for e in missing}  # epochs to go, by run
@@ -80,7 +81,7 @@ class Progress:
             self.ended(experiment)
         running = min(self.workers, len(self._left))
         latest = list(self._rates)[-self.workers :]
-        emit(
+        self._tell(
             Event(
                 done=self._runs - len(self._left),
                 running=running,

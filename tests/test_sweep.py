@@ -10,7 +10,7 @@ import torch
 from conftest import small
 from filelock import FileLock
 
-from lib import device, progress, sweep
+from lib import device, display, progress, sweep
 from lib.errors import UserError
 from lib.records import Store
 from lib.sweep import alone, cluster
@@ -200,6 +200,26 @@ def test_of_several_runs_each_has_one_line_with_all_there_is_to_know(store, caps
         for part in (count, record.experiment.title, f"test {record.last.test.accuracy:.1%}", "images/s", "left"):
             assert part in line
     assert lines[-1].endswith(" 00:00 left")
+
+
+def test_a_person_sees_a_growing_figure_and_how_far_the_sweep_is(store, monkeypatch, capsys):
+    shown = []
+
+    class Handle:
+        def update(self, data, raw):
+            shown.append(data)
+
+    def first(data, **_):
+        shown.append(data)
+        return Handle()
+
+    monkeypatch.setattr(display.ipython, "display", first)
+    with display.live_curves() as live:
+        sweep.run([tiny(epochs=2)], store=store, workers=1, on_epoch=live.on_epoch, tell=live.tell)
+    lines = [data["text/plain"] for data in shown if "image/svg+xml" not in data]
+    assert [line.split(" · ")[1] for line in lines] == ["epoch 1/2", "epoch 2/2"]
+    assert sum("image/svg+xml" in data for data in shown) == 2
+    assert capsys.readouterr().out == ""
 
 
 def test_a_run_that_ended_without_all_its_epochs_is_not_waited_for(store, monkeypatch):

@@ -1,11 +1,11 @@
 """Many experiments: what is stored is loaded, the rest is trained, here or on a cluster."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from lib import data, device
 from lib.errors import UserError
 from lib.experiment import Experiment
-from lib.progress import Progress
+from lib.progress import Event, Progress
 from lib.records import Store
 from lib.sweep.alone import fused, one_by_one
 from lib.sweep.failures import RunsFailed
@@ -21,6 +21,7 @@ def run(
     store: Store | None = None,
     origin: str = "",
     on_epoch: OnEpoch | None = None,
+    tell: Callable[[Event], None] | None = None,
     workers: int | None = None,
     replicas: int = 1,
     scheduler: str = "",
@@ -34,7 +35,8 @@ def run(
 
     Args:
         origin: what asks for the runs (a parameter file); kept in new records.
-        on_epoch: called after every new epoch; by default progress lines (see lib.progress).
+        on_epoch: called after every new epoch; by default there are progress lines (see lib.progress).
+        tell: takes the progress events in place of those lines.
         workers: processes; by default as described above.
         replicas: runs that are fused into one model at most (see lib.training.replicas), which is meant for a GPU;
             fused runs keep no checkpoints.
@@ -52,8 +54,8 @@ def run(
         if not scheduler:
             for name in {e.data for e in missing}:
                 data.load(name)  # fetched once, here, where its messages are seen
-        progress = None if on_epoch else Progress(missing)
-        sweep = Sweep(missing, store, origin, on_epoch or progress, progress)
+        progress = Progress(missing, tell) if tell or not on_epoch else None
+        sweep = Sweep(missing, store, origin, on_epoch, progress)
         if failures := _train(sweep, experiments, workers, replicas, scheduler):
             raise RunsFailed(failures, len(missing)) from failures[0][1]
     return [_stored(store, e) for e in experiments]

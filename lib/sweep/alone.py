@@ -18,7 +18,7 @@ def one_by_one(sweep: Sweep) -> Failures:
                     checkpoint = sweep.store.checkpoint(experiment)
                     record, weights = train(
                         experiment,
-                        on_epoch=lambda epoch, e=experiment: sweep.on_epoch(e, epoch),
+                        on_epoch=lambda epoch, e=experiment: sweep.epoch(e, epoch),
                         checkpoint=checkpoint,
                         origin=sweep.origin,
                     )
@@ -38,7 +38,7 @@ def fused(sweep: Sweep, most: int) -> Failures:
             wanted = {e.key: claims.enter_context(claimed(sweep.store, e)) for e in sorted(group, key=lambda e: e.key)}
             group = [e for e in group if wanted[e.key]]
             try:
-                outcomes = train_together(group, on_epoch=sweep.on_epoch, origin=sweep.origin)
+                outcomes = train_together(group, on_epoch=sweep.epoch, origin=sweep.origin)
                 for outcome in outcomes:
                     if not isinstance(outcome, Diverged):
                         sweep.store.put(*outcome)

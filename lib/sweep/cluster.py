@@ -98,7 +98,7 @@ def local(workers: int, threads: int, memory: float | None = None) -> Iterator[C
         yield Crew(own.client, local=True, threads=threads, memory=memory, over_memory=own.over_memory.workers)
     except BaseException:
         _end_at_once(own.cluster)
-        _close(own)
+        _close(own, patience=2)  # whoever pressed Ctrl-C waits
         raise
     _keep(own)
 
@@ -169,11 +169,11 @@ def _end_at_once(cluster: SpecCluster) -> None:
                 psutil.Process(nanny.process.pid).kill()
 
 
-def _close(own: _Local) -> None:
+def _close(own: _Local, patience: float = PATIENCE) -> None:
     _NANNY_MEMORY.removeHandler(own.over_memory)
     with suppress(TimeoutError, asyncio.TimeoutError, OSError):
-        own.client.close(timeout=PATIENCE)
-        own.cluster.close(timeout=PATIENCE)
+        own.client.close(timeout=patience)
+        own.cluster.close(timeout=patience)
 
 
 class _OverMemory(logging.Handler):

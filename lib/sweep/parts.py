@@ -21,8 +21,15 @@ class Sweep:
     missing: Sequence[Experiment]
     store: Store
     origin: str
-    on_epoch: OnEpoch
-    progress: Progress | None = None  # where lines are shown, which count ended runs
+    on_epoch: OnEpoch | None = None
+    progress: Progress | None = None
+
+    def epoch(self, experiment: Experiment, epoch: Epoch) -> None:
+        """Show a finished epoch to whoever watches."""
+        if self.progress:
+            self.progress(experiment, epoch)
+        if self.on_epoch:
+            self.on_epoch(experiment, epoch)
 
     def ended(self, experiment: Experiment) -> None:
         """A run is over, trained or not."""

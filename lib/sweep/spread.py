@@ -122,7 +122,7 @@ class _Spread:
         if run is None:
             return
         try:
-            self.sweep.on_epoch(run.experiment, Epoch.model_validate_json(told["epoch"]))
+            self.sweep.epoch(run.experiment, Epoch.model_validate_json(told["epoch"]))
         except Exception as error:  # what cannot be shown must not stop the training
             print(f"The progress of {run.experiment.title} could not be shown: {error}", file=sys.stderr)
 
