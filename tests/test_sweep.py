@@ -222,10 +222,10 @@ def test_a_person_sees_a_growing_figure_and_how_far_the_sweep_is(store, monkeypa
     assert capsys.readouterr().out == ""
 
 
-def test_a_run_that_ended_without_all_its_epochs_is_not_waited_for(store, monkeypatch):
+def test_a_run_that_ended_without_all_its_epochs_is_not_waited_for(store):
     (record,) = sweep.run([tiny()], store=store, workers=1, on_epoch=lambda *_: None)
-    events, follow = [], progress.Progress([tiny(epochs=9), tiny()])
-    monkeypatch.setattr(progress, "emit", events.append)
+    events = []
+    follow = progress.Progress([tiny(epochs=9), tiny()], tell=events.append)
     follow.ended(tiny(epochs=9))
     follow(tiny(), record.last)
     assert (events[0].done, events[0].running, events[0].seconds_left) == (2, 0, 0)
