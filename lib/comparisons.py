@@ -171,17 +171,25 @@ def like_with_like(candidates: Mapping[Setting, tuple[Runs, Runs]], rows: tuple[
 
 
 def alike_headline(candidates: Mapping[Setting, tuple[Runs, Runs]], rows: tuple[Sequence, Sequence]) -> str:
-    """The closing table's difference, with both losses trained under the settings that the most seeds were run with."""
+    """The closing table's difference with both losses trained alike, and which settings its rows are nearest to.
+
+    Of the settings with the most seeds those are taken that come nearest to the published balanced row.
+    """
     pairs = {s: sorted(ce.keys() & balanced.keys()) for s, (ce, balanced) in candidates.items()}
-    setting = max(sorted(pairs, reverse=True), key=lambda s: len(pairs[s]), default=None)
-    if setting is None or not pairs[setting]:
+    pairs = {s: seeds for s, seeds in pairs.items() if seeds}
+    if not pairs:
         return ""
+    to_ce, to_balanced = ({s: distance(candidates[s][i], rows[i]) for s in pairs} for i in (0, 1))
+    ce_nearest, nearest = min(to_ce, key=to_ce.get), min(to_balanced, key=to_balanced.get)
+    setting = max(pairs, key=lambda s: (len(pairs[s]), -to_balanced[s]))
     ce, balanced = candidates[setting]
     last = [[runs[s].last.test.accuracy for s in pairs[setting]] for runs in (balanced, ce)]
     d, published = paired_difference(*last), 100 * (np.mean(rows[1]) - np.mean(rows[0]))
     return (
         f"**Like with like:** trained alike ({setting}), CB-Focal less cross-entropy is {difference(d)} points at the "
-        f"last epoch ({seeds_in_words(d.pairs)}); the published closing table has {published:+.1f}."
+        f"last epoch ({seeds_in_words(d.pairs)}); the published closing table has {published:+.1f}. "
+        f"Its cross-entropy row is nearest to {ce_nearest} ({percent(to_ce[ce_nearest])} points away on average over "
+        f"the classes), its CB-Focal row to {nearest} ({percent(to_balanced[nearest])})."
     )
 
 

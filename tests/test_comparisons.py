@@ -115,14 +115,15 @@ def test_like_is_compared_with_like():
 
 def test_the_headline_of_like_with_like_takes_the_settings_with_the_most_seeds():
     candidates = {
-        Setting(0.01, 32): (runs(CB_ROW - 0.02), runs(CB_ROW)),
-        Setting(0.001, 32): (runs(CE_ROW, seeds=2), runs(CB_ROW, seeds=2)),
+        Setting(0.1, 32): (runs(CB_ROW - 0.2), runs(CB_ROW - 0.3)),  # as many seeds, and farther from the published
+        Setting(0.01, 32): tuple({s: record(s, row, best=row) for s in range(4)} for row in (CB_ROW - 0.02, CB_ROW)),
+        Setting(0.001, 32): tuple({s: record(s, CE_ROW, best=CE_ROW) for s in range(2)} for _ in range(2)),
     }
     text = comparisons.alike_headline(candidates, (CE_ROW, CB_ROW))
-    assert text.startswith(
-        "**Like with like:** trained alike (rate 0.01, batch 32), CB-Focal less cross-entropy is +1."
-    )
-    assert text.endswith(f"(4 seeds); the published closing table has {100 * (CB_ROW.mean() - CE_ROW.mean()):+.1f}.")
+    assert text.startswith("**Like with like:** trained alike (rate 0.01, batch 32), CB-Focal less cross-entropy is +")
+    assert f"(4 seeds); the published closing table has {100 * (CB_ROW.mean() - CE_ROW.mean()):+.1f}." in text
+    assert "cross-entropy row is nearest to rate 0.001, batch 32 (0.0 points" in text
+    assert text.endswith("its CB-Focal row to rate 0.01, batch 32 (0.0).")
     assert comparisons.alike_headline({Setting(0.01, 32): ({}, {})}, (CE_ROW, CB_ROW)) == ""
 
 
