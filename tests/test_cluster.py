@@ -14,6 +14,7 @@ import psutil
 import pytest
 import torch
 from conftest import small
+from distributed import Client, Future
 from test_data_cifar10 import BATCHES
 
 from lib import data, paths, sweep
@@ -294,6 +295,23 @@ def test_a_scheduler_that_is_gone_is_said_and_what_was_finished_is_kept(store, t
     assert [r.key for r in store.records()] == [short.key]
     (again,) = sweep.run([short], store=store, workers=1, on_epoch=lambda *_: pytest.fail("trained again"))
     assert again.key == short.key
+
+
+def test_a_run_that_somebody_cancels_is_sent_again(store, tmp_path):
+    """Any program that knows the scheduler can cancel; nobody is to wait for ever."""
+    with scheduler(tmp_path / "s") as (_, address), worker(tmp_path / "w", address):
+        cancelled = []
+
+        def cancel(experiment, epoch):
+            if not cancelled:
+                with Client(scheduler_file=address, set_as_default=False) as other:
+                    for keys in other.processing().values():
+                        cancelled.extend(keys)
+                    other.cancel([Future(key, other) for key in cancelled], force=True)
+
+        (record,) = sweep.run([tiny(model="ConvNet", epochs=8)], store=store, scheduler=address, on_epoch=cancel)
+    assert cancelled
+    assert len(record.history) == 8
 
 
 def test_a_scheduler_that_does_not_answer_is_said(store):

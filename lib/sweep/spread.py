@@ -25,6 +25,8 @@ from lib.training import Epoch
 GONE = 15
 #: Seconds between two looks at claims that other programs hold, and at the cluster.
 _EVERY = 1.0
+#: What Dask calls a future whose result will not come.
+_LOST = ("cancelled", "lost")
 #: Runs handed to a cluster that is not ours, at the least: it may grow when work is waiting.
 _AHEAD = 64
 
@@ -140,7 +142,7 @@ class _Spread:
         run = self.running.get(key)
         if run is None or run.future is not future:
             return
-        if future.status in ("cancelled", "lost"):  # with its scheduler, which `_look` looks for
+        if future.status in _LOST:  # with its scheduler, most likely: `_look` finds out
             return
         store = self.sweep.store
         try:
@@ -150,6 +152,8 @@ class _Spread:
             run.future = self._send(run.experiment)
             return
         except Exception as error:
+            if self.crew.client.status != "running":  # not the run's fault
+                return
             self.failures.append((run.experiment, self._in_words(error)))
         else:
             store.put(*outcome)
@@ -180,6 +184,9 @@ class _Spread:
             self.workers = self.crew.workers()
             if self.sweep.progress:
                 self.sweep.progress.workers = max(1, self.workers)
+            for run in self.running.values():
+                if run.future.status in _LOST:  # and the scheduler is there
+                    run.future = self._send(run.experiment)
             if not self.workers:
                 self._say("There is no worker; waiting for one.")
         elif now - self.answered > GONE or client.status in ("closed", "closing"):
