@@ -7,9 +7,7 @@ follows as text of its own. No widget is involved.
 
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -17,10 +15,8 @@ from IPython import display as ipython
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
-from lib import figures
 from lib.experiment import Experiment
-from lib.progress import Event
-from lib.training import Epoch, Record
+from lib.training import Record
 
 
 def figure(
@@ -31,6 +27,7 @@ def figure(
     alt: str,
     records: Sequence[Record] = (),
     width: str = "100%",
+    handle: ipython.DisplayHandle | None = None,
 ) -> None:
     """Show a figure.
 
@@ -40,9 +37,10 @@ def figure(
         alt: what the figure shows, in words, for those who do not see it.
         records: the runs it is drawn from.
         width: of the text's width, in HTML and PDF.
+        handle: of an output that it takes the place of.
     """
     data = {"image/svg+xml": svg(drawn), "text/plain": alt}
-    _publish(data, caption, {"kind": "figure", "name": name, "alt": alt, "width": width}, records)
+    _publish(data, caption, {"kind": "figure", "name": name, "alt": alt, "width": width}, records, handle)
 
 
 def table(content: pd.DataFrame | Styler, name: str, caption: str, *, records: Sequence[Record] = ()) -> None:
@@ -92,48 +90,16 @@ def svg(drawn: Figure) -> str:
     return buffer.getvalue()
 
 
-class Live(NamedTuple):
-    """What a sweep calls while it trains, for those who watch."""
-
-    on_epoch: Callable[[Experiment, Epoch], None]
-    tell: Callable[[Event], None]
-
-
-@contextmanager
-def live_curves() -> Iterator[Live]:
-    """One figure that grows by an epoch, and a line below it that says how far the sweep is."""
-    histories: dict[str, list[Epoch]] = {}
-    handle = line = None
-
-    def on_epoch(experiment: Experiment, epoch: Epoch) -> None:
-        nonlocal handle
-        histories.setdefault(experiment.key, []).append(epoch)
-        drawn = figures.live(histories, experiment)
-        data = {"image/svg+xml": svg(drawn), "text/plain": "training curves"}
-        if handle is None:
-            handle = ipython.display(data, raw=True, display_id=True)
-        else:
-            handle.update(data, raw=True)
-
-    def tell(event: Event) -> None:
-        nonlocal line
-        data = {"text/plain": event.line() + (f" · {event.dashboard}" if event.dashboard else "")}
-        if line is None:
-            line = ipython.display(data, raw=True, display_id=True)
-        else:
-            line.update(data, raw=True)
-
-    yield Live(on_epoch, tell)
-
-
-def _publish(data: dict[str, str], caption: str, description: dict, records: Sequence[Record]) -> None:
+def _publish(
+    data: dict[str, str],
+    caption: str,
+    description: dict,
+    records: Sequence[Record],
+    handle: ipython.DisplayHandle | None = None,
+) -> None:
     runs = list(dict.fromkeys(record.key for record in records))
-    _display(data, {**description, "caption": caption, "runs": runs})
-    _display(
-        {"text/markdown": f"*{caption}*", "text/plain": caption},
-        {"kind": "caption", "of": description["name"]},
-    )
-
-
-def _display(data: dict[str, str], description: dict) -> None:
-    ipython.display(data, raw=True, metadata={"writeup": description})
+    metadata = {"writeup": {**description, "caption": caption, "runs": runs}}
+    show = handle.update if handle else ipython.display
+    show(data, raw=True, metadata=metadata)
+    text = {"text/markdown": f"*{caption}*", "text/plain": caption}
+    ipython.display(text, raw=True, metadata={"writeup": {"kind": "caption", "of": description["name"]}})

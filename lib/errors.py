@@ -1,8 +1,15 @@
-"""The one exception that is meant for people."""
+"""Exceptions that are meant for people."""
 
 
-class UserError(Exception):
+class Brief:
+    """Mixed into an exception whose message is all that a person needs: a notebook shows it without a traceback."""
+
+    def _render_traceback_(self) -> list[str]:  # IPython asks for it
+        return [str(self)]
+
+
+class UserError(Brief, Exception):
     """Something a person can put right: one clear sentence, and the remedy.
 
-    The command line prints the message alone; notebooks show it as the last line of the traceback.
+    The command line and notebooks print the message alone.
     """

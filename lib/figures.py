@@ -11,14 +11,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 from torch import Tensor
 
 from lib.data import CLASS_NAMES
-from lib.experiment import Experiment
 from lib.losses import class_balanced_weights
 from lib.statistics import mean_interval
-from lib.training import Epoch, Record
 
 COLOUR = {
     "train": "#0072B2",
@@ -48,63 +46,6 @@ def subplots(*shape: int, height: float, **options) -> tuple[Figure, Axes | np.n
     """matplotlib's subplots in this project's style and width; height in inches."""
     with mpl.rc_context(STYLE):
         return plt.subplots(*shape, figsize=(WIDTH, height), layout="constrained", **options)
-
-
-def learning_curve(records: Sequence[Record], published: float | None = None) -> Figure:
-    """Loss and accuracy by epoch, one line per seed; the best epoch of the first is marked."""
-    figure, (left, right) = subplots(1, 2, height=2.9)
-    for number, record in enumerate(records):
-        _curve(left, right, record.history, label=number == 0)
-    best = records[0].best
-    right.plot(best.epoch, best.test.accuracy, "o", color=COLOUR["mark"], ms=5, zorder=5)
-    right.annotate(
-        f"best: {best.test.accuracy:.1%}",
-        (best.epoch, best.test.accuracy),
-        textcoords="offset points",
-        xytext=(-12, -45),
-        ha="right",
-        arrowprops={"arrowstyle": "-", "lw": 0.8, "shrinkB": 3},
-    )
-    if published is not None:
-        right.axhline(published, color=COLOUR["published"], ls=":", lw=1.5, label="published")
-    for axes in (left, right):
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend()
-    return figure
-
-
-def _curve(left: Axes, right: Axes, history: Sequence[Epoch], label: bool) -> None:
-    epochs = [e.epoch for e in history]
-    train, test = ("training", "test") if label else (None, None)
-    left.plot(epochs, [e.train_loss for e in history], color=COLOUR["train"], label=train)
-    left.plot(epochs, [e.test.loss for e in history], "--", color=COLOUR["test"], label=test)
-    right.plot(epochs, [e.train_accuracy for e in history], color=COLOUR["train"], label=train)
-    right.plot(epochs, [e.test.accuracy for e in history], "--", color=COLOUR["test"], label=test)
-    left.set_ylabel("loss (nats)")
-    right.set_ylabel("accuracy")
-    right.yaxis.set_major_formatter(PERCENT)
-
-
-def live(histories: Mapping[str, Sequence[Epoch]], experiment: Experiment) -> Figure:
-    """The run under way, as far as it has come."""
-    history = histories[experiment.key]
-    figure, (left, right) = subplots(1, 2, height=2.9)
-    _curve(left, right, history, label=True)
-    for axes in (left, right):
-        axes.set_xlim(0.5, experiment.epochs + 0.5)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_xlabel("epoch")
-        axes.legend()
-    best = max(history, key=lambda e: e.test.accuracy)
-    right.plot(best.epoch, best.test.accuracy, "o", color=COLOUR["mark"], ms=5)
-    last = history[-1]
-    figure.suptitle(
-        f"{experiment.title} · epoch {last.epoch}/{experiment.epochs} · test {last.test.accuracy:.1%} · "
-        f"best {best.test.accuracy:.1%} · {last.images_per_second:,.0f} images/s · run {len(histories)}",
-        fontsize=9,
-    )
-    return figure
 
 
 def confusion(matrix: np.ndarray) -> Figure:

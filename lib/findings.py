@@ -55,6 +55,18 @@ def convnet_headline(records: Sequence[Record], published: float) -> str:
     )
 
 
+def training_caption(records: Sequence[Record]) -> str:
+    """Of the figure that shows how these runs trained."""
+    settings = list(dict.fromkeys(r.experiment.setting for r in records))
+    what = settings[0] if len(settings) == 1 else f"{len(settings)} settings, {settings[0]} to {settings[-1]}"
+    runs = f"{len(records)} runs" if len(records) > 1 else "one run"
+    return (
+        f"How {runs} trained ({what}): loss, accuracy and learning rate, a line per run, and the test accuracy of "
+        "every class. Dots are the best epochs on the test set. Training values are means over the epoch, on "
+        "augmented images."
+    )
+
+
 def convnet_details(record: Record) -> str:
     """Both protocols for one run, and what the size of the test set allows to say."""
     n = int(np.sum(record.best.test.confusion))

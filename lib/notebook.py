@@ -11,8 +11,9 @@ import nbformat
 from lib import display, parameters, paths, sweep
 from lib.errors import UserError
 from lib.experiment import Experiment
+from lib.live import Live
 from lib.records import Store, opened
-from lib.training import Record
+from lib.training import Interrupted, Record
 
 _MODES = {"headless", "profile", "replicas", "runs", "scheduler"}
 _BEGUN = "_writeup_begun"
@@ -42,7 +43,13 @@ class Notebook:
         return Experiment.make(**own | fields)
 
     def grid(
-        self, settings: Mapping[Hashable, Experiment], seeds: Sequence[int], **options: Any
+        self,
+        settings: Mapping[Hashable, Experiment],
+        seeds: Sequence[int],
+        *,
+        curves: str = "",
+        published: float | None = None,
+        **options: Any,
     ) -> dict[Hashable, dict[int, Record]]:
         """Runs of several settings from several seeds, by setting and then by seed.
 
@@ -50,20 +57,22 @@ class Notebook:
         setting without any run is there, and empty.
 
         Args:
-            options: as for `run`.
+            curves, published, options: as for `run`.
         """
+        live = Live(curves, published, self.store)
         wanted = {(name, seed): e.replace(seed=seed) for name, e in settings.items() for seed in seeds}
         if not self.trains:
             wanted = {place: e for place, e in wanted.items() if self.store.get(e)}
         found: dict[Hashable, dict[int, Record]] = {name: {} for name in settings}
         try:
-            records: Sequence[Record | None] = self.run(list(wanted.values()), **options)
+            records: Sequence[Record | None] = self._run(list(wanted.values()), live, options)
         except sweep.RunsFailed as error:
             display.failed(error.reasons)
             records = [self.store.get(e) for e in wanted.values()]
         for (name, seed), record in zip(wanted, records, strict=True):
             if record:
                 found[name][seed] = record
+        live.finish([record for record in records if record])
         if self.says and not self.trains:
             display.text(not_run(found, seeds))
         return found
@@ -81,15 +90,25 @@ class Notebook:
             raise UserError(f"Not run yet: {experiment.title}. Train it with the parameter runs=train.")
         return found
 
-    def run(self, experiments: Sequence[Experiment], **options: Any) -> list[Record]:
-        """Load what is stored, train the rest; a live figure in JupyterLab, progress lines otherwise.
+    def run(
+        self, experiments: Sequence[Experiment], *, curves: str = "", published: float | None = None, **options: Any
+    ) -> list[Record]:
+        """Load what is stored, train the rest; a figure that grows in JupyterLab, progress lines otherwise.
 
         Args:
+            curves: name of a figure of how the runs trained, which stays in the report; "" for none there.
+            published: an accuracy for that figure to compare with.
             options: `workers` and `replicas` of `lib.sweep.run`.
 
         Raises:
             UserError: runs are missing, and the parameters say that nothing is trained.
         """
+        live = Live(curves, published, self.store)
+        records = self._run(experiments, live, options)
+        live.finish(records)
+        return records
+
+    def _run(self, experiments: Sequence[Experiment], live: Live, options: dict[str, Any]) -> list[Record]:
         if not self.trains:
             missing = [e.title for e in experiments if not self.store.get(e)]
             if missing:
@@ -98,10 +117,14 @@ class Notebook:
                     "train them with the parameter runs=train."
                 )
         options |= {"store": self.store, "origin": self.origin, "scheduler": self.values.get("scheduler", "")}
-        if self.headless:
+        if not self.headless:
+            options |= {"on_epoch": live.on_epoch, "tell": live.tell}
+        try:
             return sweep.run(experiments, **options)
-        with display.live_curves() as live:
-            return sweep.run(experiments, on_epoch=live.on_epoch, tell=live.tell, **options)
+        except Interrupted:
+            raise
+        except KeyboardInterrupt:
+            raise Interrupted("Stopped. Finished runs are kept; run this cell again to go on.", []) from None
 
 
 def not_run(runs: Mapping[Hashable, Mapping[int, Record]], seeds: Sequence[int]) -> str:

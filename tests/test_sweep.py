@@ -10,7 +10,7 @@ import torch
 from conftest import small
 from filelock import FileLock
 
-from lib import device, display, progress, sweep
+from lib import device, live, progress, sweep
 from lib.errors import UserError
 from lib.records import Store
 from lib.sweep import alone, cluster
@@ -202,24 +202,75 @@ def test_of_several_runs_each_has_one_line_with_all_there_is_to_know(store, caps
     assert lines[-1].endswith(" 00:00 left")
 
 
-def test_a_person_sees_a_growing_figure_and_how_far_the_sweep_is(store, monkeypatch, capsys):
-    shown = []
+class Output:
+    """Stands in for a notebook's front end: what is shown, as (mimetypes, metadata)."""
 
-    class Handle:
-        def update(self, data, raw):
-            shown.append(data)
+    def __init__(self):
+        self.shown = []
 
-    def first(data, **_):
-        shown.append(data)
-        return Handle()
+    def display(self, data, raw, metadata=None, display_id=None):
+        self.shown.append((data, metadata or {}))
+        return self if display_id else None
 
-    monkeypatch.setattr(display.ipython, "display", first)
-    with display.live_curves() as live:
-        sweep.run([tiny(epochs=2)], store=store, workers=1, on_epoch=live.on_epoch, tell=live.tell)
-    lines = [data["text/plain"] for data in shown if "image/svg+xml" not in data]
+    update = display
+
+
+@pytest.fixture
+def output(monkeypatch):
+    output = Output()
+    monkeypatch.setattr(live.ipython, "display", output.display)
+    return output
+
+
+def test_a_person_sees_one_figure_that_grows_and_how_far_the_sweep_is(store, output, capsys, monkeypatch):
+    monkeypatch.setattr(live, "_SHARE", 1e9)  # however slow drawing is
+    watched = live.Live("curves", store=store)
+    records = sweep.run([tiny(epochs=2)], store=store, workers=1, on_epoch=watched.on_epoch, tell=watched.tell)
+    lines = [data["text/plain"] for data, _ in output.shown]
     assert [line.split(" · ")[1] for line in lines] == ["epoch 1/2", "epoch 2/2"]
-    assert sum("image/svg+xml" in data for data in shown) == 2
+    watched.finish(records)
+    assert [note["writeup"]["kind"] for _, note in output.shown[2:]] == ["figure", "caption"]
+    assert output.shown[2][1]["writeup"]["runs"] == [records[0].key]
+    assert all("image/svg+xml" in data for data, _ in output.shown[:3])
     assert capsys.readouterr().out == ""
+
+
+def test_the_figure_of_a_stored_run_is_the_one_it_ended_with(store, output):
+    records = sweep.run([tiny(epochs=2)], store=store, workers=1, on_epoch=lambda *_: None)
+    live.Live("curves").finish(records)
+    again = live.Live("curves")
+    for epoch in records[0].history:
+        again.on_epoch(records[0].experiment, epoch)
+    again.finish(records)
+    figures = [data for data, note in output.shown if note.get("writeup", {}).get("kind") == "figure"]
+    assert figures[0] == figures[1]
+
+
+def test_drawing_takes_a_small_share_of_the_time(store, output, monkeypatch):
+    (record,) = sweep.run([tiny(epochs=2)], store=store, workers=1, on_epoch=lambda *_: None)
+    now = [0.0]
+    monkeypatch.setattr(live.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(live.Live, "_draw", lambda *_: now.__setitem__(0, now[0] + 1) or output.shown.append(now[0]))
+    watched = live.Live()
+    for number in range(1, 41):  # an epoch a second, and a second to draw one
+        now[0] += 1
+        watched.on_epoch(tiny(epochs=40), record.last.model_copy(update={"epoch": number}))
+    assert len(output.shown) == 5  # every eleven seconds, and the last epoch
+
+
+def test_a_run_that_goes_on_shows_the_epochs_of_before(store, output, monkeypatch):
+    experiment = tiny(epochs=3)
+    watched = live.Live(store=store)
+
+    def stop(_, epoch):
+        if epoch.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep.run([experiment], store=store, workers=1, on_epoch=stop)
+    sweep.run([experiment], store=store, workers=1, on_epoch=watched.on_epoch)
+    (history,) = watched._histories.values()
+    assert [epoch.epoch for epoch in history] == [1, 2, 3]
 
 
 def test_a_run_that_ended_without_all_its_epochs_is_not_waited_for(store):

@@ -79,6 +79,15 @@ def load(path: Path, key: str, model: nn.Module, optimizer: torch.optim.SGD) -> 
     return Checkpoint(history, part("best."))
 
 
+def finished_epochs(path: Path) -> list[Epoch]:
+    """The history in a checkpoint, for whoever watches a run that goes on from it; empty where there is none."""
+    try:
+        with safe_open(path, "pt") as file:
+            return [Epoch.model_validate(epoch) for epoch in json.loads((file.metadata() or {})["history"])]
+    except (OSError, SafetensorError, ValueError, KeyError):
+        return []
+
+
 def _digest(tensors: dict[str, Tensor], history: str) -> str:
     digest = hashlib.sha256(history.encode())
     for name in sorted(tensors):

@@ -10,6 +10,7 @@ from torch import nn
 
 from lib import data, device, losses, models
 from lib.data import Dataset, ImageSet
+from lib.errors import Brief
 from lib.experiment import Experiment
 from lib.training import checkpoint as checkpoints
 from lib.training.batches import training_batches
@@ -23,7 +24,7 @@ from lib.training.schedule import learning_rate
 from lib.training.setup import make_optimizer, start_as_rare, to_device, training_part
 
 
-class Interrupted(KeyboardInterrupt):
+class Interrupted(Brief, KeyboardInterrupt):
     """Ctrl-C or an interrupted kernel; `history` holds the finished epochs."""
 
     def __init__(self, message: str, history: list[Epoch]):
@@ -110,7 +111,7 @@ def train(
             if on_epoch:
                 on_epoch(epoch)
     except KeyboardInterrupt:
-        kept = "run it again to continue" if checkpoint else "its history is kept in this exception"
+        kept = "run the same again to continue" if checkpoint else "its history is kept in this exception"
         message = f"Stopped after {len(state.history)} of {experiment.epochs} epochs; {kept}."
         raise Interrupted(message, state.history) from None
 
