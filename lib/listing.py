@@ -26,7 +26,7 @@ def rows(folder: Path, read: Callable[[Path], Row | None]) -> list[Row]:
     """
     stamps = dict(_stamps(folder))
     known = _known(folder)
-    found = {key: json.loads(row) for key, (stamp, row) in known.items() if stamps.get(key) == stamp}
+    found = {key: row for key, (stamp, row) in known.items() if stamps.get(key) == stamp}
     fresh = {key: row for key in stamps.keys() - found.keys() if (row := read(folder / key))}
     if fresh or known.keys() - stamps.keys():
         _keep(folder, {key: (stamps[key], row) for key, row in fresh.items()}, gone=known.keys() - stamps.keys())
@@ -68,11 +68,16 @@ def _table(folder: Path) -> Iterator[sqlite3.Connection]:
             yield connection
 
 
-def _known(folder: Path) -> dict[str, tuple[str, str]]:
+def _known(folder: Path) -> dict[str, tuple[str, Row]]:
     try:
         with _table(folder) as connection:
-            return {key: (stamp, row) for key, stamp, row in connection.execute("SELECT key, stamp, row FROM run")}
-    except (OSError, sqlite3.Error):
+            kept = connection.execute("SELECT key, stamp, row FROM run")
+            return {key: (stamp, json.loads(row)) for key, stamp, row in kept}
+    except (OSError, sqlite3.OperationalError):  # locked, or a disk that cannot be written
+        return {}
+    except (sqlite3.DatabaseError, ValueError):  # damaged: made anew
+        with suppress(OSError):
+            file_of(folder).unlink()
         return {}
 
 

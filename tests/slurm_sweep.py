@@ -1,4 +1,4 @@
-"""The recipe of the README's "A cluster" on a real SLURM: the smoke profile's sweep, trained by two jobs.
+"""The recipe of the README's "A cluster" on a real SLURM: the smoke profile's sweep, trained while two jobs serve as workers.
 
 Usage: python tests/slurm_sweep.py FOLDER, which the jobs write their logs to.
 """
@@ -25,7 +25,7 @@ def main(logs: str) -> None:
     assert queue.stdout.split() == ["RUNNING"] * 2, queue.stdout
     records = Store(paths.RUNS).records()
     assert records, "no run was stored"
-    print(f"SLURM trained {len(records)} runs in two jobs")
+    print(f"SLURM trained {len(records)} runs with two jobs as workers")
 
 
 if __name__ == "__main__":

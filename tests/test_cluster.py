@@ -1,5 +1,6 @@
 """Runs on Dask workers: the same bits as anywhere, whatever happens to workers, client, scheduler and disk."""
 
+import json
 import os
 import shutil
 import signal
@@ -246,15 +247,38 @@ def test_a_full_disk_stops_the_sweep_with_a_sentence(store, monkeypatch):
     put = Store.put
 
     def full(self, record, weights):
-        if record.experiment.seed == 1:
+        if self.records():
             raise UserError("Run 1 could not be stored: No space left on device. Make room and run again.")
         put(self, record, weights)
 
     monkeypatch.setattr(Store, "put", full)
     with pytest.raises(UserError, match="No space left on device"):
         sweep.run(runs, store=store, workers=2, on_epoch=lambda *_: None)
-    assert {r.experiment.seed for r in store.records()} <= {0}
+    assert len(store.records()) == 1
     assert working() == []
+
+
+def test_without_a_cluster_too_a_full_disk_ends_it_before_the_next_run(store, monkeypatch):
+    trained = []
+
+    def full(self, record, weights):
+        trained.append(record.experiment.seed)
+        raise UserError("No space left on device.")
+
+    monkeypatch.setattr(Store, "put", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        sweep.run([tiny(seed=s) for s in range(3)], store=store, workers=1, on_epoch=lambda *_: None)
+    assert trained == [0]
+
+
+def test_an_interrupt_while_the_workers_start_leaves_none_behind(monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cluster, "Client", interrupted)
+    with pytest.raises(KeyboardInterrupt), cluster.local(2, threads=1):
+        pass
+    until(lambda: not working(), seconds=15)
 
 
 def test_workers_elsewhere_share_no_disk_and_give_the_same_bits(store, tmp_path):
@@ -369,6 +393,82 @@ def test_a_worker_with_several_threads_is_refused(store, tmp_path):
         sweep.run([tiny()], store=store, scheduler=address, on_epoch=lambda *_: None)
 
 
+def test_one_unfit_worker_does_not_spoil_the_sweep_of_the_others(store, tmp_path, capsys):
+    """It joins late, and is free again in a moment: every run that is waiting would go there."""
+    runs = [tiny(model="ConvNet", epochs=2, seed=seed) for seed in range(6)]
+    with scheduler(tmp_path / "s") as (_, address), worker(tmp_path / "w", address), ExitStack() as stack:
+        late = []
+
+        def join(experiment, epoch):
+            if not late:
+                late.append(stack.enter_context(worker(tmp_path / "late", address, "--nthreads", "3")))
+                until(lambda: "Registered to" in (tmp_path / "late" / "log").read_text())
+
+        assert len(sweep.run(runs, store=store, scheduler=address, on_epoch=join)) == 6
+    assert capsys.readouterr().err.count("is refused: it would train 3 runs at a time") == 1
+
+
+def test_a_frozen_worker_is_worked_around_and_a_frozen_scheduler_is_said(store, tmp_path, monkeypatch):
+    """A machine that hangs sends no goodbye."""
+    monkeypatch.setattr("lib.sweep.workforce._SLOW", 1)
+    with scheduler(tmp_path / "s") as (process, address), ExitStack() as stack:
+        frozen = stack.enter_context(worker(tmp_path / "frozen", address))
+        until(lambda: "Registered to" in (tmp_path / "frozen" / "log").read_text())
+        frozen.send_signal(signal.SIGSTOP)
+        stack.enter_context(worker(tmp_path / "w", address))
+        until(lambda: "Registered to" in (tmp_path / "w" / "log").read_text())
+        stopped = []
+
+        def stop(experiment, epoch):
+            if len(store.records()) and not stopped:
+                stopped.append(time.monotonic())
+                process.send_signal(signal.SIGSTOP)
+
+        runs = [tiny(seed=1), tiny(seed=2), tiny(**ENDLESS)]
+        with pytest.raises(UserError, match="The Dask scheduler is gone"):
+            sweep.run(runs, store=store, scheduler=address, on_epoch=stop)
+        assert time.monotonic() - stopped[0] < 45
+        assert store.records()
+
+
+def test_an_abandoned_run_makes_room_for_the_next_sweep(store, tmp_path):
+    """Dask cannot stop a thread: a run that nobody waits for stops itself."""
+
+    def interrupt(experiment, epoch):
+        raise KeyboardInterrupt
+
+    with scheduler(tmp_path / "s") as (_, address), worker(tmp_path / "w", address):
+        with pytest.raises(KeyboardInterrupt):
+            sweep.run([tiny(**ENDLESS)], store=store, scheduler=address, on_epoch=interrupt)
+        (record,) = sweep.run([tiny(seed=5)], store=store, scheduler=address, on_epoch=lambda *_: None)
+    assert record.experiment.seed == 5
+
+
+def test_a_scheduler_that_comes_back_is_worked_with_again(store, tmp_path):
+    """At the same address, with another worker; its epochs are seen too."""
+    seen, replaced = [], []
+    run = tiny(model="ConvNet", epochs=200)
+    with ExitStack() as stack:
+        first, file = stack.enter_context(scheduler(tmp_path / "s"))
+        stack.enter_context(worker(tmp_path / "w", file))
+        address = json.loads(Path(file).read_text())["address"]
+
+        def replace(experiment, epoch):
+            seen.append(epoch.epoch)
+            if not replaced:
+                first.kill()
+                first.wait()
+                command = dask("scheduler", "--host", address, "--no-dashboard", "--scheduler-file", file)
+                replaced.append(stack.enter_context(process(command, tmp_path)))
+                stack.enter_context(worker(tmp_path / "w2", file))
+            elif len(seen) > 20 and seen.count(1) > 1:
+                raise KeyboardInterrupt  # enough seen
+
+        with pytest.raises(KeyboardInterrupt):
+            sweep.run([run], store=store, scheduler=address, on_epoch=replace)
+    assert seen.count(1) == 2
+
+
 #: Lets a worker, and this process, take the miniature for CIFAR-10.
 PRELOAD = """
 from lib.data import cifar10
@@ -397,7 +497,13 @@ def test_data_that_workers_lack_come_from_the_client(store, tmp_path, monkeypatc
     runs = [small(data="cifar10", epochs=1, batch_size=4, seed=seed) for seed in range(16)]
     with scheduler(tmp_path / "s") as (_, address), ExitStack() as stack:
         for n, cache in enumerate(caches):
-            nowhere = {"WRITEUP_CACHE": cache, "HOME": tmp_path / "home", "PATH": "/nowhere"}
+            (tmp_path / f"t{n}").mkdir()
+            nowhere = {
+                "WRITEUP_CACHE": cache,
+                "HOME": tmp_path / "home",
+                "PATH": "/nowhere",
+                "TMPDIR": tmp_path / f"t{n}",
+            }
             options = ("--preload", str(tmp_path / "preload.py"))
             stack.enter_context(worker(tmp_path / f"w{n}", address, *options, **nowhere))
         for n in range(4):
@@ -409,6 +515,29 @@ def test_data_that_workers_lack_come_from_the_client(store, tmp_path, monkeypatc
     assert said.count("has no cifar10; it is sent there.") == 3
     assert (tmp_path / "cache1" / "cifar10.bin").read_bytes() == whole
     assert (tmp_path / "cache2" / "cifar10.bin").read_bytes() == whole
+
+
+def test_a_machine_gets_the_data_once_for_all_its_workers(store, tmp_path, monkeypatch, capsys):
+    """Also where its cache cannot be written."""
+    from test_data_cifar10 import LAYOUT
+
+    monkeypatch.setattr("lib.data.cifar10.LAYOUT", LAYOUT)
+    monkeypatch.setenv("WRITEUP_CACHE", str(tmp_path))
+    (tmp_path / "cifar10.bin").write_bytes(BATCHES.tobytes())
+    (tmp_path / "file").write_text("where a folder should be")
+    (tmp_path / "preload.py").write_text(PRELOAD)
+    (tmp_path / "t").mkdir()
+    nowhere = {"WRITEUP_CACHE": tmp_path / "file" / "cache", "HOME": tmp_path / "home", "TMPDIR": tmp_path / "t"}
+    runs = [small(data="cifar10", epochs=1, batch_size=4, seed=seed) for seed in range(9)]
+    with scheduler(tmp_path / "s") as (_, address), ExitStack() as stack:
+        for n in range(3):
+            options = ("--preload", str(tmp_path / "preload.py"))
+            stack.enter_context(worker(tmp_path / f"w{n}", address, *options, **nowhere, PATH="/nowhere"))
+        for n in range(3):
+            until(lambda n=n: "Registered to" in (tmp_path / f"w{n}" / "log").read_text())
+        assert len(sweep.run(runs, store=store, scheduler=address, on_epoch=lambda *_: None)) == 9
+    assert capsys.readouterr().err.count("has no cifar10; it is sent there.") == 1
+    assert len(list((tmp_path / "t").glob("longtail-writeup-*/cifar10.bin"))) == 1
 
 
 def test_what_arrives_damaged_is_not_kept(tmp_path, monkeypatch):
@@ -433,6 +562,7 @@ def test_several_gpus_get_a_worker_each(monkeypatch):
         asked.update(workers)
         raise RuntimeError("enough seen")
 
+    started._instances = ()
     monkeypatch.setattr(sweep.device, "gpus", lambda: 2)
     monkeypatch.setattr(cluster, "SpecCluster", started)
     assert sweep._together([tiny(seed=s) for s in range(5)], None) == 2

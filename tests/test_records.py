@@ -3,6 +3,8 @@
 import errno
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 
 import pytest
 import torch
@@ -215,10 +217,18 @@ def test_a_second_listing_reads_no_record(stored, read):
     assert len(first) == 1
 
 
-@pytest.mark.parametrize("spoil", [lambda file: file.unlink(), lambda file: file.write_bytes(b"no database" * 99)])
-def test_a_lost_or_damaged_listing_is_made_again(stored, read, spoil):
+def spoil_a_row(file):
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("UPDATE run SET row = '{'")
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda file: file.unlink(), lambda file: file.write_bytes(b"no database" * 99), spoil_a_row]
+)
+def test_a_lost_or_damaged_listing_is_made_again_once(stored, read, spoil):
     whole = stored.frame()
     spoil(listing.file_of(stored.folder))
+    assert stored.frame().equals(whole)
     assert stored.frame().equals(whole)
     assert len(read) == 1
 

@@ -13,18 +13,18 @@ def one_by_one(sweep: Sweep) -> Failures:
     failures: Failures = []
     for experiment in sweep.missing:
         with claimed(sweep.store, experiment) as to_train:
-            try:
-                if to_train:
-                    checkpoint = sweep.store.checkpoint(experiment)
-                    record, weights = train(
+            if to_train:
+                try:
+                    outcome = train(
                         experiment,
                         on_epoch=lambda epoch, e=experiment: sweep.epoch(e, epoch),
-                        checkpoint=checkpoint,
+                        checkpoint=sweep.store.checkpoint(experiment),
                         origin=sweep.origin,
                     )
-                    sweep.store.put(record, weights)
-            except Exception as error:
-                failures.append((experiment, error))
+                except Exception as error:
+                    failures.append((experiment, error))
+                else:
+                    sweep.store.put(*outcome)  # what cannot be stored is not worth training on
         sweep.ended(experiment)
     return failures
 
@@ -39,12 +39,12 @@ def fused(sweep: Sweep, most: int) -> Failures:
             group = [e for e in group if wanted[e.key]]
             try:
                 outcomes = train_together(group, on_epoch=sweep.epoch, origin=sweep.origin)
+            except Exception as error:
+                failures += [(e, error) for e in group]
+            else:
                 for outcome in outcomes:
                     if not isinstance(outcome, Diverged):
                         sweep.store.put(*outcome)
-            except Exception as error:
-                failures += [(e, error) for e in group if sweep.store.get(e) is None]
-            else:
                 failures += [(e, o) for e, o in zip(group, outcomes, strict=True) if isinstance(o, Diverged)]
         for experiment in group:
             sweep.ended(experiment)

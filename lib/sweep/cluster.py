@@ -10,14 +10,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cloudpickle
 import dask
 import psutil
 from distributed import Client, Nanny, Scheduler, SpecCluster
+from distributed.system import MEMORY_LIMIT
 
 from lib import device
 from lib.errors import UserError
-from lib.sweep import versions
 
 #: Seconds to reach a scheduler.
 PATIENCE = 10
@@ -47,16 +46,12 @@ class Crew:
     local: bool  # on this machine, started for one sweep; they share its disk
     threads: int = 1  # of a run
     memory: float = 0.0  # bytes that each worker may use; 0: not ours to say
-    over_memory: set[str] = field(default_factory=set)  # addresses of workers that were ended for using more
+    over_memory: set[str] = field(default_factory=set)  # what was said of workers that were ended for using more
 
     @property
     def dashboard(self) -> str:
         """Where Dask shows the cluster at work."""
         return self.client.dashboard_link or ""
-
-    def workers(self) -> int:
-        """How many there are now."""
-        return len(self.client.scheduler_info(n_workers=-1)["workers"])
 
 
 @dataclass
@@ -87,12 +82,12 @@ def local(workers: int, threads: int, memory: float | None = None) -> Iterator[C
 
     Args:
         threads: of each run.
-        memory: bytes that each may use; by default an even share of the machine's.
+        memory: bytes that each may use; by default an even share of what this program may use.
 
     Raises:
         UserError: they cannot be started.
     """
-    memory = memory or psutil.virtual_memory().total // workers
+    memory = memory or MEMORY_LIMIT // workers
     own = _take(workers, memory) or _start(workers, memory)
     try:
         yield Crew(own.client, local=True, threads=threads, memory=memory, over_memory=own.over_memory.workers)
@@ -143,6 +138,7 @@ def _start(workers: int, memory: float) -> _Local:
     _NANNY_MEMORY.addHandler(over_memory)
     environments = [{"CUDA_VISIBLE_DEVICES": str(n)} if device.gpus() > 1 else {} for n in range(workers)]
     worker = {"nthreads": 1, "memory_limit": int(memory), "silence_logs": logging.CRITICAL}
+    before = set(SpecCluster._instances)  # an interrupted constructor returns nothing to close
     try:
         with dask.config.set(_SETTINGS), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a dashboard's port in use, where another one is taken
@@ -152,8 +148,14 @@ def _start(workers: int, memory: float) -> _Local:
                 silence_logs=logging.CRITICAL,
             )
             return _Local(workers, memory, cluster, Client(cluster, set_as_default=False), over_memory)
-    except RuntimeError as error:
+    except BaseException as error:
         _NANNY_MEMORY.removeHandler(over_memory)
+        for cluster in set(SpecCluster._instances) - before:
+            _end_at_once(cluster)
+            with suppress(Exception):
+                cluster.close(timeout=2)
+        if not isinstance(error, RuntimeError):
+            raise
         raise UserError(
             f"The worker processes could not be started ({error}). A script that trains several runs has to do so "
             'under `if __name__ == "__main__":`, because each worker reads the script again.'
@@ -196,32 +198,18 @@ def connected(scheduler: str) -> Iterator[Crew]:
         scheduler: its address, or the file that `dask scheduler --scheduler-file` wrote.
 
     Raises:
-        UserError: it cannot be reached, or its workers have other versions.
+        UserError: it cannot be reached.
     """
     file = Path(scheduler).expanduser()
     where = {"scheduler_file": str(file)} if file.is_file() else {"address": scheduler}
     with dask.config.set({"distributed.comm.timeouts.connect": f"{PATIENCE}s"}), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of versions that differ; those that matter are looked at below
+        warnings.simplefilter("ignore")  # of versions that differ; a sweep looks at those that matter
         try:
             client = Client(**where, set_as_default=False, timeout=PATIENCE)
         except (OSError, ValueError) as error:
             raise UserError(f"No Dask scheduler answers at {scheduler} ({error}).") from error
         try:
-            _check_versions(client)
             yield Crew(client, local=False)
         finally:
             with suppress(TimeoutError, asyncio.TimeoutError, OSError):
                 client.close(timeout=PATIENCE)
-
-
-def _check_versions(client: Client) -> None:
-    """Look at the workers that are there; those that come later are looked at by each run."""
-    cloudpickle.register_pickle_by_value(versions)
-    try:
-        answers = client.run(versions.versions)
-    finally:
-        cloudpickle.unregister_pickle_by_value(versions)
-    ours = versions.versions()
-    for address, theirs in answers.items():
-        if found := versions.different(theirs, ours):
-            raise UserError(f"The worker at {address} has {found}; install the same there.")

@@ -1,5 +1,6 @@
 """What all ways of training many runs share."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,10 +27,13 @@ class Sweep:
 
     def epoch(self, experiment: Experiment, epoch: Epoch) -> None:
         """Show a finished epoch to whoever watches."""
-        if self.progress:
-            self.progress(experiment, epoch)
-        if self.on_epoch:
-            self.on_epoch(experiment, epoch)
+        try:
+            if self.progress:
+                self.progress(experiment, epoch)
+            if self.on_epoch:
+                self.on_epoch(experiment, epoch)
+        except Exception as error:  # what cannot be shown must not stop the training
+            print(f"The progress of {experiment.title} could not be shown: {error}", file=sys.stderr)
 
     def ended(self, experiment: Experiment) -> None:
         """A run is over, trained or not."""

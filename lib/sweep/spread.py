@@ -5,6 +5,7 @@ import sys
 import time
 import uuid
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,18 +13,18 @@ from typing import Any
 from distributed import Future, KilledWorker
 from filelock import FileLock
 
-from lib import data
 from lib.errors import UserError
 from lib.experiment import Experiment
 from lib.sweep.cluster import LOSSES, Crew
 from lib.sweep.failures import Failures
 from lib.sweep.parts import Sweep, claim, give_back
-from lib.sweep.worker import NoData, Task, receive, work
+from lib.sweep.worker import Abandoned, NoData, Task, Unfit, work
+from lib.sweep.workforce import Workforce
 from lib.training import Epoch
 
 #: Seconds after which a scheduler that does not answer counts as gone.
 GONE = 15
-#: Seconds between two looks at claims that other programs hold, and at the cluster.
+#: Seconds between two looks at claims that other programs hold.
 _EVERY = 1.0
 #: What Dask calls a future whose result will not come.
 _LOST = ("cancelled", "lost")
@@ -34,10 +35,10 @@ _AHEAD = 64
 def spread(sweep: Sweep, crew: Crew) -> Failures:
     """Train the missing runs; what failed, and why.
 
-    Only this thread stores, shows and decides: what Dask's threads bring waits in a queue.
+    Only this thread stores, shows and decides: what other threads bring waits in a queue.
 
     Raises:
-        UserError: the scheduler is gone, or a run could not be stored.
+        UserError: the scheduler is gone, no worker is fit, or a run could not be stored.
     """
     return _Spread(sweep, crew).run()
 
@@ -46,7 +47,10 @@ def spread(sweep: Sweep, crew: Crew) -> Failures:
 class _Running:
     experiment: Experiment
     lock: FileLock
-    future: Future
+    future: Future | None = None  # None while it waits to be sent again
+    only: frozenset[str] = frozenset()  # workers it may go to; empty: any
+    started: bool = False  # on a worker, since it was sent
+    losses: int = 0  # of workers, before it started
 
 
 @dataclass
@@ -57,20 +61,18 @@ class _Spread:
     news: queue.Queue = field(default_factory=queue.Queue)
     running: dict[str, _Running] = field(default_factory=dict)
     failures: Failures = field(default_factory=list)
-    workers: int = 0  # at the last look
-    looked: float = 0.0  # when that was
-    answered: float = field(default_factory=time.monotonic)  # when the scheduler was last there
+    looked: float = 0.0  # when claims that others hold were last tried
     said: set[str] = field(default_factory=set)
 
     def run(self) -> Failures:
-        client = self.crew.client
-        client.subscribe_topic(self.topic, lambda event: self.news.put(("epoch", event[1])))
-        client.subscribe_topic("all", lambda event: self.news.put(("cluster", event[1])))
+        tell = lambda kind, what: self.news.put((kind, what))  # noqa: E731
+        self.force = Workforce(self.crew.client, not self.crew.local, tell, self._say)
+        self._subscribe()
         waiting, elsewhere = deque(self.sweep.missing), deque()
         try:
             while waiting or elsewhere or self.running:
                 if time.monotonic() - self.looked > _EVERY:
-                    self._look()
+                    self._is_scheduler_there()
                     waiting, elsewhere = waiting + elsewhere, deque()
                 self._submit(waiting, elsewhere)
                 try:
@@ -79,13 +81,19 @@ class _Spread:
                     continue
                 getattr(self, f"_{kind}")(what)
         finally:
+            self.force.close()
             for run in self.running.values():
                 run.lock.release()
             with suppress(Exception):  # also where the scheduler is gone
-                client.unsubscribe_topic(self.topic)
-                client.unsubscribe_topic("all")
+                self.crew.client.unsubscribe_topic(self.topic)
+                self.crew.client.unsubscribe_topic("all")
         order = [experiment.key for experiment in self.sweep.missing]
         return sorted(self.failures, key=lambda failure: order.index(failure[0].key))
+
+    def _subscribe(self) -> None:
+        client = self.crew.client
+        client.subscribe_topic(self.topic, lambda event: self.news.put(("told", event[1])))
+        client.subscribe_topic("all", lambda event: self.news.put(("cluster", event[1])))
 
     def _submit(self, waiting: deque[Experiment], elsewhere: deque[Experiment]) -> None:
         while waiting and len(self.running) < self._most():
@@ -98,15 +106,17 @@ class _Spread:
                 give_back(lock, self.sweep.store, experiment)
                 self.sweep.ended(experiment)
             else:
-                self.running[experiment.key] = _Running(experiment, lock, self._send(experiment))
+                self.running[experiment.key] = _Running(experiment, lock)
+                self._send(self.running[experiment.key])
 
     def _most(self) -> int:
-        if self.crew.client.status != "running":
+        if self.crew.client.status != "running" or not self.force.workers:
             return 0
-        ahead = 2 * self.workers  # so that no worker waits for its next run
+        ahead = 2 * len(self.force.workers)  # so that no worker waits for its next run
         return ahead if self.crew.local else max(ahead, _AHEAD)
 
-    def _send(self, experiment: Experiment) -> Future:
+    def _send(self, run: _Running) -> None:
+        experiment = run.experiment
         task = Task(
             experiment,
             self.sweep.origin,
@@ -114,19 +124,20 @@ class _Spread:
             threads=self.crew.threads,
             checkpoint=self.sweep.store.checkpoint(experiment) if self.crew.local else None,
         )
+        run.started, run.only = False, self.force.to_go_to()
         # A key of its own: two programs may use one scheduler and different stores.
-        future = self.crew.client.submit(work, task, key=f"train-{experiment.key}-{uuid.uuid4().hex[:8]}")
-        future.add_done_callback(lambda done: self.news.put(("done", (experiment.key, done))))
-        return future
+        key = f"train-{experiment.key}-{uuid.uuid4().hex[:8]}"
+        run.future = self.crew.client.submit(work, task, key=key, workers=sorted(run.only) or None)
+        run.future.add_done_callback(lambda done: self.news.put(("done", (experiment.key, done))))
 
-    def _epoch(self, told: dict[str, str]) -> None:
+    def _told(self, told: dict[str, str]) -> None:
+        """A run has started on a worker, or finished an epoch."""
         run = self.running.get(told["key"])
         if run is None:
             return
-        try:
+        run.started = True
+        if "epoch" in told:
             self.sweep.epoch(run.experiment, Epoch.model_validate_json(told["epoch"]))
-        except Exception as error:  # what cannot be shown must not stop the training
-            print(f"The progress of {run.experiment.title} could not be shown: {error}", file=sys.stderr)
 
     def _cluster(self, event: dict[str, Any]) -> None:
         """A worker that was lost with a run of ours."""
@@ -134,7 +145,7 @@ class _Spread:
             return
         lost = set(event.get("processing-tasks") or ())
         for run in self.running.values():
-            if run.future.key in lost:
+            if run.started and run.future and run.future.key in lost:
                 print(f"A worker was lost; {run.experiment.title} is trained elsewhere.", file=sys.stderr)
 
     def _done(self, what: tuple[str, Future]) -> None:
@@ -142,54 +153,84 @@ class _Spread:
         run = self.running.get(key)
         if run is None or run.future is not future:
             return
-        if future.status in _LOST:  # with its scheduler, most likely: `_look` finds out
+        if future.status in _LOST:  # with its scheduler, most likely: `_workers` finds out
             return
-        store = self.sweep.store
         try:
             outcome = future.result()
-        except NoData as error:
-            self._send_data(error)
-            run.future = self._send(run.experiment)
-            return
         except Exception as error:
-            if self.crew.client.status != "running":  # not the run's fault
-                return
-            self.failures.append((run.experiment, self._in_words(error)))
+            if self.crew.client.status == "running":  # else it is not the run's fault
+                self._stopped(run, error)
+            return
+        self.sweep.store.put(*outcome)
+        self._over(run)
+
+    def _stopped(self, run: _Running, error: Exception) -> None:
+        """A run has come back without a record; its fault, or its worker's."""
+        if isinstance(error, Unfit):
+            self.force.refuse(error.worker, error.why)
+            self._send(run)
+        elif isinstance(error, NoData):
+            run.future = None
+            self.force.send_data(error.worker, error.name, run.experiment.key)
+        elif isinstance(error, Abandoned):  # its key was cancelled, so that Dask tells nobody; and yet
+            self._send(run)
+        elif isinstance(error, ModuleNotFoundError) and error.name == "lib":
+            run.future = None  # the next look, which has found the worker without `lib`, sends it again
+        elif isinstance(error, KilledWorker) and not run.started and run.losses < LOSSES:
+            run.losses += 1  # it only waited behind a run that killed its worker
+            self._send(run)
         else:
-            store.put(*outcome)
-        del self.running[key]
-        give_back(run.lock, store, run.experiment)
+            self.failures.append((run.experiment, self._in_words(error)))
+            self._over(run)
+
+    def _over(self, run: _Running) -> None:
+        del self.running[run.experiment.key]
+        give_back(run.lock, self.sweep.store, run.experiment)
         self.sweep.ended(run.experiment)
 
     def _in_words(self, error: Exception) -> Exception:
         if not isinstance(error, KilledWorker):
             return error
-        if self.crew.over_memory:
+        if any(error.last_worker.address in line for line in self.crew.over_memory):
             why = f"its worker ran out of memory: each may use {self.crew.memory / 1e9:.1f} GB"
         else:
             why = "its worker process was ended from outside (out of memory?)"
         return UserError(f"{why}, {LOSSES if self.crew.local else 'several'} times; run again to go on.")
 
-    def _send_data(self, error: NoData) -> None:
-        content = data.fetch().read_bytes()
-        self._say(f"The worker at {error.worker} has no {error.name}; it is sent there.")
-        self.crew.client.run(receive, content, workers=[error.worker])
+    def _refused(self, what: tuple[str, str]) -> None:
+        """A worker can keep no data."""
+        self.force.refuse(*what)
 
-    def _look(self) -> None:
-        """Is the scheduler still there, and any worker?"""
-        client, now = self.crew.client, time.monotonic()
-        self.looked = now
-        if client.status == "running":
-            self.answered = now
-            self.workers = self.crew.workers()
-            if self.sweep.progress:
-                self.sweep.progress.workers = max(1, self.workers)
-            for run in self.running.values():
-                if run.future.status in _LOST:  # and the scheduler is there
-                    run.future = self._send(run.experiment)
-            if not self.workers:
-                self._say("There is no worker; waiting for one.")
-        elif now - self.answered > GONE or client.status in ("closed", "closing"):
+    def _delivered(self, key: str) -> None:
+        """The data set has been sent to a worker, or the worker has gone."""
+        self.force.delivering.discard(key)
+        if key in self.running:
+            self._send(self.running[key])
+
+    def _workers(self, there: Mapping[str, Any]) -> None:
+        """The scheduler has answered, with the workers that there are."""
+        self.force.seen(there)
+        if self.sweep.progress:
+            self.sweep.progress.workers = max(1, len(self.force.workers))
+        lost = [run.future for run in self.running.values() if run.future and run.future.status in _LOST]
+        if lost:  # and the scheduler is there: another one than before, or somebody has cancelled them
+            self._subscribe()
+        for key, run in self.running.items():
+            nowhere_to_go = run.only and not run.only & self.force.workers
+            put_aside = run.future is None and key not in self.force.delivering
+            if run.future in lost or nowhere_to_go or put_aside:
+                self._send(run)
+        if not there:
+            self._say("There is no worker; waiting for one.")
+
+    def _fitness(self, answers: Mapping[str, str]) -> None:
+        """Workers have told their versions."""
+        self.force.judge(answers)
+
+    def _is_scheduler_there(self) -> None:
+        self.looked = time.monotonic()
+        silent = self.force.silent_since
+        if self.crew.client.status in ("closed", "closing") or (silent and self.looked - silent > GONE):
             raise UserError(
                 "The Dask scheduler is gone; what was finished is stored. Start one and run again, to train the rest."
             )

@@ -25,8 +25,16 @@ def versions() -> dict[str, str]:
 
 def different(theirs: dict[str, str], ours: dict[str, str]) -> str:
     """What differs, as half a sentence that names both versions; "" where nothing does."""
-    return ", ".join(
+    found = [
         f"{name} {theirs.get(name, 'none')} where this program has {version}"
         for name, version in ours.items()
         if theirs.get(name, "none") != version
-    )
+    ]
+    return f"it has {', '.join(found)}; install the same there" if found else ""
+
+
+def too_many_threads(threads: int) -> str:
+    """Why a worker of so many threads is refused; "" where it is not."""
+    if threads == 1:
+        return ""
+    return f"it would train {threads} runs at a time in one process; start workers with --nthreads 1, one per core"

@@ -1,7 +1,10 @@
 """What a Dask worker does: one run, from an experiment to its record and weights."""
 
+import getpass
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -12,8 +15,20 @@ from distributed import get_worker
 from lib import data
 from lib.errors import UserError
 from lib.experiment import Experiment
-from lib.sweep.versions import different, versions
+from lib.sweep.versions import different, too_many_threads, versions
 from lib.training import Epoch, Record, Weights, train
+
+
+class Unfit(Exception):
+    """A worker that cannot train for this program; carries its address and why."""
+
+    def __init__(self, worker: str, why: str):
+        super().__init__(worker, why)
+        self.worker, self.why = worker, why
+
+
+class Abandoned(Exception):
+    """Nobody waits for this run any more."""
 
 
 class NoData(Exception):
@@ -30,7 +45,7 @@ class Task:
 
     experiment: Experiment
     origin: str
-    topic: str  # under which its epochs are told
+    topic: str  # under which its start and its epochs are told
     threads: int
     checkpoint: Path | None  # where worker and client share a disk
     versions: dict[str, str] = field(default_factory=versions)  # of the program that asks
@@ -40,52 +55,68 @@ def work(task: Task) -> tuple[Record, dict[str, Weights]]:
     """Train a run and tell its epochs on the way.
 
     Raises:
+        Unfit: the worker would give other numbers, or train two runs at a time.
         NoData: the worker has no data set.
-        UserError: the worker is not fit for this program's runs, or what `train` raises.
+        Abandoned: whoever asked for the run has gone.
+        UserError: what `train` raises.
     """
     worker = get_worker()
-    check(worker, task.versions)
+    if why := different(versions(), task.versions) or too_many_threads(worker.state.nthreads):
+        raise Unfit(worker.address, why)
     dataset = _dataset(task.experiment.data, worker.address)
     torch.set_num_threads(task.threads)
+    own = worker.get_current_task()
+    worker.log_event(task.topic, {"key": task.experiment.key})
 
     def on_epoch(epoch: Epoch) -> None:
         worker.log_event(task.topic, {"key": task.experiment.key, "epoch": epoch.model_dump_json()})
+        state = worker.state.tasks.get(own)
+        if state is None or state.state == "cancelled":  # Dask cannot stop a thread, and the next run waits for it
+            raise Abandoned(own)
 
     return train(task.experiment, dataset, on_epoch=on_epoch, checkpoint=task.checkpoint, origin=task.origin)
-
-
-def check(worker, asked: dict[str, str]) -> None:
-    """Refuse what would give other numbers, or two runs at a time in one process.
-
-    A worker may join at any time, so each run looks.
-    """
-    if found := different(versions(), asked):
-        raise UserError(f"The worker at {worker.address} has {found}; install the same there.")
-    if worker.state.nthreads != 1:
-        raise UserError(
-            f"The worker at {worker.address} would train {worker.state.nthreads} runs at a time in one process; "
-            "start workers with --nthreads 1, as many as there are cores."
-        )
 
 
 @cache  # verified once per process; the images stay in the mapped file
 def _dataset(name: str, address: str) -> data.Dataset:
     if name == "cifar10":
+        # Not from the network: hundreds of workers would ask one public server.
         try:
-            data.fetch("disk")  # not from the network: hundreds of workers would ask one public server
+            data.fetch("disk")
         except UserError as error:
-            raise NoData(name, address) from error
+            try:
+                with _in_fallback():
+                    data.fetch("disk")
+            except UserError:
+                raise NoData(name, address) from error
     return data.load(name)
 
 
-def receive(content: bytes) -> str:
+@contextmanager
+def _in_fallback() -> Iterator[None]:
+    """Keep data in a temporary folder, one for all workers of this user, from now on if that succeeds."""
+    before = os.environ.get("WRITEUP_CACHE")
+    os.environ["WRITEUP_CACHE"] = str(Path(tempfile.gettempdir()) / f"longtail-writeup-{getpass.getuser()}")
+    try:
+        yield
+    except UserError:
+        os.environ.pop("WRITEUP_CACHE")
+        if before is not None:
+            os.environ["WRITEUP_CACHE"] = before
+        raise
+
+
+def receive(content: bytes) -> None:
     """Keep the data set that the client sent: in the cache, or where that can't be written, in a temporary folder.
 
-    Returns:
-        Where it is.
+    Raises:
+        Unfit: it can be written nowhere.
     """
     try:
-        return str(data.install(content))
+        data.install(content)
     except UserError:
-        os.environ["WRITEUP_CACHE"] = tempfile.mkdtemp(prefix="longtail-writeup-")
-        return str(data.install(content))
+        try:
+            with _in_fallback():
+                data.install(content)
+        except UserError as error:
+            raise Unfit(get_worker().address, str(error)) from error
