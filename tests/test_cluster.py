@@ -427,7 +427,7 @@ def test_a_frozen_worker_is_worked_around_and_a_frozen_scheduler_is_said(store, 
         runs = [tiny(seed=1), tiny(seed=2), tiny(**ENDLESS)]
         with pytest.raises(UserError, match="The Dask scheduler is gone"):
             sweep.run(runs, store=store, scheduler=address, on_epoch=stop)
-        assert time.monotonic() - stopped[0] < 45
+        assert time.monotonic() - stopped[0] < 60  # half a minute on a machine that does nothing else
         assert store.records()
 
 

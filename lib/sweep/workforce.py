@@ -44,7 +44,8 @@ class Workforce:
         self._asked: dict[str, float] = {}  # address -> when
         self._fit: set[str] = set()
         self._unfit: dict[str, str] = {}  # address -> why
-        self._served: set[str] = set()  # addresses, and hosts, that the data set was sent to
+        self._served: set[str] = set()  # machines that the data set was sent to
+        self._tried: set[tuple[str, str]] = set()  # runs that looked for it again, and where
         self._one_at_a_time = asyncio.Lock()
         self._over = False
         self.delivering: set[str] = set()  # keys of runs that wait for data
@@ -127,14 +128,15 @@ class Workforce:
         host = urlsplit(address).hostname or address
         try:
             async with self._one_at_a_time:
-                if host not in self._served or address in self._served:
+                if host not in self._served or (key, address) in self._tried:
                     self._say(f"The worker at {address} has no {name}; it is sent there.")
                     content = await asyncio.to_thread(lambda: data.fetch().read_bytes())
                     sent = self._client.run(receive, content, workers=[address], on_error="return")
                     answer = (await asyncio.wait_for(sent, _TRANSFER)).get(address)
                     if isinstance(answer, Unfit):
                         self._tell("refused", (address, answer.why))
-                self._served |= {host, address}
+                self._served.add(host)
+                self._tried.add((key, address))
         except Exception as error:  # most likely the worker has gone
             self._say(f"The data set could not be sent to {address} ({error}).")
         self._tell("delivered", key)
