@@ -14,7 +14,7 @@ from lib.training.checkpoint import finished_epochs
 
 #: Drawing may take this share of the time, so that watching a training does not slow it down much.
 _SHARE = 0.1
-_ALT = (
+ALT = (
     "Line plots over the epochs: loss, accuracy and learning rate, and below them the test accuracy of each of the ten "
     "classes."
 )
@@ -32,13 +32,13 @@ class Live:
     def __init__(self, name: str = "", published: float | None = None, store: Store | None = None):
         self.name, self.published, self.store = name, published, store
         self._histories: dict[str, list[Epoch]] = {}
-        self._line = self._dashboard = ""
+        self.line = self._dashboard = ""
         self._handle: ipython.DisplayHandle | None = None
         self._rest_until = 0.0
 
     def tell(self, event: Event) -> None:
         """Take how far the sweep is: the figure's title."""
-        self._line = event.line()
+        self.line = event.line()
         if event.dashboard != self._dashboard:
             self._dashboard = event.dashboard
             print(f"Dask shows its workers at {event.dashboard}")
@@ -63,7 +63,7 @@ class Live:
                 curves.training([record.history for record in records], published=self.published),
                 self.name,
                 findings.training_caption(records),
-                alt=_ALT,
+                alt=ALT,
                 records=records,
                 handle=self._handle,
             )
@@ -71,9 +71,12 @@ class Live:
             self._draw()
 
     def _draw(self, epochs: int = 0) -> None:
-        histories = [history for history in self._histories.values() if history]
-        drawn = curves.training(histories, epochs=epochs, published=self.published, title=self._line)
-        data = {"image/svg+xml": display.svg(drawn), "text/plain": self._line}
+        self.show([history for history in self._histories.values() if history], epochs)
+
+    def show(self, histories: Sequence[Sequence[Epoch]], epochs: int = 0) -> None:
+        """Draw what there is, in place of what was drawn before."""
+        drawn = curves.training(histories, epochs=epochs, published=self.published, title=self.line)
+        data = {"image/svg+xml": display.svg(drawn), "text/plain": self.line}
         if self._handle:
             self._handle.update(data, raw=True)
         else:

@@ -6,7 +6,8 @@ from pathlib import Path
 #: The repository: the folder that holds lib/, notebooks/, params/ and outputs/.
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
-PARAMS = ROOT / "params"
+#: The parameter files by profile. WRITEUP_PARAMS moves it, for tests.
+PARAMS = Path(os.environ.get("WRITEUP_PARAMS", ROOT / "params")).resolve()
 #: Everything that is produced. WRITEUP_OUTPUTS moves it, for tests and for a second store.
 OUTPUTS = Path(os.environ.get("WRITEUP_OUTPUTS", ROOT / "outputs")).resolve()
 RUNS = OUTPUTS / "runs"

@@ -165,6 +165,16 @@ def opened(profile: str, source: str) -> Store:
     return Store(paths.PUBLISHED / profile / "runs", also=paths.RUNS) if source == "published" else Store()
 
 
+def everything() -> Store:
+    """Every run there is: those in outputs/runs/, and those that the repository keeps of each profile."""
+    store = Store()
+    last = store
+    for folder in sorted(paths.PUBLISHED.glob("*/runs")):
+        last.also = Store(folder)
+        last = last.also
+    return store
+
+
 def _set_aside(folder: Path, why: str) -> Path:
     """Rename a run's folder out of the store's way; what was set aside before stays."""
     names = (f"{why}-{folder.name}{suffix}" for suffix in itertools.chain([""], (f"-{n}" for n in itertools.count(2))))

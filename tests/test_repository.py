@@ -136,6 +136,7 @@ def test_imports_point_downwards():
         {"claims"},
         {"comparisons", "costs", "live", "notebook", "verify"},
         {"plans"},
+        {"explore"},
         {"report"},
         {"__main__"},
     ]

@@ -1,0 +1,216 @@
+"""A confusion matrix, and the images behind each of its cells."""
+
+from functools import lru_cache
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from lib import data, display, figures, models
+from lib.data import CLASS_NAMES, ImageSet
+from lib.errors import UserError
+from lib.figures import COLOUR, STYLE, WIDTH
+from lib.notebook import Notebook
+from lib.records import everything
+from lib.training import Record
+from lib.training.evaluation import predict
+
+MOST = 12  # images of a cell that are shown
+_COLUMNS = 6
+_ALT = "Test images of one cell of the confusion matrix, the most confident first, each with its class probabilities."
+
+
+def mistakes(here: Notebook, test: ImageSet) -> None:
+    """Choose a run, then a cell of its confusion matrix; see the images behind it."""
+    stored = sorted(everything().records(), key=lambda r: r.best.test.accuracy, reverse=True)
+    records = {r.key: r for r in stored if fits(r, test)}
+    with_weights = [key for key in records if everything().file(key, "best.safetensors")]
+    if here.headless:
+        _once(records[with_weights[0]] if with_weights else None, test)
+        return
+    import ipywidgets as widgets
+
+    from lib.explore.page import picture, sentence, show
+    from lib.explore.trainer import Trainer
+
+    if not records:
+        display.text("No run on these test images is stored yet. Train one below.")
+        return
+    without = [key for key in records if key not in with_weights]
+    options = [(_name(records[key], key in with_weights), key) for key in [*with_weights, *without]]
+    wide = {"layout": {"width": "46em", "max_width": "100%"}, "style": {"description_width": "3em"}}
+    chosen = widgets.Dropdown(options=options, description="run", **wide)
+    grid, says, shown = Grid(), widgets.HTML(), widgets.HTML()
+    trainer = Trainer(lambda: records[chosen.value].experiment, done=lambda _: run_chosen())
+    train = widgets.VBox(trainer.parts)
+
+    def run_chosen(_=None) -> None:
+        record = records[chosen.value]
+        lacking = everything().file(record.key, "best.safetensors") is None
+        train.layout.display = "" if lacking else "none"
+        grid.box.layout.display = "none" if lacking else ""
+        shown.value = ""
+        if lacking:
+            says.value = sentence(
+                f"Of this run only the figures are kept, not the weights. Train makes them again: "
+                f"{record.experiment.epochs} epochs, {record.wall_time / 60:.0f} minutes where it was done first."
+            )
+            return
+        says.value = sentence("Looking at the test images ...")
+        values = shares(record, test)
+        says.value = sentence("Click a cell: true class in rows, the model's answer in columns, percent of the row.")
+        grid.fill(values)
+        cell_chosen(*most_frequent(record, test))
+
+    def cell_chosen(true: int, answer: int) -> None:
+        try:
+            shown.value = sentence(said(records[chosen.value], test, true, answer))
+            if cell(records[chosen.value], test, true, answer).size:
+                shown.value += picture(draw(records[chosen.value], test, true, answer), _ALT)
+        except UserError as error:
+            shown.value = sentence(str(error), bad=True)
+
+    grid.on_click = cell_chosen
+    chosen.observe(run_chosen, names="value")
+    run_chosen()
+    show(chosen, says, train, grid.box, shown)
+
+
+def _once(record: Record | None, test: ImageSet) -> None:
+    if record is None:
+        display.text("No weights of a run on these test images are stored yet; `make report` trains one.")
+        return
+    matrix = np.rint(shares(record, test) * np.bincount(test.labels, minlength=len(CLASS_NAMES))[:, None])
+    caption = f"Confusion matrix of {record.experiment.title} (best epoch on the test set): percent of each true class."
+    alt = "A ten by ten grid of percentages, true classes in rows and predicted classes in columns."
+    display.figure(figures.confusion(matrix), "cells", caption, alt=alt, records=[record], width="75%")
+    true, answer = most_frequent(record, test)
+    caption = said(record, test, true, answer)
+    display.figure(draw(record, test, true, answer), "behind", caption, alt=_ALT, records=[record])
+
+
+def fits(record: Record, test: ImageSet) -> bool:
+    """Whether a run was tested on these images."""
+    return int(np.sum(record.last.test.confusion)) == len(test.labels)
+
+
+def _name(record: Record, weights: bool) -> str:
+    e = record.experiment
+    return f"{e.title}, {e.details}: {100 * record.best.test.accuracy:.1f} %" + ("" if weights else " (no weights)")
+
+
+@lru_cache(maxsize=8)
+def _probabilities(key: str, images: int) -> Tensor:
+    record = next(r for r in everything().records() if r.key == key)
+    test = data.load(record.experiment.data).test
+    model = models.build(record.experiment.model, record.experiment.seed)
+    model.load_state_dict(everything().weights(record.experiment, "best"))
+    # A second thread gains little here, and where something else trains meanwhile, the two wait for each other.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        logits = predict(model, test.images, record.experiment.precision)
+    finally:
+        torch.set_num_threads(threads)
+    return torch.sigmoid(logits) if record.experiment.loss == "sigmoid_focal" else logits.softmax(1)
+
+
+def probabilities(record: Record, test: ImageSet) -> Tensor:
+    """The best epoch's class probabilities of the test images, [N, C]; computed once."""
+    return _probabilities(record.key, len(test.labels))
+
+
+def shares(record: Record, test: ImageSet) -> np.ndarray:
+    """Confusion matrix as shares of each true class, [C, C]."""
+    classes = len(CLASS_NAMES)
+    answers = probabilities(record, test).argmax(1)
+    matrix = np.bincount(test.labels.numpy() * classes + answers.numpy(), minlength=classes**2)
+    matrix = matrix.reshape(classes, classes)
+    return matrix / matrix.sum(axis=1, keepdims=True)
+
+
+def most_frequent(record: Record, test: ImageSet) -> tuple[int, int]:
+    """The most frequent mistake: true class, answer."""
+    off = shares(record, test)
+    np.fill_diagonal(off, 0)
+    true, answer = np.unravel_index(off.argmax(), off.shape)
+    return int(true), int(answer)
+
+
+def cell(record: Record, test: ImageSet, true: int, answer: int) -> np.ndarray:
+    """Positions of a cell's images in the test set, the most confident first."""
+    given = probabilities(record, test)
+    inside = ((test.labels == true) & (given.argmax(1) == answer)).nonzero().flatten()
+    return inside[given[inside, answer].argsort(descending=True)].numpy()
+
+
+def said(record: Record, test: ImageSet, true: int, answer: int) -> str:
+    """What a cell holds."""
+    inside, of = cell(record, test, true, answer), int((test.labels == true).sum())
+    what = f"recognised as {CLASS_NAMES[answer]}" if true == answer else f"taken for {CLASS_NAMES[answer]}"
+    first = f"; the {min(MOST, len(inside))} most confident" if len(inside) > 1 else ""
+    return f"{CLASS_NAMES[true]} {what}: {len(inside)} of {of} images ({100 * len(inside) / of:.1f} %){first}."
+
+
+def draw(record: Record, test: ImageSet, true: int, answer: int) -> Figure:
+    """The images of a cell that is not empty, each with the three most likely classes as bars."""
+    inside = cell(record, test, true, answer)[:MOST]
+    given = probabilities(record, test).numpy()
+    rows = -(-len(inside) // _COLUMNS)
+    with mpl.rc_context(STYLE):
+        figure, grid = plt.subplots(
+            *(2 * rows, _COLUMNS), figsize=(WIDTH, 1.85 * rows), height_ratios=[1, 0.55] * rows, squeeze=False
+        )
+        figure.subplots_adjust(left=0.01, right=0.99, top=0.99, bottom=0.02, hspace=0.08, wspace=0.12)
+        for axes in grid.flat:
+            axes.axis("off")
+        for n, position in enumerate(inside):
+            line, column = divmod(n, _COLUMNS)
+            grid[2 * line, column].imshow(test.images[position].permute(1, 2, 0).numpy(), interpolation="nearest")
+            _bars(grid[2 * line + 1, column], given[position], true)
+    return figure
+
+
+def _bars(axes: mpl.axes.Axes, given: np.ndarray, true: int) -> None:
+    likely = given.argsort()[::-1][:3]
+    colours = [COLOUR["test"] if k == true else COLOUR["published"] for k in likely]
+    axes.barh(range(3), given[likely], color=colours, alpha=0.5)
+    for n, k in enumerate(likely):
+        axes.text(0.02, n, f"{CLASS_NAMES[k]} {100 * given[k]:.0f} %", fontsize=7, va="center")
+    axes.set(xlim=(0, 1), ylim=(2.6, -0.6))
+
+
+class Grid:
+    """A confusion matrix of buttons; `on_click` is called with true class and answer."""
+
+    def __init__(self):
+        import ipywidgets as widgets
+
+        self.on_click = lambda true, answer: None
+        name = lambda text: widgets.HTML(f'<div style="text-align: right; padding-right: .4em">{text}</div>')  # noqa: E731
+        head = [widgets.HTML(f'<div style="text-align: center; font-size: 85%">{k}</div>') for k in CLASS_NAMES]
+        self.cells = {}
+        parts = [name("true ↓ answer →"), *head]
+        for true, row in enumerate(CLASS_NAMES):
+            parts.append(name(row))
+            for answer in range(len(CLASS_NAMES)):
+                button = widgets.Button(layout={"width": "auto", "height": "2em", "padding": "0", "margin": "1px"})
+                button.on_click(lambda _, true=true, answer=answer: self.on_click(true, answer))
+                self.cells[true, answer] = button
+                parts.append(button)
+        columns = f"8em repeat({len(CLASS_NAMES)}, minmax(2.6em, 5.2em))"
+        self.box = widgets.GridBox(parts, layout={"grid_template_columns": columns, "overflow": "auto"})
+
+    def fill(self, values: np.ndarray) -> None:
+        """Show shares of each true class, [C, C], light to dark."""
+        shade = mpl.colormaps["Blues"]
+        for (true, answer), button in self.cells.items():
+            share = values[true, answer]
+            button.description = f"{100 * share:.0f}"
+            verb = "recognised as" if true == answer else "taken for"
+            button.tooltip = f"{CLASS_NAMES[true]} {verb} {CLASS_NAMES[answer]}: {100 * share:.1f} %"
+            button.style.button_color = mpl.colors.to_hex(shade(share))
+            button.style.text_color = "white" if share > 0.55 else "black"

@@ -1,0 +1,102 @@
+"""Train one run beside a page that stays alive: start, watch, stop, go on."""
+
+import threading
+from collections.abc import Callable
+
+import ipywidgets as widgets
+
+from lib import curves, display, sweep
+from lib.errors import UserError
+from lib.experiment import Experiment
+from lib.explore.page import sentence
+from lib.live import ALT, Live
+from lib.records import Store
+from lib.training import Interrupted, Record
+
+
+class Trainer:
+    """A button that trains in a thread, so that the page can be used meanwhile; `parts` are its widgets.
+
+    Args:
+        chosen: gives the run to train; what it raises as a UserError is said.
+        done: called with the record of a finished run.
+    """
+
+    def __init__(self, chosen: Callable[[], Experiment], done: Callable[[Record], None] = lambda _: None):
+        self._chosen, self._done = chosen, done
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.start = widgets.Button(description="Train", button_style="primary", icon="play")
+        self.stop = widgets.Button(description="Stop", icon="stop", disabled=True)
+        self.says, self.figure = widgets.HTML(), widgets.HTML()
+        self.start.on_click(lambda _: self._begin())
+        self.stop.on_click(lambda _: self._end())
+
+    @property
+    def parts(self) -> tuple[widgets.Widget, ...]:
+        """What belongs on the page, below each other."""
+        return widgets.HBox([self.start, self.stop]), self.says, self.figure
+
+    def wait(self) -> None:
+        """Until the run is over."""
+        if self._thread:
+            self._thread.join()
+
+    def _begin(self) -> None:
+        try:
+            experiment = self._chosen()
+        except UserError as error:
+            self._say(str(error), bad=True)
+            return
+        self._stop.clear()
+        self.start.disabled, self.stop.disabled = True, False
+        self._say(f"{experiment.title}: starting ...")
+        self._thread = threading.Thread(target=self._train, args=(experiment,), daemon=True)
+        self._thread.start()
+
+    def _end(self) -> None:
+        self._stop.set()
+        self._say("Stopping after this epoch ...")
+
+    def _train(self, experiment: Experiment) -> None:
+        live = _OnPage(self.figure, Store())
+
+        def on_epoch(experiment, epoch) -> None:
+            live.on_epoch(experiment, epoch)
+            self._say(live.line)
+            if self._stop.is_set() and epoch.epoch < experiment.epochs:
+                raise KeyboardInterrupt
+
+        try:
+            (record,) = sweep.run([experiment], origin="notebooks/explore.ipynb", on_epoch=on_epoch, tell=live.tell)
+        except Interrupted as stopped:
+            self._say(f"{str(stopped).partition(';')[0]}; they are kept. Train goes on from there.")
+        except UserError as error:
+            self._say(str(error), bad=True)
+        except Exception as error:  # a thread's traceback would be seen nowhere
+            self._say(f"{type(error).__name__}: {error}", bad=True)
+        else:
+            live.show([record.history])
+            self._say(
+                f"Done: {100 * record.best.test.accuracy:.1f} % at the best epoch on the test set, "
+                f"{100 * record.last.test.accuracy:.1f} % at the last. Stored as run {record.key}."
+            )
+            self._done(record)
+        finally:
+            self.start.disabled, self.stop.disabled = False, True
+
+    def _say(self, text: str, bad: bool = False) -> None:
+        self.says.value = sentence(text, bad)
+
+
+class _OnPage(Live):
+    """The growing figure, in a widget of the page."""
+
+    def __init__(self, into: widgets.HTML, store: Store):
+        super().__init__(store=store)
+        self._into = into
+
+    def show(self, histories, epochs: int = 0) -> None:
+        drawn = display.svg(curves.training(histories, epochs=epochs))
+        picture = drawn[drawn.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{ALT}"', 1)
+        self._into.value = f'<div style="max-width: 60em">{picture}</div>'
