@@ -40,6 +40,12 @@ benchmark: .venv/ready .venv/peers  ## measure speed beside what people use (an 
 benchmark-check: .venv/ready .venv/peers  ## measure again the ratios that matter, in minutes; fails under a bar
 	$(BIN)/python -m lib.benchmark.bars
 
+test-browser: .venv/browser  ## drive JupyterLab, the page without code and the HTML report in headless Chromium
+	$(BIN)/python -m pytest -m browser tests/browser
+
+app: .venv/ready  ## serve notebooks/explore.ipynb as a page without code
+	$(BIN)/voila notebooks/explore.ipynb
+
 lab: .venv/ready  ## open JupyterLab in the notebooks folder
 	$(BIN)/jupyter lab --notebook-dir=notebooks
 
@@ -60,7 +66,14 @@ setup: .venv/ready  ## make the virtual environment only
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[benchmark]'
 	@touch $@
 
+# Playwright, and a browser where there is none: Debian's for root, Playwright's own for everybody else.
+.venv/browser: .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[browser]'
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { [ $$(id -u) = 0 ] && command -v apt-get >/dev/null && \
+	  apt-get update -qq && apt-get install -qq -y chromium >/dev/null; } || $(BIN)/playwright install chromium
+	@touch $@
+
 clean:  ## remove what was produced, but not the stored runs
 	rm -rf outputs/smoke outputs/quick outputs/writeup
 
-.PHONY: help report publish reproduce verify test test-scale test-slurm lint benchmark benchmark-check lab data setup clean
+.PHONY: help report publish reproduce verify test test-scale test-slurm test-browser lint benchmark benchmark-check app lab data setup clean

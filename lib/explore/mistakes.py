@@ -193,7 +193,7 @@ class Grid:
         name = lambda text: widgets.HTML(f'<div style="text-align: right; padding-right: .4em">{text}</div>')  # noqa: E731
         head = [widgets.HTML(f'<div style="text-align: center; font-size: 85%">{k}</div>') for k in CLASS_NAMES]
         self.cells = {}
-        parts = [name("true ↓ answer →"), *head]
+        parts = [name("true / answer"), *head]
         for true, row in enumerate(CLASS_NAMES):
             parts.append(name(row))
             for answer in range(len(CLASS_NAMES)):
@@ -201,7 +201,7 @@ class Grid:
                 button.on_click(lambda _, true=true, answer=answer: self.on_click(true, answer))
                 self.cells[true, answer] = button
                 parts.append(button)
-        columns = f"8em repeat({len(CLASS_NAMES)}, minmax(2.6em, 5.2em))"
+        columns = f"9em repeat({len(CLASS_NAMES)}, minmax(2.6em, 5.2em))"
         self.box = widgets.GridBox(parts, layout={"grid_template_columns": columns, "overflow": "auto"})
 
     def fill(self, values: np.ndarray) -> None:

@@ -65,6 +65,7 @@ def runs(here: Notebook) -> None:
 
     rows = [n for n, key in enumerate(frame["key"]) if key in first]
     options = {"select": "multi", "selected_rows": rows, "scrollX": True, "pageLength": 8, "showIndex": False}
+    options["layout"] = {"topStart": None, "topEnd": "search", "bottomStart": "info", "bottomEnd": "paging"}
     listed = ITable(frame, caption=f"{len(frame)} stored runs; click to pick, search to filter", **options)
     all_seeds = widgets.Checkbox(value=True, description="with all seeds of a setting", indent=False)
     shown = widgets.HTML()

@@ -1,10 +1,9 @@
 """A run of your own: chosen in a form, trained, watched, stopped, and kept as a parameter file."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from lib import display, parameters, paths
 from lib.errors import UserError
@@ -84,7 +83,7 @@ def complete(values: dict[str, Any]) -> dict[str, Any]:
     """
     given = {name: value for name, value in values.items() if name != "beta"}
     names = parameters.declared(NOTEBOOK)
-    given = {"betas": [values["beta"]], **{name: value for name, value in given.items() if name in names}}
+    given = {name: value for name, value in given.items() if name in names} | {"betas": [values["beta"]]}
     return parameters.complete(parameters.check(given, NOTEBOOK, where="the form"), NOTEBOOK)
 
 
@@ -115,8 +114,7 @@ def keep(values: dict[str, Any], name: str) -> tuple[Path, str]:
     meanings = parameters.declared(NOTEBOOK)
     lines = ["# Saved from explore.ipynb: cross-entropy, and one class-balanced loss.\n"]
     for key, value in chosen.items():
-        lines.append(f"{yaml.safe_dump({key: value}, default_flow_style=None, width=10**6).strip()}")
-        lines[-1] += f"  # {meanings[key].meaning}\n"
+        lines.append(f"{key}: {json.dumps(value)}  # {meanings[key].meaning}\n")  # JSON is YAML
     file.write_text("".join(lines))
     out = f"outputs/{name}/beta_sweep.ipynb"
     command = f"mkdir -p outputs/{name}\n.venv/bin/papermill notebooks/beta_sweep.ipynb {out} -f {paths.shown(file)}"

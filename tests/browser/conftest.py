@@ -5,8 +5,9 @@ import shutil
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
@@ -54,9 +55,9 @@ def workplace(tmp_path_factory):
         nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
     train = (
         "from lib import sweep; from lib.experiment import Experiment\n"
-        "fields = dict(data='sample', imbalance='exponential', factor=0.1, model='TwoLayerNet', learning_rate=0.1, epochs=6)\n"
+        "fields = dict(data='sample', imbalance='exponential', factor=0.1, model='TwoLayerNet', epochs=6)\n"
         "for loss in ({}, {'loss': 'focal', 'gamma': 1, 'beta': 0.99}):\n"
-        "    sweep.run([Experiment.make(**fields, **loss)])\n"
+        "    sweep.run([Experiment.make(**fields, learning_rate=0.1, **loss)])\n"
     )
     subprocess.run([sys.executable, "-c", train], env=environment(folder), check=True, stdout=subprocess.DEVNULL)
     return folder
@@ -84,9 +85,13 @@ def served(command: list[str], url: str, folder: Path):
     try:
         end = time.monotonic() + 60
         while True:
-            with suppress(OSError):
+            try:
                 urllib.request.urlopen(url, timeout=5)
                 break
+            except urllib.error.HTTPError:  # an answer, too
+                break
+            except OSError:
+                pass
             assert process.poll() is None, "the server has ended"
             assert time.monotonic() < end, "the server does not answer"
             time.sleep(0.2)

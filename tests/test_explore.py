@@ -1,0 +1,191 @@
+"""The explorers: drawn once without a person, quick with one, and what they save is what Papermill trains."""
+
+import statistics
+import subprocess
+import sys
+import time
+
+import ipywidgets
+import nbformat
+import numpy as np
+import pytest
+from conftest import small
+from test_pipeline import WIDGET, run
+
+from lib import losses, parameters, paths, sweep
+from lib.errors import UserError
+from lib.experiment import Experiment
+from lib.explore import longtail, loss, mistakes, runs, tryout
+from lib.records import Store, everything
+from lib.report.executed import exhibits
+
+COUNTS = [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
+panel = {name: sys.modules[f"lib.explore.{name}"] for name in ("longtail", "loss", "mistakes", "runs", "tryout")}
+del longtail, loss, mistakes, runs, tryout
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """Outputs of its own, with two settings from two seeds each."""
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(paths, "PUBLISHED", tmp_path / "published")
+    monkeypatch.setattr(paths, "PARAMS", tmp_path / "params")
+    (tmp_path / "params").mkdir()
+    base = small(imbalance="exponential", factor=0.05)
+    wanted = [e.replace(seed=s) for e in (base, base.replace(loss="focal", gamma=1, beta=0.9)) for s in (0, 1)]
+    return sweep.run(wanted, store=Store(tmp_path / "runs"), workers=1, on_epoch=lambda *_: None)
+
+
+def test_without_a_person_each_panel_is_drawn_once_and_no_widget_is_made(tmp_path):
+    out = tmp_path / "explore.ipynb"
+    result = run(
+        *(sys.executable, "-m", "papermill", paths.NOTEBOOKS / "explore.ipynb", out),
+        *("-p", "headless", "True", "-p", "dataset", "sample"),
+        outputs=tmp_path / "outputs",
+    )
+    assert result.returncode == 0, result.stderr
+    notebook = nbformat.read(out, 4)
+    names = [note["name"] for note in exhibits(notebook)]
+    assert len(names) == len(set(names))
+    assert {"longtail", "loss", "runs"} <= set(names)
+    outputs = [o for cell in notebook.cells if cell.cell_type == "code" for o in cell.outputs]
+    assert not [o for o in outputs if o.output_type == "error" or WIDGET in o.get("data", {})]
+
+
+def test_the_loss_is_drawn_anew_in_less_than_a_tenth_of_a_second():
+    plots = panel["loss"].Plots(COUNTS)
+    plots.png(0.9, 1.0)
+    times, pictures = [], set()
+    for n, beta in enumerate(panel["loss"].BETAS):
+        start = time.perf_counter()
+        pictures.add(plots.png(beta, 0.3 * n))
+        times.append(time.perf_counter() - start)
+    assert len(pictures) == len(times)
+    assert statistics.median(times) < 0.1
+
+
+def test_the_curves_are_those_of_the_formula():
+    """-(1 - p)^γ log p, and its derivative by the true class's logit of two."""
+    p, gamma = panel["loss"]._P, 2.0
+    values, pull = panel["loss"].curve(gamma)
+    np.testing.assert_allclose(values, -((1 - p) ** gamma) * np.log(p), rtol=1e-4, atol=1e-6)
+    slope = (1 - p) ** gamma * (1 - p - gamma * p * np.log(p))
+    np.testing.assert_allclose(pull, slope, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(panel["loss"].curve(0.0)[1], 1 - p, rtol=1e-3, atol=1e-4)
+    ratio = losses.class_balanced_weights(COUNTS, 0.999)
+    assert f"{ratio.max() / ratio.min():.4g} times" in panel["loss"].said(COUNTS, 0.999, 1.0)
+
+
+def test_a_batch_holds_what_is_said_of_it(sample):
+    _, said = panel["longtail"].draw(sample.train, "step", 0.1, 0)
+    kept = 5 * 128 + 5 * 12
+    assert said.startswith(f"{kept} training images.")
+    assert f"holds {32 * 128 / kept:.1f} of class airplane on average, and {32 * 12 / kept:.1f} of dog" in said
+
+
+def test_picked_runs_are_grouped_by_setting_with_all_their_seeds(here):
+    assert len(panel["runs"].table(everything())) == 4
+    by_key = {r.key: r for r in here}
+    first = panel["runs"].default_pick(by_key)
+    assert [by_key[k].experiment.loss for k in first] == ["cross_entropy", "focal"]
+    groups = panel["runs"].by_setting([by_key[k] for k in first], here)
+    assert list(groups) == ["1: TwoLayerNet CE", "2: TwoLayerNet CB-Focal β 0.9"]
+    assert [[r.experiment.seed for r in g] for g in groups.values()] == [[0, 1], [0, 1]]
+    differences = panel["runs"].draw(groups).axes[2]
+    drawn = next(line for line in differences.lines if line.get_marker() == "s").get_ydata()
+    a, b = ([r.last.test.per_class for r in group] for group in groups.values())
+    np.testing.assert_allclose(drawn, 100 * (np.mean(b, axis=0) - np.mean(a, axis=0)))
+
+
+def test_the_cells_of_the_confusion_matrix_hold_the_records_counts(here, sample):
+    record = here[0]
+    confusion = np.array(record.best.test.confusion)
+    for true in range(10):
+        for answer in range(10):
+            assert len(panel["mistakes"].cell(record, sample.test, true, answer)) == confusion[true, answer]
+    true, answer = panel["mistakes"].most_frequent(record, sample.test)
+    inside = panel["mistakes"].cell(record, sample.test, true, answer)
+    given = panel["mistakes"].probabilities(record, sample.test)[inside, answer]
+    assert (given[:-1] >= given[1:]).all()
+    assert (sample.test.labels[inside] == true).all()
+
+
+def form(**changes):
+    values = panel["tryout"].defaults("sample") | {"model": "TwoLayerNet", "epochs": 1, "factor": 0.1}
+    return values | changes
+
+
+def test_a_saved_file_makes_papermill_train_the_run_of_the_form(here, tmp_path):
+    file, command = panel["tryout"].keep(form(beta=0.9, seed=3), "mine")
+    asked = panel["tryout"].experiment(form(beta=0.9, seed=3))
+    assert parameters.read(file, paths.NOTEBOOKS / "beta_sweep.ipynb")["betas"] == [0.9]
+    assert f"-f {file}" in command
+    result = run(
+        *(sys.executable, "-m", "papermill", paths.NOTEBOOKS / "beta_sweep.ipynb", tmp_path / "out.ipynb", "-f", file),
+        outputs=tmp_path / "outputs",
+        WRITEUP_PARAMS=str(paths.PARAMS),
+    )
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "outputs" / "runs" / asked.key / "record.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "said"),
+    [
+        ({"beta": 1.5}, "mine", "less than or equal to 1, not 1.5"),
+        ({"loss": "focall"}, "mine", "the form: loss: Input should be"),
+        ({"epochs": 0}, "mine", "the form: epochs"),
+        ({}, "quick", "quick is a profile of the repository"),
+        ({}, "../mine", "A name has letters, digits, - and _ only"),
+    ],
+)
+def test_nonsense_in_the_form_is_one_sentence_and_saves_nothing(here, change, name, said):
+    with pytest.raises(UserError) as error:
+        panel["tryout"].keep(form(**change), name)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not list(paths.PARAMS.iterdir())
+
+
+def test_training_beside_the_page_can_be_stopped_and_goes_on(here):
+    from lib.explore.trainer import Trainer
+
+    experiment = Experiment.make(data="sample", model="TwoLayerNet", epochs=60, seed=9)
+    trainer = Trainer(lambda: experiment)
+    trainer.start.click()
+    while "epoch 2/60" not in trainer.says.value and "epoch 3/60" not in trainer.says.value:
+        time.sleep(0.01)
+    trainer.stop.click()
+    trainer.wait()
+    assert "of 60 epochs; they are kept. Train goes on from there." in trainer.says.value
+    assert everything().get(experiment) is None
+    assert 'aria-label="Line plots' in trainer.figure.value
+    trainer.start.click()
+    trainer.wait()
+    assert "Done:" in trainer.says.value
+    assert len(everything().get(experiment).history) == 60
+
+
+def test_widgets_redraw_when_a_control_moves():
+    from lib.explore.page import redraw
+
+    slider, shown = ipywidgets.FloatSlider(value=1, max=5), ipywidgets.HTML()
+
+    def draw(x):
+        if x > 4:
+            raise UserError("Too far.")
+        return f"<b>{x}</b>"
+
+    redraw({"x": slider}, shown, draw)
+    slider.value = 2
+    assert shown.value == "<b>2.0</b>"
+    slider.value = 5
+    assert "Too far." in shown.value
+
+
+def test_errors_of_a_person_are_one_sentence_in_a_notebook():
+    """No traceback of forty lines: IPython shows what `_render_traceback_` gives."""
+    code = "from lib.experiment import Experiment; Experiment.make(model='ConvNet', epochs=1, beta=1.5)"
+    shell = f"from IPython.core.interactiveshell import InteractiveShell as S; S.instance().run_cell({code!r})"
+    said = subprocess.run([sys.executable, "-c", shell], capture_output=True, text=True, cwd=paths.ROOT)
+    assert said.stdout.strip() == "beta: Input should be less than or equal to 1, not 1.5."
