@@ -12,6 +12,8 @@ from lib.notebook import Notebook, asked_by
 from lib.training import Record
 
 CE = "CE"
+#: Seeds that make an interval worth showing.
+_ENOUGH = 3
 #: Readings of the write-up's first part, as changes to its settings; `steps` are shares of the epochs.
 READINGS: dict[str, dict[str, Any]] = {
     "as stated": {},
@@ -113,12 +115,20 @@ def seeds(here: Notebook, repeats: str = "repeats") -> range:
 
 
 def common_seeds(runs: Mapping[Hashable, Mapping[int, Record]], least: int) -> tuple[list[int], list[Hashable]]:
-    """Seeds that settings share with cross-entropy, and these settings; see lib.claims.evidence.shared_seeds.
+    """Seeds that settings share with cross-entropy, and these settings.
+
+    A sweep shows every setting that has seeds enough for an interval, from the seeds that all of these share; where
+    that leaves too few, as many runs as can be had (lib.claims.evidence.shared_seeds).
 
     Raises:
         UserError: cross-entropy and no beta share at least so many seeds.
     """
-    seeds, settings = shared_seeds(runs, CE, least)
+    shared = {name: by_seed.keys() & runs[CE].keys() for name, by_seed in runs.items()}
+    enough = max(least, min(_ENOUGH, max(map(len, shared.values()))))
+    settings = [name for name, seeds in shared.items() if len(seeds) >= enough]
+    seeds = sorted(set.intersection(*(set(shared[name]) for name in settings))) if settings else []
+    if len(seeds) < enough:
+        seeds, settings = shared_seeds(runs, CE, least)
     if len(settings) < 2:
         raise UserError(
             f"Not run yet: cross-entropy and a beta from {least} seeds that they share. Train them with the parameter "

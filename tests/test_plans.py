@@ -167,3 +167,15 @@ def test_shared_seeds_leave_out_what_is_too_thin():
 def test_a_setting_without_any_run_is_said(few):
     with pytest.raises(UserError, match="Not run yet: TwoLayerNet CE seed 0"):
         here(Store(), runs="published").repeated(small(), seeds=[0, 1])
+
+
+def test_a_sweep_shows_every_beta_that_has_three_seeds_from_the_seeds_that_all_share():
+    def of(*seeds):
+        return dict.fromkeys(seeds, "record")
+
+    runs = {plans.CE: of(0, 1, 2, 3, 4), 0.8: of(0, 1, 2, 3, 4), 0.9999: of(0, 1, 2), 0.99999: of(0)}
+    assert plans.common_seeds(runs, least=2) == ([0, 1, 2], [plans.CE, 0.8, 0.9999])
+    few = {plans.CE: of(0), 0.8: of(0), 0.9: of()}
+    assert plans.common_seeds(few, least=1) == ([0], [plans.CE, 0.8])
+    apart = {plans.CE: of(0, 1, 2, 3, 4, 5), 0.8: of(0, 1, 2), 0.9: of(3, 4, 5)}
+    assert plans.common_seeds(apart, least=2)[0] in ([0, 1, 2], [3, 4, 5], [0, 1, 2, 3, 4, 5])
