@@ -124,12 +124,12 @@ def common_seeds(runs: Mapping[Hashable, Mapping[int, Record]], least: int) -> t
         UserError: cross-entropy and no beta share at least so many seeds.
     """
     shared = {name: by_seed.keys() & runs[CE].keys() for name, by_seed in runs.items()}
-    enough = max(least, min(_ENOUGH, max(map(len, shared.values()))))
+    enough = max(least, min(_ENOUGH, max((len(seeds) for name, seeds in shared.items() if name != CE), default=0)))
     settings = [name for name, seeds in shared.items() if len(seeds) >= enough]
     seeds = sorted(set.intersection(*(set(shared[name]) for name in settings))) if settings else []
     if len(seeds) < enough:
         seeds, settings = shared_seeds(runs, CE, least)
-    if len(settings) < 2:
+    if len(settings) < 2 or len(seeds) < least:
         raise UserError(
             f"Not run yet: cross-entropy and a beta from {least} seeds that they share. Train them with the parameter "
             "runs=train."

@@ -157,8 +157,8 @@ def test_where_runs_are_trained_the_grid_is_full(few, one_thread):
 def test_shared_seeds_leave_out_what_is_too_thin():
     runs = {"CE": {0: None, 1: None, 2: None}, 0.8: {0: None, 1: None}, 0.999: {0: None}}
     assert plans.common_seeds(runs, least=2) == ([0, 1], ["CE", 0.8])
-    runs |= {0.9: {0: None, 1: None, 2: None}}  # two settings with all seeds, three with two of them
-    assert plans.common_seeds(runs, least=2) == ([0, 1], ["CE", 0.8, 0.9])
+    runs |= {0.9: {0: None, 1: None, 2: None}}  # three seeds are enough, and two are not
+    assert plans.common_seeds(runs, least=2) == ([0, 1, 2], ["CE", 0.9])
     for lacking in ({"CE": {}, 0.8: {0: None}}, {"CE": {0: None}}, {"CE": {0: None}, 0.8: {1: None}}):
         with pytest.raises(UserError, match="Not run yet: cross-entropy and a beta from 1 seeds that they share"):
             plans.common_seeds(lacking, least=1)
