@@ -41,7 +41,7 @@ benchmark-check: .venv/ready .venv/peers  ## measure again the ratios that matte
 	$(BIN)/python -m lib.benchmark.bars
 
 test-browser: .venv/browser  ## drive JupyterLab, the page without code and the HTML report in headless Chromium
-	$(BIN)/python -m pytest -m browser tests/browser
+	$(BIN)/python -m pytest -m browser tests/test_browser_lab.py tests/test_browser_report.py
 
 app: .venv/ready  ## serve notebooks/explore.ipynb as a page without code
 	$(BIN)/voila notebooks/explore.ipynb

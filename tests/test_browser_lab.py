@@ -5,7 +5,7 @@ import re
 import time
 
 import pytest
-from conftest import SHOTS, served
+from headless_browser import SHOTS, browser, served, workplace
 
 from lib import parameters, paths
 

@@ -1,4 +1,4 @@
-"""A real JupyterLab server and a real browser, for the tests of this folder (make test-browser)."""
+"""A real JupyterLab server and a real browser, for tests/test_browser_*.py (make test-browser)."""
 
 import os
 import shutil
