@@ -161,7 +161,7 @@ def test_an_interrupted_training_keeps_its_figure_and_says_how_to_go_on(browser,
     page = opened(browser, lab, "convnet")
     page.locator(".jp-RenderedSVG").first.wait_for()  # the figure has begun to grow
     menu(page, "Kernel", "Interrupt Kernel")
-    said = page.get_by_text("of 5000 epochs; run the same again to continue").first
+    said = page.get_by_text("of 5000 epochs; run it again to continue").first
     said.wait_for()
     assert "Traceback" not in page.content()
     said.scroll_into_view_if_needed()

@@ -111,7 +111,7 @@ def train(
             if on_epoch:
                 on_epoch(epoch)
     except KeyboardInterrupt:
-        kept = "run the same again to continue" if checkpoint else "its history is kept in this exception"
+        kept = "run it again to continue" if checkpoint else "its history is kept in this exception"
         message = f"Stopped after {len(state.history)} of {experiment.epochs} epochs; {kept}."
         raise Interrupted(message, state.history) from None
 
