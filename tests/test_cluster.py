@@ -202,7 +202,7 @@ def test_ctrl_c_ends_client_and_workers_in_seconds(store, tmp_path):
         assert process.stdout.readline().startswith("epoch")
         workers = working(process.pid)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
-        out, err = process.communicate(timeout=40)
+        out, err = process.communicate(timeout=120)
     finally:
         process.kill()
     assert out.endswith("interrupted\nover\n")
