@@ -61,7 +61,7 @@ def training_caption(records: Sequence[Record]) -> str:
     what = settings[0] if len(settings) == 1 else f"{len(settings)} settings, {settings[0]} to {settings[-1]}"
     runs = f"{len(records)} runs" if len(records) > 1 else "one run"
     return (
-        f"How {runs} trained ({what}): loss, accuracy and learning rate, a line per run, and the test accuracy of "
+        f"Learning curves of {runs} ({what}): loss, accuracy, learning rate, a line per run, and the test accuracy of "
         "every class. Dots are the best epochs on the test set. Training values are means over the epoch, on "
         "augmented images."
     )

@@ -202,7 +202,7 @@ def test_ctrl_c_ends_client_and_workers_in_seconds(store, tmp_path):
         assert process.stdout.readline().startswith("epoch")
         workers = working(process.pid)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=40)
     finally:
         process.kill()
     assert out.endswith("interrupted\nover\n")
@@ -211,7 +211,7 @@ def test_ctrl_c_ends_client_and_workers_in_seconds(store, tmp_path):
 
 
 def test_a_script_that_every_worker_would_read_again_is_told_so(store, tmp_path):
-    _, err = client(tmp_path, store, 1, 0, 1, guarded=False).communicate(timeout=120)
+    _, err = client(tmp_path, store, 1, 0, 1, guarded=False).communicate(timeout=40)
     assert 'A script that trains several runs has to do so under `if __name__ == "__main__":`' in err
 
 
@@ -427,7 +427,9 @@ def test_a_frozen_worker_is_worked_around_and_a_frozen_scheduler_is_said(store, 
         runs = [tiny(seed=1), tiny(seed=2), tiny(**ENDLESS)]
         with pytest.raises(UserError, match="The Dask scheduler is gone"):
             sweep.run(runs, store=store, scheduler=address, on_epoch=stop)
-        assert time.monotonic() - stopped[0] < 60  # half a minute on a machine that does nothing else
+        took = time.monotonic() - stopped[0]
+        print(f"a frozen scheduler was said after {took:.0f} s")
+        assert took < 45
         assert store.records()
 
 

@@ -103,7 +103,7 @@ def test_the_cells_of_the_confusion_matrix_hold_the_records_counts(here, sample)
     for true in range(10):
         for answer in range(10):
             assert len(panel["mistakes"].cell(record, sample.test, true, answer)) == confusion[true, answer]
-    true, answer = panel["mistakes"].most_frequent(record, sample.test)
+    true, answer = panel["mistakes"].most_frequent(record)
     inside = panel["mistakes"].cell(record, sample.test, true, answer)
     given = panel["mistakes"].probabilities(record, sample.test)[inside, answer]
     assert (given[:-1] >= given[1:]).all()

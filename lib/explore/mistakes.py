@@ -1,7 +1,5 @@
 """A confusion matrix, and the images behind each of its cells."""
 
-from functools import lru_cache
-
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,7 +7,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from lib import data, display, figures, models
+from lib import display, figures, models
 from lib.data import CLASS_NAMES, ImageSet
 from lib.errors import UserError
 from lib.figures import COLOUR, STYLE, WIDTH
@@ -59,11 +57,10 @@ def mistakes(here: Notebook, test: ImageSet) -> None:
                 f"{record.experiment.epochs} epochs, {record.wall_time / 60:.0f} minutes where it was done first."
             )
             return
-        says.value = sentence("Looking at the test images ...")
-        values = shares(record, test)
         says.value = sentence("Click a cell: true class in rows, the model's answer in columns, percent of the row.")
-        grid.fill(values)
-        cell_chosen(*most_frequent(record, test))
+        grid.fill(confusion(record))
+        shown.value = sentence("Looking at the test images ...")
+        cell_chosen(*most_frequent(record))
 
     def cell_chosen(true: int, answer: int) -> None:
         try:
@@ -83,11 +80,10 @@ def _once(record: Record | None, test: ImageSet) -> None:
     if record is None:
         display.text("No weights of a run on these test images are stored yet; `make report` trains one.")
         return
-    matrix = np.rint(shares(record, test) * np.bincount(test.labels, minlength=len(CLASS_NAMES))[:, None])
     caption = f"Confusion matrix of {record.experiment.title} (best epoch on the test set): percent of each true class."
     alt = "A ten by ten grid of percentages, true classes in rows and predicted classes in columns."
-    display.figure(figures.confusion(matrix), "cells", caption, alt=alt, records=[record], width="75%")
-    true, answer = most_frequent(record, test)
+    display.figure(figures.confusion(confusion(record)), "cells", caption, alt=alt, records=[record], width="75%")
+    true, answer = most_frequent(record)
     caption = said(record, test, true, answer)
     display.figure(draw(record, test, true, answer), "behind", caption, alt=_ALT, records=[record])
 
@@ -102,10 +98,17 @@ def _name(record: Record, weights: bool) -> str:
     return f"{e.title}, {e.details}: {100 * record.best.test.accuracy:.1f} %" + ("" if weights else " (no weights)")
 
 
-@lru_cache(maxsize=8)
-def _probabilities(key: str, images: int) -> Tensor:
-    record = next(r for r in everything().records() if r.key == key)
-    test = data.load(record.experiment.data).test
+_known: dict[str, Tensor] = {}  # probabilities by key; 0.4 MB each
+
+
+def probabilities(record: Record, test: ImageSet) -> Tensor:
+    """The best epoch's class probabilities of the test images, [N, C]; computed once."""
+    if record.key not in _known:
+        _known[record.key] = _compute(record, test)
+    return _known[record.key]
+
+
+def _compute(record: Record, test: ImageSet) -> Tensor:
     model = models.build(record.experiment.model, record.experiment.seed)
     model.load_state_dict(everything().weights(record.experiment, "best"))
     # A second thread gains little here, and where something else trains meanwhile, the two wait for each other.
@@ -118,23 +121,14 @@ def _probabilities(key: str, images: int) -> Tensor:
     return torch.sigmoid(logits) if record.experiment.loss == "sigmoid_focal" else logits.softmax(1)
 
 
-def probabilities(record: Record, test: ImageSet) -> Tensor:
-    """The best epoch's class probabilities of the test images, [N, C]; computed once."""
-    return _probabilities(record.key, len(test.labels))
+def confusion(record: Record) -> np.ndarray:
+    """Test images of the best epoch by true class and answer, [C, C]."""
+    return np.array(record.best.test.confusion)
 
 
-def shares(record: Record, test: ImageSet) -> np.ndarray:
-    """Confusion matrix as shares of each true class, [C, C]."""
-    classes = len(CLASS_NAMES)
-    answers = probabilities(record, test).argmax(1)
-    matrix = np.bincount(test.labels.numpy() * classes + answers.numpy(), minlength=classes**2)
-    matrix = matrix.reshape(classes, classes)
-    return matrix / matrix.sum(axis=1, keepdims=True)
-
-
-def most_frequent(record: Record, test: ImageSet) -> tuple[int, int]:
+def most_frequent(record: Record) -> tuple[int, int]:
     """The most frequent mistake: true class, answer."""
-    off = shares(record, test)
+    off = confusion(record)
     np.fill_diagonal(off, 0)
     true, answer = np.unravel_index(off.argmax(), off.shape)
     return int(true), int(answer)
@@ -204,8 +198,9 @@ class Grid:
         columns = f"9em repeat({len(CLASS_NAMES)}, minmax(2.6em, 5.2em))"
         self.box = widgets.GridBox(parts, layout={"grid_template_columns": columns, "overflow": "auto"})
 
-    def fill(self, values: np.ndarray) -> None:
-        """Show shares of each true class, [C, C], light to dark."""
+    def fill(self, matrix: np.ndarray) -> None:
+        """Show images by true class and answer, [C, C], as shares of each true class, light to dark."""
+        values = matrix / matrix.sum(axis=1, keepdims=True)
         shade = mpl.colormaps["Blues"]
         for (true, answer), button in self.cells.items():
             share = values[true, answer]

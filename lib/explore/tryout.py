@@ -3,7 +3,7 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from lib import display, parameters, paths
 from lib.errors import UserError
@@ -11,6 +11,7 @@ from lib.experiment import Experiment
 from lib.notebook import Notebook
 
 NOTEBOOK = paths.NOTEBOOKS / "beta_sweep.ipynb"
+_CHOSEN = ("model", "dataset", "imbalance", "loss")
 SHIPPED = ("smoke", "quick", "writeup")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
@@ -52,12 +53,8 @@ def fields(dataset: str, look: dict[str, Any]) -> dict[str, Any]:
     import ipywidgets as widgets
 
     start = defaults(dataset)
-    choices = {
-        "model": ("ConvNet", "ResNet-32", "TwoLayerNet", "VanillaCNN"),
-        "dataset": ("cifar10", "sample"),
-        "imbalance": ("exponential", "step", "none"),
-        "loss": ("focal", "sigmoid_focal", "cross_entropy"),
-    }
+    named = {name: Experiment.model_fields[parameters.field_of(name)] for name in _CHOSEN}
+    choices = {name: get_args(field.annotation) for name, field in named.items()}
     described = {"dataset": "data", "factor": "imbalance factor", "beta": "β", "gamma": "γ (focal)"}
     form: dict[str, Any] = {}
     for name in ("model", "dataset", "imbalance", "factor", "loss", "beta", "gamma"):

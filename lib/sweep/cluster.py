@@ -165,7 +165,7 @@ def _start(workers: int, memory: float) -> _Local:
 def _end_at_once(cluster: SpecCluster) -> None:
     """Kill the workers: their checkpoints hold every finished epoch."""
     for nanny in cluster.workers.values():
-        nanny.auto_restart = False
+        nanny.close_gracefully()  # or it would start another worker, which closing then waits for
         if nanny.process and nanny.process.pid:
             with suppress(psutil.Error):
                 psutil.Process(nanny.process.pid).kill()
@@ -173,9 +173,9 @@ def _end_at_once(cluster: SpecCluster) -> None:
 
 def _close(own: _Local, patience: float = PATIENCE) -> None:
     _NANNY_MEMORY.removeHandler(own.over_memory)
-    with suppress(TimeoutError, asyncio.TimeoutError, OSError):
-        own.client.close(timeout=patience)
-        own.cluster.close(timeout=patience)
+    for each in (own.client, own.cluster):  # a client that does not answer is no reason to leave the workers
+        with suppress(TimeoutError, asyncio.TimeoutError, OSError):
+            each.close(timeout=patience)
 
 
 class _OverMemory(logging.Handler):
