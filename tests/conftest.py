@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from headless_browser import browser, workplace  # noqa: F401  (fixtures, shared by test_browser_*.py)
 
 from lib import data
 from lib.data import Dataset, ImageSet

@@ -1,7 +1,7 @@
 """The HTML report as it opens on a telephone and on a desk, without a network."""
 
 import pytest
-from headless_browser import SHOTS, browser
+from headless_browser import SHOTS
 
 from lib import paths
 

@@ -408,9 +408,8 @@ def test_one_unfit_worker_does_not_spoil_the_sweep_of_the_others(store, tmp_path
     assert capsys.readouterr().err.count("is refused: it would train 3 runs at a time") == 1
 
 
-def test_a_frozen_worker_is_worked_around_and_a_frozen_scheduler_is_said(store, tmp_path, monkeypatch):
+def test_a_frozen_worker_is_worked_around_and_a_frozen_scheduler_is_said(store, tmp_path):
     """A machine that hangs sends no goodbye."""
-    monkeypatch.setattr("lib.sweep.workforce._SLOW", 1)
     with scheduler(tmp_path / "s") as (process, address), ExitStack() as stack:
         frozen = stack.enter_context(worker(tmp_path / "frozen", address))
         until(lambda: "Registered to" in (tmp_path / "frozen" / "log").read_text())

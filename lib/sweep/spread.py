@@ -50,7 +50,7 @@ class _Running:
     future: Future | None = None  # None while it waits to be sent again
     only: frozenset[str] = frozenset()  # workers it may go to; empty: any
     started: bool = False  # on a worker, since it was sent
-    losses: int = 0  # of workers, before it started
+    behind: bool = False  # a run that was training lost its worker, for which this one only waited
 
 
 @dataclass
@@ -124,7 +124,7 @@ class _Spread:
             threads=self.crew.threads,
             checkpoint=self.sweep.store.checkpoint(experiment) if self.crew.local else None,
         )
-        run.started, run.only = False, self.force.to_go_to()
+        run.started, run.behind, run.only = False, False, self.force.to_go_to()
         # A key of its own: two programs may use one scheduler and different stores.
         key = f"train-{experiment.key}-{uuid.uuid4().hex[:8]}"
         run.future = self.crew.client.submit(work, task, key=key, workers=sorted(run.only) or None)
@@ -143,10 +143,13 @@ class _Spread:
         """A worker that was lost with a run of ours."""
         if event.get("action") != "remove-worker":
             return
-        lost = set(event.get("processing-tasks") or ())
-        for run in self.running.values():
-            if run.started and run.future and run.future.key in lost:
-                print(f"A worker was lost; {run.experiment.title} is trained elsewhere.", file=sys.stderr)
+        keys = set(event.get("processing-tasks") or ())
+        lost = [run for run in self.running.values() if run.future and run.future.key in keys]
+        training = [run for run in lost if run.started]
+        for run in training:
+            print(f"A worker was lost; {run.experiment.title} is trained elsewhere.", file=sys.stderr)
+        for run in lost:
+            run.behind |= bool(training) and not run.started
 
     def _done(self, what: tuple[str, Future]) -> None:
         key, future = what
@@ -176,9 +179,8 @@ class _Spread:
             self._send(run)
         elif isinstance(error, ModuleNotFoundError) and error.name == "lib":
             run.future = None  # the next look, which has found the worker without `lib`, sends it again
-        elif isinstance(error, KilledWorker) and not run.started and run.losses < LOSSES:
-            run.losses += 1  # it only waited behind a run that killed its worker
-            self._send(run)
+        elif isinstance(error, KilledWorker) and run.behind and not run.started:
+            self._send(run)  # Dask counts the loss against the runs that wait, too
         else:
             self.failures.append((run.experiment, self._in_words(error)))
             self._over(run)
@@ -222,6 +224,8 @@ class _Spread:
                 self._send(run)
         if not there:
             self._say("There is no worker; waiting for one.")
+        for address in self.force.silent:
+            self._say(f"The worker at {address} does not answer; no run is sent there.")
 
     def _fitness(self, answers: Mapping[str, str]) -> None:
         """Workers have told their versions."""

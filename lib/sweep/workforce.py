@@ -21,8 +21,6 @@ from lib.sweep.worker import Unfit, receive
 
 #: Seconds between two looks at the cluster, for an answer of the scheduler, and for the data set on its way.
 _EVERY, _ANSWER, _TRANSFER = 1.0, 5.0, 600.0
-#: Seconds after which runs are kept from a worker that has not told its versions.
-_SLOW = 10.0
 
 cloudpickle.register_pickle_by_value(versions)  # so that a worker without `lib` can answer too
 
@@ -58,14 +56,18 @@ class Workforce:
 
     @property
     def workers(self) -> set[str]:
-        """Addresses of those that are there and not refused."""
-        return self._there - self._unfit.keys()
+        """Addresses of those that are there, have told their versions, and are not refused."""
+        return (self._there & self._fit if self._check else self._there) - self._unfit.keys()
+
+    @property
+    def silent(self) -> set[str]:
+        """Addresses of those that are there and should have told their versions by now: frozen, most likely."""
+        late = {address for address, when in self._asked.items() if time.monotonic() - when > _ANSWER}
+        return late & self._there - self._fit - self._unfit.keys()
 
     def to_go_to(self) -> frozenset[str]:
         """The workers that a run may go to; empty for any, which lets Dask use those that come later too."""
-        slow = {a for a, when in self._asked.items() if a not in self._fit and time.monotonic() - when > _SLOW}
-        shunned = (slow | self._unfit.keys()) & self._there
-        return frozenset(self._there - shunned) if shunned else frozenset()
+        return frozenset() if self.workers == self._there else frozenset(self.workers)
 
     def seen(self, there: Mapping[str, Any]) -> None:
         """Take what the scheduler says of each address.
@@ -97,7 +99,7 @@ class Workforce:
         self._unfit[address] = why
         line = f"The worker at {address} is refused: {why}."
         self._say(line)
-        if self._there and not self.workers:
+        if self._there and self._there <= self._unfit.keys():
             raise UserError(line)
 
     def send_data(self, address: str, name: str, key: str) -> None:
