@@ -53,6 +53,7 @@ def _training(histories: Sequence[History], epochs: int, published: float | None
         _by_epoch(axes, reach)
         axes.set_xlabel("epoch", labelpad=1)
     accuracy.yaxis.set_major_formatter(PERCENT)
+    loss.ticklabel_format(axis="y", useOffset=False)  # its place is the title's
     rate.set_ylim(bottom=0)
     rate.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     lines = accuracy.get_legend_handles_labels()

@@ -57,7 +57,11 @@ class Live:
         self._rest_until = time.monotonic() + (time.monotonic() - start) / _SHARE
 
     def finish(self, records: Sequence[Record]) -> None:
-        """Show the figure as it stays, whether the runs were trained just now or long ago."""
+        """Show the figure as it stays, whether the runs were trained just now or long ago.
+
+        A run that several settings share, as the neutral betas do, is one line.
+        """
+        records = list({record.key: record for record in records}.values())
         if records and self.name:
             display.figure(
                 curves.training([record.history for record in records], published=self.published),

@@ -246,6 +246,14 @@ def test_the_figure_of_a_stored_run_is_the_one_it_ended_with(store, output):
     assert figures[0] == figures[1]
 
 
+def test_a_run_that_settings_share_is_drawn_and_counted_once(store, output):
+    records = sweep.run([tiny(), tiny(seed=1)], store=store, workers=1, on_epoch=lambda *_: None)
+    live.Live("curves").finish([*records, *records])
+    (figure,) = [note["writeup"] for _, note in output.shown if note.get("writeup", {}).get("kind") == "figure"]
+    assert figure["runs"] == [record.key for record in records]
+    assert figure["caption"].startswith("Learning curves of 2 runs")
+
+
 def test_drawing_takes_a_small_share_of_the_time(store, output, monkeypatch):
     (record,) = sweep.run([tiny(epochs=2)], store=store, workers=1, on_epoch=lambda *_: None)
     now = [0.0]
