@@ -21,7 +21,7 @@ from test_data_cifar10 import BATCHES
 from lib import data, paths, sweep
 from lib.errors import UserError
 from lib.records import Store
-from lib.sweep import cluster
+from lib.sweep import cluster, versions, workforce
 from lib.sweep.parts import Sweep
 from lib.sweep.spread import spread
 
@@ -144,7 +144,7 @@ def test_a_killed_worker_costs_nothing_but_time(store, tmp_path, capsys):
 
 #: Trains in a process of its own: folder of the store, epochs, seeds; says each epoch, and the end.
 CLIENT = """
-import sys
+import signal, sys
 from conftest import small
 from lib import sweep
 from lib.records import Store
@@ -153,6 +153,7 @@ def say(experiment, epoch):
     print("epoch", experiment.seed, epoch.epoch, flush=True)
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what runs in its background
     few = {"imbalance": "exponential", "factor": 0.02, "batch_size": 64}
     folder, epochs, *seeds = sys.argv[1:]
     runs = [small(model="ConvNet", epochs=int(epochs), seed=int(s), **few) for s in seeds]
@@ -279,6 +280,30 @@ def test_an_interrupt_while_the_workers_start_leaves_none_behind(monkeypatch):
     with pytest.raises(KeyboardInterrupt), cluster.local(2, threads=1):
         pass
     until(lambda: not working(), seconds=15)
+
+
+def test_runs_wait_until_the_workers_that_are_there_have_told_their_versions():
+    """Else those that answer first would get them all."""
+    sent = []
+
+    class Loop:
+        def add_callback(self, *what):
+            sent.append(what)
+
+    class Client:
+        loop = Loop()
+
+    force = workforce.Workforce(Client(), check=True, tell=lambda *_: None, say=lambda _: None)
+    both = {"tcp://a": {"nthreads": 1}, "tcp://b": {"nthreads": 1}}
+    force.seen(both)
+    ours = versions.versions()
+    force.judge({"tcp://a": ours})
+    assert force.undecided
+    assert force.workers == {"tcp://a"} == force.to_go_to()
+    force.judge({"tcp://b": ours})
+    assert not force.undecided
+    assert force.workers == set(both)
+    assert force.to_go_to() == frozenset()  # any, also those that join later
 
 
 def test_workers_elsewhere_share_no_disk_and_give_the_same_bits(store, tmp_path):

@@ -110,7 +110,7 @@ class _Spread:
                 self._send(self.running[experiment.key])
 
     def _most(self) -> int:
-        if self.crew.client.status != "running" or not self.force.workers:
+        if self.crew.client.status != "running" or not self.force.workers or self.force.undecided:
             return 0
         ahead = 2 * len(self.force.workers)  # so that no worker waits for its next run
         return ahead if self.crew.local else max(ahead, _AHEAD)

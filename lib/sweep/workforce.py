@@ -65,6 +65,11 @@ class Workforce:
         late = {address for address, when in self._asked.items() if time.monotonic() - when > _ANSWER}
         return late & self._there - self._fit - self._unfit.keys()
 
+    @property
+    def undecided(self) -> bool:
+        """Whether a worker may still tell its versions: runs sent now would all go to those that were quicker."""
+        return self._check and bool(self._there - self._fit - self._unfit.keys() - self.silent)
+
     def to_go_to(self) -> frozenset[str]:
         """The workers that a run may go to; empty for any, which lets Dask use those that come later too."""
         return frozenset() if self.workers == self._there else frozenset(self.workers)
