@@ -84,3 +84,9 @@ def test_torchvision_pillow_and_rich_stay_out_of_the_way():
     """They cost a second or more, and most commands never need them."""
     done = python("import lib.data, sys; print({'torchvision', 'PIL', 'rich'} & set(sys.modules))")
     assert done.stdout.strip() == "set()", done.stderr
+
+
+def test_no_parser_is_built_when_a_notebook_starts():
+    """jsonschema from 4.25 builds one of IRIs at its import, which takes longer than importing torch."""
+    done = python("import lib.notebook, sys; print({'lark', 'rfc3987_syntax'} & set(sys.modules))")
+    assert done.stdout.strip() == "set()", done.stderr
