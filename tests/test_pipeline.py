@@ -15,6 +15,7 @@ import pytest
 from nbformat.v4 import new_markdown_cell, new_notebook
 
 from lib import parameters, paths
+from lib.__main__ import app as command_line
 from lib.errors import UserError
 from lib.report import publish as publishing
 from lib.report import runner
@@ -77,27 +78,30 @@ def test_each_figure_leads_to_its_records_and_each_record_to_its_parameter_file(
                 assert (paths.ROOT / record["origin"]).is_file()
 
 
-def test_a_second_time_loads_what_is_stored(smoke):
-    outputs, _ = smoke
-    before = {p: p.stat().st_mtime_ns for p in outputs.glob("runs/*/*")}
-    result = report(outputs)
-    assert result.returncode == 0
-    assert "epoch" not in result.stdout
-    assert {p: p.stat().st_mtime_ns for p in outputs.glob("runs/*/*")} == before
-
-
-def test_an_executed_benchmark_is_an_appendix_and_every_notebook_is_in_the_ledger(smoke):
+@pytest.fixture(scope="module")
+def again(smoke):
+    """The same once more, with a benchmark that was executed meanwhile: the command, its page, files changed."""
     outputs, _ = smoke
     benchmark = outputs / "smoke" / "benchmark.ipynb"
     cost = {"writeup": {"cost": {"seconds": 71.0, "peak_memory": 2_345_678_901}}}
-    nbformat.write(
-        new_notebook(cells=[new_markdown_cell("# Appendix: speed\n\nAs measured.")], metadata=cost), benchmark
-    )
-    try:
-        assert report(outputs).returncode == 0
-        page = (outputs / "smoke" / "report.html").read_text()
-    finally:
-        benchmark.unlink()
+    measured = [new_markdown_cell("# Appendix: speed\n\nAs measured.")]
+    nbformat.write(new_notebook(cells=measured, metadata=cost), benchmark)
+    before = {p: p.stat().st_mtime_ns for p in outputs.glob("runs/*/*")}
+    result = report(outputs)
+    benchmark.unlink()
+    after = {p: p.stat().st_mtime_ns for p in outputs.glob("runs/*/*")}
+    return result, (outputs / "smoke" / "report.html").read_text(), before.items() ^ after.items()
+
+
+def test_a_second_time_loads_what_is_stored(again):
+    result, _, changed = again
+    assert result.returncode == 0, result.stderr
+    assert "epoch" not in result.stdout
+    assert not changed
+
+
+def test_an_executed_benchmark_is_an_appendix_and_every_notebook_is_in_the_ledger(again):
+    _, page, _ = again
     assert page.index("Appendix: speed") < page.index("Where the figures come from")
     ledger = dict(re.findall(r"<td[^>]*>(\w+)</td>\s*<td[^>]*>\d+ s</td>\s*<td[^>]*>([\d.]+) GB</td>", page))
     assert set(ledger) == {*NOTEBOOKS, "benchmark"}
@@ -182,31 +186,53 @@ def test_papermill_runs_a_notebook_from_any_working_directory(smoke, tmp_path):
     assert {r["record"]["origin"] for r in records} == {"params/smoke/beta_sweep.yaml with seed=3, repeats=1"}
 
 
-def test_nonsense_is_one_sentence_and_starts_no_kernel(tmp_path):
-    for options, said in (
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
         (("--profile", "smok"), "There is no profile 'smok'; known profiles: "),
         (("-p", "epoch=3"), "No notebook has a parameter 'epoch'; there are "),
         (("-p", "model=ResNet32"), "the command line: model: Input should be 'ConvNet',"),
         (("-p", "epochs=many"), "the command line: epochs has to be a whole number like 14, not 'many'."),
         (("-p", "epochs"), "A parameter is given as NAME=VALUE, not 'epochs'."),
-    ):
-        result = report(tmp_path, *options)
-        assert result.returncode == 1
-        assert result.stderr.startswith(said)
-        assert result.stderr.count("\n") == 1
-        assert not list(tmp_path.iterdir())
+    ],
+)
+def test_nonsense_is_refused_with_a_sentence_before_any_kernel_starts(tmp_path, monkeypatch, options, said):
+    use(tmp_path, monkeypatch)
+    with pytest.raises(UserError) as error:
+        command_line(["report", "--profile", "smoke", *options], standalone_mode=False)
+    assert str(error.value).startswith(said)
+    assert "\n" not in str(error.value)
+    assert not list(tmp_path.iterdir())
 
 
-def test_a_failing_notebook_is_kept_and_named_and_the_others_still_run(smoke, tmp_path):
-    shutil.copytree(smoke[0] / "runs", tmp_path / "runs")
-    result = report(tmp_path, "-p", "factor=1e-9")  # every class but the first would end up empty
+def test_a_refusal_is_all_that_a_terminal_shows(tmp_path):
+    result = report(tmp_path, "-p", "epochs")
     assert result.returncode == 1
+    assert result.stderr == "A parameter is given as NAME=VALUE, not 'epochs'.\n"
+    assert result.stdout == ""
+
+
+def use(outputs, monkeypatch, *notebooks):
+    """Let this process, and the kernels that it starts, produce in `outputs`; of some notebooks only, for the time."""
+    monkeypatch.setenv("WRITEUP_OUTPUTS", str(outputs))
+    monkeypatch.setattr(paths, "OUTPUTS", outputs)
+    monkeypatch.setattr(paths, "RUNS", outputs / "runs")
+    if notebooks:
+        monkeypatch.setattr(runner, "NOTEBOOKS", notebooks)
+        monkeypatch.setattr(publishing, "NOTEBOOKS", notebooks)
+
+
+def test_a_failing_notebook_is_kept_and_named_and_the_others_still_run(smoke, tmp_path, monkeypatch, capsys):
+    shutil.copytree(smoke[0] / "runs", tmp_path / "runs")
+    use(tmp_path, monkeypatch, "data_wrangling", "convnet")
+    # With so small a factor every class but the first would end up empty.
+    options = ["report", "--profile", "smoke", "-p", "factor=1e-9"]
+    assert command_line(options, standalone_mode=False) == 1
     html = (tmp_path / "smoke" / "report.html").read_text()
     assert "learning curve" in html.lower()
-    for name in ("data_wrangling", "beta_sweep"):
-        assert f"{name} is missing from it: cell" in result.stderr
-        assert f"The notebook <code>{name}</code> did not finish" in html
-        assert (tmp_path / "smoke" / f"{name}.ipynb").is_file()
+    assert "data_wrangling is missing from it: cell" in capsys.readouterr().err
+    assert "The notebook <code>data_wrangling</code> did not finish" in html
+    assert (tmp_path / "smoke" / "data_wrangling.ipynb").is_file()
 
 
 def heed_sigint():
@@ -215,12 +241,9 @@ def heed_sigint():
 
 
 def test_runs_that_fail_are_named_in_their_place_and_the_rest_is_there(smoke, tmp_path, monkeypatch, capsys):
-    """Learning rates that diverge, among the candidates for the closing table; this notebook alone, for the time."""
+    """Learning rates that diverge, among the candidates for the closing table."""
     shutil.copytree(smoke[0] / "runs", tmp_path / "runs")
-    monkeypatch.setenv("WRITEUP_OUTPUTS", str(tmp_path))
-    monkeypatch.setattr(paths, "OUTPUTS", tmp_path)
-    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
-    monkeypatch.setattr(runner, "NOTEBOOKS", ("settings",))
+    use(tmp_path, monkeypatch, "settings")
     rates = parameters.read(paths.PARAMS / "smoke" / "settings.yaml", paths.NOTEBOOKS / "settings.ipynb")
     assert not runner.report("smoke", {"learning_rates": [*rates["learning_rates"], 1e30]})
     assert re.search(r"settings is without \d+ runs that failed: ConvNet CE seed 0", capsys.readouterr().err)
@@ -231,7 +254,6 @@ def test_runs_that_fail_are_named_in_their_place_and_the_rest_is_there(smoke, tm
     html = (tmp_path / "smoke" / "report.html").read_text()
     assert "of the runs failed;" in html
     assert "This part is missing" not in html
-    monkeypatch.setattr(publishing, "NOTEBOOKS", ("settings",))
     with pytest.raises(UserError, match=r"without \d+ runs that failed"):
         publishing.publish("smoke")
 

@@ -1,5 +1,6 @@
 """Train one run beside a page that stays alive: start, watch, stop, go on."""
 
+import ctypes
 import threading
 from collections.abc import Callable
 
@@ -24,8 +25,9 @@ class Trainer:
 
     def __init__(self, chosen: Callable[[], Experiment], done: Callable[[Record], None] = lambda _: None):
         self._chosen, self._done = chosen, done
-        self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._trains = threading.Lock()  # held while Stop decides whether there is something to stop
+        self._interruptible = False
         self.start = widgets.Button(description="Train", button_style="primary", icon="play")
         self.stop = widgets.Button(description="Stop", icon="stop", disabled=True)
         self.says, self.figure = widgets.HTML(), widgets.HTML()
@@ -48,29 +50,41 @@ class Trainer:
         except UserError as error:
             self._say(str(error), bad=True)
             return
-        self._stop.clear()
         self.start.disabled, self.stop.disabled = True, False
         self._say(f"{experiment.title}: starting ...")
         self._thread = threading.Thread(target=self._train, args=(experiment,), daemon=True)
         self._thread.start()
 
     def _end(self) -> None:
-        self._stop.set()
-        self._say("Stopping after this epoch ...")
+        with self._trains:
+            if not self._interruptible:
+                return
+            self._interruptible = False
+            self._say("Stopping ...")
+            # What Ctrl-C does to a program: an epoch can take minutes, and nobody is to wait for its end.
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(self._thread.ident), ctypes.py_object(KeyboardInterrupt)
+            )
 
     def _train(self, experiment: Experiment) -> None:
         live = _OnPage(self.figure, Store())
 
         def on_epoch(experiment, epoch) -> None:
             live.on_epoch(experiment, epoch)
-            self._say(live.line)
-            if self._stop.is_set() and epoch.epoch < experiment.epochs:
-                raise KeyboardInterrupt
+            with self._trains:
+                if self._interruptible:  # else the page says that it stops
+                    self._say(live.line)
 
         try:
+            with self._trains:
+                self._interruptible = True
             (record,) = sweep.run([experiment], origin="notebooks/explore.ipynb", on_epoch=on_epoch, tell=live.tell)
+            with self._trains:
+                self._interruptible = False
         except Interrupted as stopped:
-            self._say(f"{str(stopped).partition(';')[0]}; they are kept. Train goes on from there.")
+            self._say(f"{str(stopped).partition(';')[0]}. Train goes on from there.")
+        except KeyboardInterrupt:  # before the training had begun, or while the run was stored
+            self._say("Stopped. Train goes on from there.")
         except UserError as error:
             self._say(str(error), bad=True)
         except Exception as error:  # a thread's traceback would be seen nowhere
@@ -83,6 +97,7 @@ class Trainer:
             )
             self._done(record)
         finally:
+            self._interruptible = False
             self.start.disabled, self.stop.disabled = False, True
 
     def _say(self, text: str, bad: bool = False) -> None:
