@@ -1,11 +1,13 @@
 """What a sweep of another size would cost, from what the stored runs took."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from lib.errors import UserError
+from lib.experiment import Experiment
 from lib.training import Record
 
 #: Images that are evaluated after every epoch.
@@ -42,18 +44,21 @@ def of(records: Sequence[Record], runs: int, workers: int, model: str, device: s
     """The cost of so many runs like those stored.
 
     Args:
-        records: stored runs; those of `model` on the long tail that were trained on `device` ("cpu", "cuda"), one at
-            a time, are looked at.
+        records: stored runs; those of `model` on CIFAR-10's long tail are looked at, and of these the protocol (epochs,
+            factor, images held out) that most of them have.
+        device: "cpu" or "cuda": of the runs that were trained there, one at a time, the time is taken.
         rate: images per second of a worker, trained and evaluated alike; instead of what the records took.
 
     Raises:
         UserError: no such run is stored, and no rate is given.
     """
-    alike = [r for r in records if r.experiment.model == model and r.experiment.imbalance != "none"]
-    if not alike:
-        raise UserError(f"No run of {model} on the long tail is stored to go by.")
+    tail = [r for r in records if _is_of(r.experiment, model)]
+    if not tail:
+        raise UserError(f"No run of {model} on CIFAR-10's long tail is stored to go by.")
+    ((protocol, _),) = Counter(_protocol(r.experiment) for r in tail).most_common(1)
+    alike = [r for r in tail if _protocol(r.experiment) == protocol]
     if rate:
-        run = max(alike, key=lambda r: r.finished)
+        run = alike[0]
         images = run.experiment.epochs * (sum(run.counts) + _TEST_IMAGES)
         return Cost(runs, workers, images / rate, f"{images:,} images at {rate:,.0f} a second, which was given")
     timed = [r for r in alike if str(r.machine["device"]).startswith(device) and "replicas" not in r.machine]
@@ -61,4 +66,13 @@ def of(records: Sequence[Record], runs: int, workers: int, model: str, device: s
         raise UserError(f"No run of {model} on {device} is stored; give its images per second with --rate.")
     seconds = float(np.median([r.wall_time for r in timed]))
     machines = ", ".join(sorted({f"{r.machine['device']}, {r.machine['threads']} thread" for r in timed}))
-    return Cost(runs, workers, seconds, f"median of {len(timed)} stored runs on {machines}")
+    epochs = alike[0].experiment.epochs
+    return Cost(runs, workers, seconds, f"median of {len(timed)} stored runs of {epochs} epochs on {machines}")
+
+
+def _is_of(experiment: Experiment, model: str) -> bool:
+    return experiment.model == model and experiment.data == "cifar10" and experiment.imbalance != "none"
+
+
+def _protocol(experiment: Experiment) -> tuple:
+    return experiment.epochs, experiment.imbalance, experiment.factor, experiment.validation

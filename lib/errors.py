@@ -13,3 +13,7 @@ class UserError(Brief, Exception):
 
     The command line and notebooks print the message alone.
     """
+
+
+class NoRoom(UserError):
+    """The disk takes no more: whatever would be trained next would be lost."""

@@ -8,6 +8,8 @@ import os
 import shutil
 import sys
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -15,12 +17,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from lib import listing, paths
-from lib.errors import UserError
+from lib.errors import NoRoom, UserError
 from lib.experiment import Experiment
 from lib.training import Record, Weights
 
 #: Layout of record.json. A record of another format is set aside whole, never misread and never deleted.
 FORMAT = 1
+#: Seconds after which a half-written run is nobody's any more.
+_ABANDONED = 24 * 3600
 
 
 class _OtherFormat(ValueError):
@@ -38,6 +42,7 @@ class Store:
     def __init__(self, folder: Path | None = None, also: Path | None = None):
         self.folder = Path(folder) if folder else paths.RUNS
         self.also = Store(also) if also else None
+        self._tidied = False
 
     def path(self, experiment: Experiment) -> Path:
         """The folder of a run, whether it is stored or not."""
@@ -80,26 +85,36 @@ class Store:
         """Store a run. It appears under its key complete or not at all, also after a kill or a full disk.
 
         Raises:
-            UserError: the disk is full or the folder cannot be written.
+            NoRoom: the disk is full or the folder cannot be written.
         """
         final = self.path(record.experiment)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            self._tidy()
             temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=self.folder))
             temporary.chmod(0o755)  # temporary folders are private, the store is not
         except OSError as error:
-            raise UserError(_cannot_store(record.key, self.folder, error)) from error
+            raise NoRoom(_cannot_store(record.key, self.folder, error)) from error
         try:
             for name, tensors in weights.items():
                 save_file(tensors, temporary / f"{name}.safetensors")
             _write_json(temporary / "record.json", record)
             _move(temporary, final)
         except (OSError, SafetensorError) as error:  # safetensors reports a full disk as either
-            raise UserError(_cannot_store(record.key, self.folder, error)) from error
+            raise NoRoom(_cannot_store(record.key, self.folder, error)) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         listing.note(self.folder, record.key, _row(record))
         self.checkpoint(record.experiment).unlink(missing_ok=True)
+
+    def _tidy(self) -> None:
+        """Remove what killed programs left half-written; once, since the folder may be large."""
+        if not self._tidied:
+            self._tidied = True
+            for left in self.folder.glob(".tmp-*"):
+                with suppress(OSError):
+                    if time.time() - left.stat().st_mtime > _ABANDONED:
+                        shutil.rmtree(left)
 
     def records(self) -> list[Record]:
         """Every readable record, oldest first."""
@@ -135,9 +150,10 @@ class Store:
         except OSError as error:
             raise UserError(f"Run {folder.name} in {folder.parent} cannot be read: {error}.") from error
         except (ValueError, KeyError, TypeError) as error:
-            aside = _set_aside(folder, "other-format" if isinstance(error, _OtherFormat) else "damaged")
             reason = str(error).splitlines()[0]
-            print(f"Run {folder.name} cannot be read ({reason}); set aside as {aside.name}.", file=sys.stderr)
+            with suppress(FileNotFoundError):  # another program has just set it aside
+                aside = _set_aside(folder, "other-format" if isinstance(error, _OtherFormat) else "damaged")
+                print(f"Run {folder.name} cannot be read ({reason}); set aside as {aside.name}.", file=sys.stderr)
             return None
 
 

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from contextlib import ExitStack, contextmanager, suppress
@@ -15,7 +16,7 @@ import psutil
 import pytest
 import torch
 from conftest import small
-from distributed import Client, Future
+from distributed import Client, Future, LocalCluster
 from test_data_cifar10 import BATCHES
 
 from lib import data, paths, sweep
@@ -92,12 +93,12 @@ def dask(*arguments):
 
 
 @contextmanager
-def scheduler(folder):
+def scheduler(folder, *options):
     """A scheduler in a process of its own: that process and its address."""
     folder.mkdir(exist_ok=True)
     file = folder / "scheduler.json"
     command = dask("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file))
-    with process(command, folder) as started:
+    with process([*command, *options], folder) as started:
         until(file.exists)
         yield started, str(file)
 
@@ -259,6 +260,31 @@ def test_a_full_disk_stops_the_sweep_with_a_sentence(store, monkeypatch):
     assert working() == []
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a disk of a few kilobytes")
+def test_a_disk_that_is_really_full_is_said_and_goes_on_when_there_is_room(store, tmp_path):
+    store.folder.mkdir()
+    disk = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(store.folder)]
+    if subprocess.run(disk, capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        with suppress(OSError), (store.folder / "full").open("wb") as everything:
+            while True:
+                everything.write(bytes(4096))
+                everything.flush()
+        full = client(tmp_path, store, 2, 0, 1)
+        _, err = full.communicate(timeout=120)
+        assert full.returncode == 1
+        assert "No space left on device" in err.splitlines()[-1]
+        assert "runs failed" not in err  # the others were not trained in vain
+        assert store.records() == []
+        (store.folder / "full").unlink()
+        out, err = client(tmp_path, store, 2, 0, 1).communicate(timeout=120)
+        assert out.endswith("over\n"), err
+        assert {r.experiment.seed for r in store.records()} == {0, 1}
+    finally:
+        subprocess.run(["umount", "-l", str(store.folder)], check=True)
+
+
 def test_without_a_cluster_too_a_full_disk_ends_it_before_the_next_run(store, monkeypatch):
     trained = []
 
@@ -282,28 +308,80 @@ def test_an_interrupt_while_the_workers_start_leaves_none_behind(monkeypatch):
     until(lambda: not working(), seconds=15)
 
 
-def test_runs_wait_until_the_workers_that_are_there_have_told_their_versions():
+class Quiet:
+    """A client whose event loop only remembers what it was asked."""
+
+    def __init__(self):
+        self.loop, self.asked = self, []
+
+    def add_callback(self, function, *arguments):
+        self.asked.append((function.__name__, *arguments))
+
+
+@pytest.fixture
+def force():
+    """A workforce that nobody answers, and what it says."""
+    said = []
+    found = workforce.Workforce(Quiet(), check=True, tell=lambda *_: None, say=said.append)
+    found.said = said
+    return found
+
+
+def there(*addresses, **more):
+    return {address: {"id": address, "nthreads": 1, "status": "running", **more} for address in addresses}
+
+
+def test_runs_wait_until_the_workers_that_are_there_have_told_their_versions(force):
     """Else those that answer first would get them all."""
-    sent = []
-
-    class Loop:
-        def add_callback(self, *what):
-            sent.append(what)
-
-    class Client:
-        loop = Loop()
-
-    force = workforce.Workforce(Client(), check=True, tell=lambda *_: None, say=lambda _: None)
-    both = {"tcp://a": {"nthreads": 1}, "tcp://b": {"nthreads": 1}}
-    force.seen(both)
-    ours = versions.versions()
-    force.judge({"tcp://a": ours})
+    force.seen(there("a", "b"))
+    assert force.to_go_to() == frozenset()  # nobody, which is not the same as anybody
+    force.judge({"a": versions.versions()})
     assert force.undecided
-    assert force.workers == {"tcp://a"} == force.to_go_to()
-    force.judge({"tcp://b": ours})
+    assert force.workers == {"a"} == force.to_go_to()
+    force.judge({"b": versions.versions()})
     assert not force.undecided
-    assert force.workers == set(both)
-    assert force.to_go_to() == frozenset()  # any, also those that join later
+    assert force.workers == {"a", "b"}
+    assert force.to_go_to() is None  # any, also those that join later
+
+
+def test_a_worker_that_comes_back_is_asked_again(force):
+    """Another process at the same address, as after an update."""
+    force.seen(there("a", "b"))
+    force.judge({"a": versions.versions(), "b": versions.versions() | {"lib": "0.0.9"}})
+    assert force.fit == {"a"}
+    force.seen(there("a", "b"))
+    assert force._client.asked.count(("_ask", "b")) == 1
+    force.seen(there("a") | there("b", id="b, later"))
+    assert force._client.asked.count(("_ask", "b")) == 2
+    force.judge({"b": versions.versions()})
+    assert force.fit == {"a", "b"}
+
+
+def test_a_worker_is_asked_again_where_the_connection_failed(force):
+    force.seen(there("a"))
+    force.judge({"a": OSError("timed out")})
+    force.seen(there("a"))
+    assert force._client.asked.count(("_ask", "a")) == 2
+    assert not force.said
+
+
+def test_a_paused_worker_gets_no_new_runs_and_is_said(force):
+    force.seen(there("a", "b"))
+    force.judge({"a": versions.versions(), "b": versions.versions()})
+    force.seen(there("a") | there("b", status="paused"))
+    assert force.workers == {"a"}
+    assert force.fit == {"a", "b"}
+    assert "Dask has paused the worker at b, which is short of memory" in force.said[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "version"), [("torch", "2.0.0"), ("lib", "0.0.9"), ("numerics", "7"), ("lib", "none")]
+)
+def test_every_version_that_decides_the_numbers_counts(force, name, version):
+    ours = versions.versions()
+    force.seen(there("a"))
+    with pytest.raises(UserError, match=rf"{name} {version} where this program has {ours[name]}"):
+        force.judge({"a": ours | {name: version}})
 
 
 def test_workers_elsewhere_share_no_disk_and_give_the_same_bits(store, tmp_path):
@@ -363,6 +441,15 @@ def test_a_run_that_somebody_cancels_is_sent_again(store, tmp_path):
     assert len(record.history) == 8
 
 
+@pytest.mark.parametrize("odd", ["tls://127.0.0.1:9", "nonsense://x", "{}", '{"address": 7}', "a: yaml file"])
+def test_an_odd_scheduler_is_one_sentence(store, tmp_path, odd):
+    if "://" not in odd:
+        (tmp_path / "file").write_text(odd)
+        odd = str(tmp_path / "file")
+    with pytest.raises(UserError, match="No Dask scheduler answers at "):
+        sweep.run([tiny()], store=store, scheduler=odd)
+
+
 def test_a_scheduler_that_does_not_answer_is_said(store):
     start = time.monotonic()
     with pytest.raises(UserError, match=r"No Dask scheduler answers at tcp://127.0.0.1:9"):
@@ -398,8 +485,6 @@ def test_a_worker_of_another_version_is_refused_with_both_named(store, tmp_path,
     with scheduler(tmp_path / "s") as (_, address), ExitStack() as stack:
         start = lambda: stack.enter_context(worker(tmp_path / "w", address, PYTHONPATH=path))  # noqa: E731
         if late:
-            import threading
-
             threading.Timer(2, start).start()
         else:
             start()
@@ -433,28 +518,100 @@ def test_one_unfit_worker_does_not_spoil_the_sweep_of_the_others(store, tmp_path
     assert capsys.readouterr().err.count("is refused: it would train 3 runs at a time") == 1
 
 
-def test_a_frozen_worker_is_worked_around_and_a_frozen_scheduler_is_said(store, tmp_path):
+@pytest.mark.parametrize("frozen", ["at an epoch", "with a result to fetch"])
+def test_a_frozen_scheduler_is_said(store, tmp_path, monkeypatch, frozen):
     """A machine that hangs sends no goodbye."""
-    with scheduler(tmp_path / "s") as (process, address), ExitStack() as stack:
+    stopped = []
+    fetch = workforce.Workforce.fetch
+    with scheduler(tmp_path / "s") as (process, address), worker(tmp_path / "w", address):
+
+        def stop(*_):
+            if not stopped:
+                stopped.append(time.monotonic())
+                process.send_signal(signal.SIGSTOP)
+
+        def stop_and_fetch(*asked):
+            if frozen == "with a result to fetch":
+                stop()
+            fetch(*asked)
+
+        monkeypatch.setattr(workforce.Workforce, "fetch", stop_and_fetch)
+        runs = [tiny(seed=1), tiny(**ENDLESS)]
+        with pytest.raises(UserError, match="The Dask scheduler is gone"):
+            sweep.run(runs, store=store, scheduler=address, on_epoch=stop if frozen == "at an epoch" else lambda *_: 0)
+        assert time.monotonic() - stopped[0] < 30
+
+
+def test_a_frozen_worker_is_worked_around(store, tmp_path, capsys):
+    with scheduler(tmp_path / "s") as (_, address), ExitStack() as stack:
         frozen = stack.enter_context(worker(tmp_path / "frozen", address))
         until(lambda: "Registered to" in (tmp_path / "frozen" / "log").read_text())
         frozen.send_signal(signal.SIGSTOP)
         stack.enter_context(worker(tmp_path / "w", address))
         until(lambda: "Registered to" in (tmp_path / "w" / "log").read_text())
-        stopped = []
+        runs = [tiny(seed=1), tiny(seed=2)]
+        assert len(sweep.run(runs, store=store, scheduler=address, on_epoch=lambda *_: None)) == 2
+    assert "does not answer yet; runs go there when it does." in capsys.readouterr().err
 
-        def stop(experiment, epoch):
-            if len(store.records()) and not stopped:
-                stopped.append(time.monotonic())
-                process.send_signal(signal.SIGSTOP)
 
-        runs = [tiny(seed=1), tiny(seed=2), tiny(**ENDLESS)]
-        with pytest.raises(UserError, match="The Dask scheduler is gone"):
-            sweep.run(runs, store=store, scheduler=address, on_epoch=stop)
-        took = time.monotonic() - stopped[0]
-        print(f"a frozen scheduler was said after {took:.0f} s")
-        assert took < 45
-        assert store.records()
+def test_a_cluster_that_starts_workers_for_waiting_work_is_given_some(store, monkeypatch):
+    """As those of SLURM and Kubernetes can."""
+    monkeypatch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
+    with LocalCluster(n_workers=0, threads_per_worker=1, dashboard_address=None, silence_logs=50) as growing:
+        growing.adapt(minimum=0, maximum=1, interval="200ms")
+        runs = [tiny(seed=seed) for seed in range(3)]
+        address = growing.scheduler_address
+        assert len(sweep.run(runs, store=store, scheduler=address, on_epoch=lambda *_: None)) == 3
+
+
+#: For a process that is to find no `lib`.
+WITHOUT_LIB = """
+import sys
+
+class Nothing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "lib":
+            raise ModuleNotFoundError("No module named 'lib'", name="lib")
+
+sys.meta_path.insert(0, Nothing())
+"""
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_worker_without_lib_is_refused_and_a_scheduler_without_it_will_do(store, tmp_path, late):
+    (tmp_path / "without.py").write_text(WITHOUT_LIB)
+    preload = ("--preload", str(tmp_path / "without.py"))
+    with scheduler(tmp_path / "s", *preload) as (_, address), ExitStack() as stack:
+        start = lambda name, *more: stack.enter_context(worker(tmp_path / name, address, *more))  # noqa: E731
+        if late:  # there is work for it when it comes
+            threading.Timer(2, start, ("w", *preload)).start()
+        else:
+            start("w", *preload)
+            until(lambda: "Registered to" in (tmp_path / "w" / "log").read_text())
+        with pytest.raises(UserError, match=r"is refused: it has lib none where this program has \d"):
+            sweep.run([tiny()], store=store, scheduler=address, on_epoch=lambda *_: None)
+        start("w2")
+        until(lambda: "Registered to" in (tmp_path / "w2" / "log").read_text())
+        assert len(sweep.run([tiny()], store=store, scheduler=address, on_epoch=lambda *_: None)) == 1
+
+
+def test_data_that_nobody_has_are_said(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("WRITEUP_CACHE", str(tmp_path / "mine"))
+    asked = []
+
+    def fetch(*_):
+        asked.append(1)
+        raise UserError("There is no network.")
+
+    monkeypatch.setattr(data, "fetch", fetch)
+    nowhere = {"WRITEUP_CACHE": tmp_path / "theirs", "HOME": tmp_path, "TMPDIR": tmp_path, "PATH": "/nowhere"}
+    with (
+        scheduler(tmp_path / "s") as (_, address),
+        worker(tmp_path / "w", address, **nowhere),
+        pytest.raises(UserError, match=r"has no cifar10, and this program has none to send \(There is no network"),
+    ):
+        sweep.run([small(data="cifar10")], store=store, scheduler=address, on_epoch=lambda *_: None)
+    assert len(asked) == 1
 
 
 def test_an_abandoned_run_makes_room_for_the_next_sweep(store, tmp_path):

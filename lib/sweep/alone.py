@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack
 
+from lib.errors import NoRoom
 from lib.sweep.failures import Failures
 from lib.sweep.parts import Sweep, claimed
 from lib.training import Diverged, train
@@ -21,6 +22,8 @@ def one_by_one(sweep: Sweep) -> Failures:
                         checkpoint=sweep.store.checkpoint(experiment),
                         origin=sweep.origin,
                     )
+                except NoRoom:
+                    raise
                 except Exception as error:
                     failures.append((experiment, error))
                 else:

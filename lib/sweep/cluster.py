@@ -206,8 +206,9 @@ def connected(scheduler: str) -> Iterator[Crew]:
         warnings.simplefilter("ignore")  # of versions that differ; a sweep looks at those that matter
         try:
             client = Client(**where, set_as_default=False, timeout=PATIENCE)
-        except (OSError, ValueError) as error:
-            raise UserError(f"No Dask scheduler answers at {scheduler} ({error}).") from error
+        except (OSError, ValueError, TypeError, KeyError, AssertionError) as error:  # all of them for odd addresses
+            reason = str(error) or type(error).__name__
+            raise UserError(f"No Dask scheduler answers at {scheduler} ({reason}).") from error
         try:
             yield Crew(client, local=False)
         finally:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from filelock import FileLock, Timeout
 
+from lib.errors import UserError
 from lib.experiment import Experiment
 from lib.progress import Progress
 from lib.records import Store
@@ -45,14 +46,19 @@ def claim(store: Store, experiment: Experiment, wait: bool) -> FileLock | None:
     """The right to train a run, for two programs that want the same one; None while another has it.
 
     A killed program's claims are free again at once.
+
+    Raises:
+        UserError: the store cannot be written to.
     """
     path = store.checkpoint(experiment).with_suffix(".lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path, thread_local=False)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=-1 if wait else 0)
     except Timeout:
         return None
+    except OSError as error:
+        raise UserError(f"Runs cannot be stored in {store.folder}: {error.strerror or error}.") from error
     return lock
 
 

@@ -13,12 +13,13 @@ from typing import Any
 from distributed import Future, KilledWorker
 from filelock import FileLock
 
-from lib.errors import UserError
+from lib.errors import NoRoom, UserError
 from lib.experiment import Experiment
 from lib.sweep.cluster import LOSSES, Crew
 from lib.sweep.failures import Failures
+from lib.sweep.parcel import parcel
 from lib.sweep.parts import Sweep, claim, give_back
-from lib.sweep.worker import Abandoned, NoData, Task, Unfit, work
+from lib.sweep.worker import Abandoned, NoData, Task, Unfit
 from lib.sweep.workforce import Workforce
 from lib.training import Epoch
 
@@ -30,6 +31,8 @@ _EVERY = 1.0
 _LOST = ("cancelled", "lost")
 #: Runs handed to a cluster that is not ours, at the least: it may grow when work is waiting.
 _AHEAD = 64
+#: Runs handed to one that has no worker yet, which may be one that starts them for work that is waiting.
+_FIRST = 2
 
 
 def spread(sweep: Sweep, crew: Crew) -> Failures:
@@ -38,7 +41,8 @@ def spread(sweep: Sweep, crew: Crew) -> Failures:
     Only this thread stores, shows and decides: what other threads bring waits in a queue.
 
     Raises:
-        UserError: the scheduler is gone, no worker is fit, or a run could not be stored.
+        UserError: the scheduler is gone, or no worker is fit.
+        NoRoom: a run, or its state, could not be stored.
     """
     return _Spread(sweep, crew).run()
 
@@ -48,9 +52,10 @@ class _Running:
     experiment: Experiment
     lock: FileLock
     future: Future | None = None  # None while it waits to be sent again
-    only: frozenset[str] = frozenset()  # workers it may go to; empty: any
+    only: frozenset[str] | None = None  # workers it may go to; None: any
     started: bool = False  # on a worker, since it was sent
     behind: bool = False  # a run that was training lost its worker, for which this one only waited
+    astray: int = 0  # times that its result was lost on the way
 
 
 @dataclass
@@ -63,6 +68,7 @@ class _Spread:
     failures: Failures = field(default_factory=list)
     looked: float = 0.0  # when claims that others hold were last tried
     said: set[str] = field(default_factory=set)
+    begun: bool = False  # whether workers have been sent runs
 
     def run(self) -> Failures:
         tell = lambda kind, what: self.news.put((kind, what))  # noqa: E731
@@ -110,12 +116,21 @@ class _Spread:
                 self._send(self.running[experiment.key])
 
     def _most(self) -> int:
-        if self.crew.client.status != "running" or not self.force.workers or self.force.undecided:
+        if self.crew.client.status != "running" or not self.force.looked:
+            return 0
+        if not self.force.there:
+            return 0 if self.crew.local else _FIRST
+        if self.force.undecided and not self.begun:
             return 0
         ahead = 2 * len(self.force.workers)  # so that no worker waits for its next run
-        return ahead if self.crew.local else max(ahead, _AHEAD)
+        # What may only go to those that are there now would not go to those that come.
+        return ahead if self.crew.local or self.force.to_go_to() is not None else max(ahead, _AHEAD)
 
     def _send(self, run: _Running) -> None:
+        """Hand a run to the cluster; where no worker is fit, it is put aside until one is."""
+        run.started, run.behind, run.only, run.future = False, False, self.force.to_go_to(), None
+        if run.only is not None and not run.only:
+            return
         experiment = run.experiment
         task = Task(
             experiment,
@@ -124,11 +139,12 @@ class _Spread:
             threads=self.crew.threads,
             checkpoint=self.sweep.store.checkpoint(experiment) if self.crew.local else None,
         )
-        run.started, run.behind, run.only = False, False, self.force.to_go_to()
         # A key of its own: two programs may use one scheduler and different stores.
         key = f"train-{experiment.key}-{uuid.uuid4().hex[:8]}"
-        run.future = self.crew.client.submit(work, task, key=key, workers=sorted(run.only) or None)
+        workers = sorted(run.only) if run.only else None
+        run.future = self.crew.client.submit(*parcel(task), key=key, workers=workers)
         run.future.add_done_callback(lambda done: self.news.put(("done", (experiment.key, done))))
+        self.begun = self.begun or bool(self.force.there)
 
     def _told(self, told: dict[str, str]) -> None:
         """A run has started on a worker, or finished an epoch."""
@@ -150,22 +166,36 @@ class _Spread:
             print(f"A worker was lost; {run.experiment.title} is trained elsewhere.", file=sys.stderr)
         for run in lost:
             run.behind |= bool(training) and not run.started
+            run.started = False
 
     def _done(self, what: tuple[str, Future]) -> None:
+        """A run is over; its result, or its error, is still where it was."""
         key, future = what
-        run = self.running.get(key)
-        if run is None or run.future is not future:
+        if self._is_awaited(key, future):
+            self.force.fetch(key, future)
+
+    def _came(self, what: tuple[str, Future, Any]) -> None:
+        """What a run has come to is here."""
+        key, future, outcome = what
+        if not self._is_awaited(key, future):
             return
-        if future.status in _LOST:  # with its scheduler, most likely: `_workers` finds out
-            return
-        try:
-            outcome = future.result()
-        except Exception as error:
-            if self.crew.client.status == "running":  # else it is not the run's fault
-                self._stopped(run, error)
-            return
-        self.sweep.store.put(*outcome)
-        self._over(run)
+        run = self.running[key]
+        if isinstance(outcome, dict):  # one that joined and was given the run before it told its versions
+            self._stopped(run, Unfit(outcome["worker"], outcome["why"]))
+        elif not isinstance(outcome, Exception):
+            self.sweep.store.put(*outcome)
+            self._over(run)
+        elif future.status == "error":
+            self._stopped(run, outcome)
+        elif run.astray < LOSSES:
+            run.astray += 1
+            self._send(run)
+        else:
+            self._failed(run, outcome)
+
+    def _is_awaited(self, key: str, future: Future) -> bool:
+        """Whether it is a run's latest future, and not lost: with its scheduler, most likely; `_workers` finds out."""
+        return key in self.running and self.running[key].future is future and future.status not in _LOST
 
     def _stopped(self, run: _Running, error: Exception) -> None:
         """A run has come back without a record; its fault, or its worker's."""
@@ -177,13 +207,16 @@ class _Spread:
             self.force.send_data(error.worker, error.name, run.experiment.key)
         elif isinstance(error, Abandoned):  # its key was cancelled, so that Dask tells nobody; and yet
             self._send(run)
-        elif isinstance(error, ModuleNotFoundError) and error.name == "lib":
-            run.future = None  # the next look, which has found the worker without `lib`, sends it again
         elif isinstance(error, KilledWorker) and run.behind and not run.started:
             self._send(run)  # Dask counts the loss against the runs that wait, too
+        elif isinstance(error, NoRoom):
+            raise error
         else:
-            self.failures.append((run.experiment, self._in_words(error)))
-            self._over(run)
+            self._failed(run, error)
+
+    def _failed(self, run: _Running, error: Exception) -> None:
+        self.failures.append((run.experiment, self._in_words(error)))
+        self._over(run)
 
     def _over(self, run: _Running) -> None:
         del self.running[run.experiment.key]
@@ -200,7 +233,7 @@ class _Spread:
         return UserError(f"{why}, {LOSSES if self.crew.local else 'several'} times; run again to go on.")
 
     def _refused(self, what: tuple[str, str]) -> None:
-        """A worker can keep no data."""
+        """A worker has no data set, and can be given none."""
         self.force.refuse(*what)
 
     def _delivered(self, key: str) -> None:
@@ -218,17 +251,15 @@ class _Spread:
         if lost:  # and the scheduler is there: another one than before, or somebody has cancelled them
             self._subscribe()
         for key, run in self.running.items():
-            nowhere_to_go = run.only and not run.only & self.force.workers
+            nowhere_to_go = run.only and not run.only & self.force.fit
             put_aside = run.future is None and key not in self.force.delivering
             if run.future in lost or nowhere_to_go or put_aside:
                 self._send(run)
         if not there:
             self._say("There is no worker; waiting for one.")
-        for address in self.force.silent:
-            self._say(f"The worker at {address} does not answer; no run is sent there.")
 
-    def _fitness(self, answers: Mapping[str, str]) -> None:
-        """Workers have told their versions."""
+    def _fitness(self, answers: Mapping[str, dict[str, str] | Exception]) -> None:
+        """Workers have told their versions, or why they could not."""
         self.force.judge(answers)
 
     def _is_scheduler_there(self) -> None:

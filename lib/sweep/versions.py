@@ -23,6 +23,19 @@ def versions() -> dict[str, str]:
     return {**own, "torch": torch}
 
 
+def work_where_fit(wanted: dict[str, str], task: bytes) -> object:
+    """On a worker: what `lib.sweep.worker.work` returns for a pickled task, or {"worker", "why"} where it is unfit."""
+    import pickle
+
+    from distributed import get_worker
+
+    if why := different(versions(), wanted):
+        return {"worker": get_worker().address, "why": why}
+    from lib.sweep.worker import work
+
+    return work(pickle.loads(task))
+
+
 def different(theirs: dict[str, str], ours: dict[str, str]) -> str:
     """What differs, as half a sentence that names both versions; "" where nothing does."""
     found = [

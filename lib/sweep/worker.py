@@ -1,11 +1,11 @@
 """What a Dask worker does: one run, from an experiment to its record and weights."""
 
-import getpass
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from distributed import get_worker
 from lib import data
 from lib.errors import UserError
 from lib.experiment import Experiment
-from lib.sweep.versions import different, too_many_threads, versions
+from lib.sweep.versions import too_many_threads
 from lib.training import Epoch, Record, Weights, train
 
 
@@ -48,20 +48,19 @@ class Task:
     topic: str  # under which its start and its epochs are told
     threads: int
     checkpoint: Path | None  # where worker and client share a disk
-    versions: dict[str, str] = field(default_factory=versions)  # of the program that asks
 
 
 def work(task: Task) -> tuple[Record, dict[str, Weights]]:
     """Train a run and tell its epochs on the way.
 
     Raises:
-        Unfit: the worker would give other numbers, or train two runs at a time.
+        Unfit: the worker would train two runs at a time.
         NoData: the worker has no data set.
         Abandoned: whoever asked for the run has gone.
         UserError: what `train` raises.
     """
     worker = get_worker()
-    if why := different(versions(), task.versions) or too_many_threads(worker.state.nthreads):
+    if why := too_many_threads(worker.state.nthreads):
         raise Unfit(worker.address, why)
     dataset = _dataset(task.experiment.data, worker.address)
     torch.set_num_threads(task.threads)
@@ -77,18 +76,23 @@ def work(task: Task) -> tuple[Record, dict[str, Weights]]:
     return train(task.experiment, dataset, on_epoch=on_epoch, checkpoint=task.checkpoint, origin=task.origin)
 
 
+#: Held while the cache folder may be another one: data arrive in one thread while a run looks for them in another.
+_cache_folder = threading.Lock()
+
+
 @cache  # verified once per process; the images stay in the mapped file
 def _dataset(name: str, address: str) -> data.Dataset:
     if name == "cifar10":
         # Not from the network: hundreds of workers would ask one public server.
-        try:
-            data.fetch("disk")
-        except UserError as error:
+        with _cache_folder:
             try:
-                with _in_fallback():
-                    data.fetch("disk")
-            except UserError:
-                raise NoData(name, address) from error
+                data.fetch("disk")
+            except UserError as error:
+                try:
+                    with _in_fallback():
+                        data.fetch("disk")
+                except UserError:
+                    raise NoData(name, address) from error
     return data.load(name)
 
 
@@ -96,7 +100,7 @@ def _dataset(name: str, address: str) -> data.Dataset:
 def _in_fallback() -> Iterator[None]:
     """Keep data in a temporary folder, one for all workers of this user, from now on if that succeeds."""
     before = os.environ.get("WRITEUP_CACHE")
-    os.environ["WRITEUP_CACHE"] = str(Path(tempfile.gettempdir()) / f"longtail-writeup-{getpass.getuser()}")
+    os.environ["WRITEUP_CACHE"] = str(Path(tempfile.gettempdir()) / f"longtail-writeup-{os.getuid()}")
     try:
         yield
     except UserError:
@@ -112,11 +116,12 @@ def receive(content: bytes) -> None:
     Raises:
         Unfit: it can be written nowhere.
     """
-    try:
-        data.install(content)
-    except UserError:
+    with _cache_folder:
         try:
-            with _in_fallback():
-                data.install(content)
-        except UserError as error:
-            raise Unfit(get_worker().address, str(error)) from error
+            data.install(content)
+        except UserError:
+            try:
+                with _in_fallback():
+                    data.install(content)
+            except UserError as error:
+                raise Unfit(get_worker().address, str(error)) from error

@@ -7,22 +7,41 @@ of it.
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-import cloudpickle
-from distributed import Client
+from distributed import Client, Future
 
 from lib import data
 from lib.errors import UserError
 from lib.sweep import versions
 from lib.sweep.worker import Unfit, receive
 
-#: Seconds between two looks at the cluster, for an answer of the scheduler, and for the data set on its way.
-_EVERY, _ANSWER, _TRANSFER = 1.0, 5.0, 600.0
+#: Seconds between two looks at the cluster.
+_LOOK = 1.0
+#: Seconds in which a scheduler, or a worker that is asked for its versions, is expected to answer.
+_ANSWER = 5.0
+#: Seconds that the data set may be on its way to a worker.
+_TRANSFER = 600.0
 
-cloudpickle.register_pickle_by_value(versions)  # so that a worker without `lib` can answer too
+
+@dataclass
+class _Worker:
+    id: str  # another process at the same address has another one
+    since: float  # when it was first seen
+    fit: bool  # it has told its versions, and they are those of this program
+    asked: bool = False
+    paused: bool = False
+    refused: str = ""  # why it gets no runs
+
+    @property
+    def undecided(self) -> bool:
+        return not self.fit and not self.refused
+
+    @property
+    def late(self) -> bool:
+        return time.monotonic() - self.since > _ANSWER
 
 
 class Workforce:
@@ -31,21 +50,20 @@ class Workforce:
     Args:
         check: whether to ask workers for their versions.
         tell: called from another thread with the name of an event and what goes with it: "workers" with what the
-            scheduler says of each address, "fitness" with {address: versions}, "refused" with (address, why),
-            "delivered" with the key of a run.
+            scheduler says of each address, "fitness" with {address: versions, or the error in their place}, "refused"
+            with (address, why), "delivered" with the key of a run, "came" with (key, future, result or error).
         say: prints a line, once.
     """
 
     def __init__(self, client: Client, check: bool, tell: Callable[[str, Any], None], say: Callable[[str], None]):
         self._client, self._check, self._tell, self._say = client, check, tell, say
-        self._there: set[str] = set()
-        self._asked: dict[str, float] = {}  # address -> when
-        self._fit: set[str] = set()
-        self._unfit: dict[str, str] = {}  # address -> why
+        self._known: dict[str, _Worker] = {}  # by address
         self._served: set[str] = set()  # machines that the data set was sent to
         self._tried: set[tuple[str, str]] = set()  # runs that looked for it again, and where
+        self._nothing_to_send = ""  # why this program has no data set itself
         self._one_at_a_time = asyncio.Lock()
         self._over = False
+        self.looked = False  # whether the scheduler has said who is there
         self.delivering: set[str] = set()  # keys of runs that wait for data
         self.silent_since: float | None = None  # since when the scheduler has not answered
         client.loop.add_callback(self._watch)
@@ -55,24 +73,29 @@ class Workforce:
         self._over = True
 
     @property
-    def workers(self) -> set[str]:
-        """Addresses of those that are there, have told their versions, and are not refused."""
-        return (self._there & self._fit if self._check else self._there) - self._unfit.keys()
+    def there(self) -> set[str]:
+        """Addresses of all workers, fit or not."""
+        return set(self._known)
 
     @property
-    def silent(self) -> set[str]:
-        """Addresses of those that are there and should have told their versions by now: frozen, most likely."""
-        late = {address for address, when in self._asked.items() if time.monotonic() - when > _ANSWER}
-        return late & self._there - self._fit - self._unfit.keys()
+    def fit(self) -> set[str]:
+        """Addresses of those that runs may go to: they have told their versions, and are not refused."""
+        return {address for address, worker in self._known.items() if worker.fit and not worker.refused}
+
+    @property
+    def workers(self) -> set[str]:
+        """Addresses of those that take new runs now: Dask pauses a worker that is short of memory."""
+        return {address for address in self.fit if not self._known[address].paused}
 
     @property
     def undecided(self) -> bool:
         """Whether a worker may still tell its versions: runs sent now would all go to those that were quicker."""
-        return self._check and bool(self._there - self._fit - self._unfit.keys() - self.silent)
+        return any(worker.undecided and not worker.late for worker in self._known.values())
 
-    def to_go_to(self) -> frozenset[str]:
-        """The workers that a run may go to; empty for any, which lets Dask use those that come later too."""
-        return frozenset() if self.workers == self._there else frozenset(self.workers)
+    def to_go_to(self) -> frozenset[str] | None:
+        """The workers that a run may go to; None for any, which lets Dask use those that come later too."""
+        fit = frozenset(self.fit)
+        return None if fit == self.there else fit
 
     def seen(self, there: Mapping[str, Any]) -> None:
         """Take what the scheduler says of each address.
@@ -80,37 +103,60 @@ class Workforce:
         Raises:
             UserError: no worker that is there is fit; the same of the other methods.
         """
-        self._there = set(there)
-        self._unfit = {a: why for a, why in self._unfit.items() if a in there}
-        if not self._check:
-            return
-        for address in there.keys() - self._asked.keys():
-            self._asked[address] = time.monotonic()
-            self._client.loop.add_callback(self._ask, address)
-        for address, worker in there.items():
-            if why := versions.too_many_threads(worker["nthreads"]):
+        self.looked = True
+        self._known = {address: worker for address, worker in self._known.items() if address in there}
+        for address, told in there.items():
+            worker = self._known.get(address)
+            if worker is None or worker.id != told["id"]:
+                worker = self._known[address] = _Worker(told["id"], time.monotonic(), fit=not self._check)
+            worker.paused = told["status"] == "paused"
+            if worker.undecided and not worker.asked:
+                worker.asked = True
+                self._client.loop.add_callback(self._ask, address)
+        for address, told in there.items():
+            worker = self._known[address]
+            if worker.paused:
+                self._say(
+                    f"Dask has paused the worker at {address}, which is short of memory; give it more, or start it "
+                    "with DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE=False."
+                )
+            if worker.undecided and worker.late:
+                self._say(f"The worker at {address} does not answer yet; runs go there when it does.")
+            if self._check and not worker.refused and (why := versions.too_many_threads(told["nthreads"])):
                 self.refuse(address, why)
 
-    def judge(self, answers: Mapping[str, dict[str, str]]) -> None:
-        """Take the versions that workers have told."""
+    def judge(self, answers: Mapping[str, dict[str, str] | Exception]) -> None:
+        """Take the versions that workers have told, or why they could not."""
         for address, theirs in answers.items():
-            if why := versions.different(theirs, versions.versions()):
+            worker = self._known.get(address)
+            if worker is None:
+                continue
+            if isinstance(theirs, OSError):  # the connection's fault; the next look asks again
+                worker.asked = False
+            elif isinstance(theirs, Exception):
+                self.refuse(address, f"it could not tell its versions ({type(theirs).__name__}: {theirs})")
+            elif why := versions.different(theirs, versions.versions()):
                 self.refuse(address, why)
             else:
-                self._fit.add(address)
+                worker.fit = True
 
     def refuse(self, address: str, why: str) -> None:
         """Send no runs to a worker."""
-        self._unfit[address] = why
+        worker = self._known.setdefault(address, _Worker("", time.monotonic(), fit=False))
+        worker.refused = why
         line = f"The worker at {address} is refused: {why}."
         self._say(line)
-        if self._there and self._there <= self._unfit.keys():
+        if all(other.refused for other in self._known.values()):
             raise UserError(line)
 
     def send_data(self, address: str, name: str, key: str) -> None:
         """Send the data set where it is lacking; "delivered" follows, with `key`."""
         self.delivering.add(key)
         self._client.loop.add_callback(self._deliver, address, name, key)
+
+    def fetch(self, key: str, future: Future) -> None:
+        """Get what a run has come to; "came" follows, though not from a machine that is frozen."""
+        self._client.loop.add_callback(self._fetch, key, future)
 
     async def _watch(self) -> None:
         while not self._over:
@@ -123,27 +169,50 @@ class Workforce:
             else:
                 self.silent_since = None
                 self._tell("workers", answer["workers"])
-            await asyncio.sleep(_EVERY)
+            await asyncio.sleep(_LOOK)
 
     async def _ask(self, address: str) -> None:
-        with suppress(Exception):  # a worker that has gone; each run looks for itself as well
+        try:
             answers = await self._client.run(versions.versions, workers=[address], on_error="return")
-            self._tell("fitness", {a: theirs for a, theirs in answers.items() if isinstance(theirs, dict)})
+        except Exception as error:
+            answers = {address: error}
+        self._tell("fitness", answers)
+
+    async def _fetch(self, key: str, future: Future) -> None:
+        try:
+            outcome = await self._client.gather(future, asynchronous=True)
+        except Exception as error:
+            outcome = error
+        self._tell("came", (key, future, outcome))
 
     async def _deliver(self, address: str, name: str, key: str) -> None:
         """Send the data set, but not a second time to a machine before its processes have looked for it again."""
         host = urlsplit(address).hostname or address
         try:
             async with self._one_at_a_time:
-                if host not in self._served or (key, address) in self._tried:
-                    self._say(f"The worker at {address} has no {name}; it is sent there.")
-                    content = await asyncio.to_thread(lambda: data.fetch().read_bytes())
-                    sent = self._client.run(receive, content, workers=[address], on_error="return")
-                    answer = (await asyncio.wait_for(sent, _TRANSFER)).get(address)
-                    if isinstance(answer, Unfit):
-                        self._tell("refused", (address, answer.why))
+                lacking = host not in self._served or (key, address) in self._tried
+                if lacking and (why := await self._send(address, name)):
+                    self._tell("refused", (address, why))
                 self._served.add(host)
                 self._tried.add((key, address))
         except Exception as error:  # most likely the worker has gone
-            self._say(f"The data set could not be sent to {address} ({error}).")
+            self._say(f"The data set could not be sent to {address} ({str(error) or type(error).__name__}).")
         self._tell("delivered", key)
+
+    async def _send(self, address: str, name: str) -> str:
+        """Why the worker can't be served; "" where it was."""
+        try:
+            if self._nothing_to_send:
+                raise UserError(self._nothing_to_send)
+            content = await asyncio.to_thread(lambda: data.fetch().read_bytes())
+        except UserError as error:
+            self._nothing_to_send = str(error)
+            return f"it has no {name}, and this program has none to send ({error})"
+        self._say(f"The worker at {address} has no {name}; it is sent there.")
+        sent = self._client.run(receive, content, workers=[address], on_error="return")
+        answer = (await asyncio.wait_for(sent, _TRANSFER)).get(address)
+        if isinstance(answer, OSError):
+            raise answer
+        if isinstance(answer, Unfit):
+            return answer.why
+        return f"it could not keep {name} ({type(answer).__name__}: {answer})" if answer else ""

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from lib.errors import UserError
+from lib.errors import NoRoom
 from lib.training.results import Epoch, Weights
 
 
@@ -25,7 +25,7 @@ def save(path: Path, key: str, model: nn.Module, optimizer: torch.optim.SGD, sta
     """Write the checkpoint through a temporary file, so that a kill leaves the old one or the new one.
 
     Raises:
-        UserError: the disk is full or the folder cannot be written.
+        NoRoom: the disk is full or the folder cannot be written.
     """
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"best.{name}": value for name, value in state.best.items()}
@@ -43,7 +43,7 @@ def save(path: Path, key: str, model: nn.Module, optimizer: torch.optim.SGD, sta
         save_file(plain, temporary, metadata=metadata)
         os.replace(temporary, path)
     except (OSError, SafetensorError) as error:  # safetensors reports a full disk as either
-        raise UserError(
+        raise NoRoom(
             f"The state of run {key} could not be kept in {path.parent}: {error}. Make room and run again."
         ) from error
     finally:
