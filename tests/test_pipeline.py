@@ -12,7 +12,7 @@ import time
 import nbformat
 import psutil
 import pytest
-from nbformat.v4 import new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from lib import parameters, paths
 from lib.__main__ import app as command_line
@@ -233,6 +233,31 @@ def test_a_failing_notebook_is_kept_and_named_and_the_others_still_run(smoke, tm
     assert "data_wrangling is missing from it: cell" in capsys.readouterr().err
     assert "The notebook <code>data_wrangling</code> did not finish" in html
     assert (tmp_path / "smoke" / "data_wrangling.ipynb").is_file()
+
+
+@pytest.fixture
+def notebook(tmp_path, monkeypatch):
+    """A function: executes a notebook of one cell, and gives what it failed with."""
+    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path)
+
+    def execute(source):
+        metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+        cells = [new_code_cell("headless = False", metadata={"tags": ["parameters"]}), new_code_cell(source)]
+        nbformat.write(new_notebook(cells=cells, metadata=metadata), tmp_path / "one.ipynb")
+        return runner.execute("one", {"headless": True}, tmp_path / "out" / "one.ipynb", "[1/1] one").failure
+
+    return execute
+
+
+def test_a_kernel_that_is_ended_from_outside_is_said(notebook):
+    said = notebook("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    assert said == "its kernel was ended from outside while it worked; most likely there was no memory left"
+
+
+def test_a_kernel_that_cannot_start_is_said(notebook, tmp_path, monkeypatch):
+    (tmp_path / "ipykernel_launcher.py").write_text("raise SystemExit(1)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert notebook("pass") == "its kernel could not start (Kernel died before replying to kernel_info)"
 
 
 def heed_sigint():

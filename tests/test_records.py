@@ -2,8 +2,10 @@
 
 import errno
 import json
+import os
 import shutil
 import sqlite3
+import time
 from contextlib import closing
 
 import pytest
@@ -111,6 +113,32 @@ def test_a_damaged_record_is_set_aside_and_said(stored, trained, capsys, damage)
     assert f"Run {experiment.key} cannot be read" in said
     assert f"set aside as damaged-{experiment.key}" in said
     assert folders(stored) == [f"damaged-{experiment.key}"]
+
+
+def test_a_damaged_record_that_another_program_has_just_set_aside_is_missing(stored, trained, monkeypatch, capsys):
+    folder = stored.path(trained[0].experiment)
+    (folder / "record.json").write_text("{")
+    replace = records.os.replace
+
+    def overtaken(source, target):
+        replace(source, target)
+        raise FileNotFoundError(source)
+
+    monkeypatch.setattr(records.os, "replace", overtaken)
+    assert stored.get(trained[0].experiment) is None
+    assert capsys.readouterr().err == ""  # the other one has said it
+
+
+def test_what_a_killed_program_left_half_written_is_removed_a_day_later(store, trained):
+    young, old = (store.folder / f".tmp-{name}" for name in ("young", "old"))
+    for left in (young, old):
+        left.mkdir(parents=True)
+        (left / "best.safetensors").write_bytes(b"half")
+    yesterday = time.time() - 25 * 3600
+    os.utime(old, (yesterday, yesterday))
+    store.put(*trained)
+    assert young.exists()
+    assert not old.exists()
 
 
 def test_what_is_set_aside_stays_and_is_not_looked_at_again(stored, trained, capsys):

@@ -1,16 +1,30 @@
-"""A thousand runs of a few steps (`make test-scale`): about time and memory, so apart from the other tests."""
+"""A thousand runs of a few steps, ten thousand records (`make test-scale`): about time, so apart from other tests."""
 
 import time
 
 import psutil
 import pytest
 from conftest import small
+from synthetic import record
 
 from lib import sweep
 from lib.records import Store
 
 pytestmark = pytest.mark.slow
 RUNS = 1000
+
+
+def test_ten_thousand_records_are_listed_in_less_than_two_seconds(tmp_path):
+    store = Store(tmp_path / "runs")
+    for seed in range(10_000):
+        store.put(record(seed, 0.5), {})
+    start = time.monotonic()
+    frame = Store(store.folder).frame()
+    seconds = time.monotonic() - start
+    print(f"\n{len(frame):,} records are listed in {seconds:.2f} s")
+    assert len(frame) == 10_000
+    assert frame.seed.nunique() == 10_000
+    assert seconds < 2
 
 
 def test_a_thousand_tiny_runs_cost_little_and_leave_nothing_behind(tmp_path):

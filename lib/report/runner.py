@@ -20,6 +20,8 @@ from typing import Any
 import nbformat
 import papermill
 import psutil
+from jupyter_client.kernelspec import NoSuchKernel
+from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
@@ -183,7 +185,11 @@ def execute(name: str, values: dict[str, Any], output: Path, label: str) -> Exec
         failure = missing_artefacts(output)
     except PapermillExecutionError as error:
         failure = f"cell {error.exec_count} stopped with {error.ename}: {error.evalue}"
-    except Exception as error:  # a kernel that died or did not start: the other notebooks still run
+    except DeadKernelError:
+        failure = "its kernel was ended from outside while it worked; most likely there was no memory left"
+    except (RuntimeError, NoSuchKernel) as error:
+        failure = f"its kernel could not start ({error})"
+    except Exception as error:  # whatever it is, the other notebooks still run
         failure = f"{type(error).__name__}: {error}"
     seconds = time.monotonic() - start
     print(f"{label} {'failed' if failure else 'done'} in {seconds:.0f} s", flush=True)

@@ -5,6 +5,7 @@ the worker. So the function goes as its code, and the task as bytes, which are r
 """
 
 import pickle
+from functools import cache
 from typing import Any
 
 import cloudpickle
@@ -25,6 +26,11 @@ class _AsCode:
         return cloudpickle.loads, (cloudpickle.dumps(versions.work_where_fit),)
 
 
+@cache  # some milliseconds, of every run
+def _ours() -> dict[str, str]:
+    return versions.versions()
+
+
 def parcel(task: Task) -> tuple:
     """What to submit: a function and its arguments."""
-    return _AsCode(), versions.versions(), pickle.dumps(task)
+    return _AsCode(), _ours(), pickle.dumps(task)
