@@ -70,6 +70,18 @@ def of(records: Sequence[Record], runs: int, workers: int, model: str, device: s
     return Cost(runs, workers, seconds, f"median of {len(timed)} stored runs of {epochs} epochs on {machines}")
 
 
+def summary(records: Sequence[Record], runs: int = 10_000, model: str = "ResNet-32") -> str:
+    """Markdown: what so many runs cost on CPU cores and on GPUs; "" where no such run is stored at all."""
+    lines = []
+    for name, device, workers in (("CPU cores", "cpu", 256), ("GPUs", "cuda", 8)):
+        try:
+            lines.append(f"- {workers} {name}: {of(records, runs, workers, model, device)}")
+        except UserError:
+            lines.append(f"- {name}: no run of {model} on one is stored, so that nothing is computed.")
+    stored = any(_is_of(r.experiment, model) for r in records)
+    return "\n".join([f"{runs:,} runs of {model} on the long tail:\n", *lines]) if stored else ""
+
+
 def _is_of(experiment: Experiment, model: str) -> bool:
     return experiment.model == model and experiment.data == "cifar10" and experiment.imbalance != "none"
 

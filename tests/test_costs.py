@@ -45,3 +45,10 @@ def test_other_models_sets_and_devices_are_not_gone_by():
         costs.of(other, runs=1, workers=1, model="ConvNet", device="cpu")
     with pytest.raises(UserError, match="No run of VanillaCNN on CIFAR-10's long tail"):
         costs.of(other, runs=1, workers=1, model="VanillaCNN", device="cpu")
+
+
+def test_the_readme_shows_what_follows_from_the_stored_runs_and_nothing_else():
+    said = costs.summary([timed(360)], runs=1000, model="ConvNet")
+    assert "256 CPU cores: 1,000 runs of 360.0 s each" in said
+    assert "GPUs: no run of ConvNet on one is stored" in said
+    assert costs.summary([timed(360, data="sample")], model="ConvNet") == ""

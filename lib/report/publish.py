@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nbformat
 
-from lib import paths
+from lib import costs, paths
 from lib.benchmark import kept
 from lib.errors import UserError
 from lib.records import opened
@@ -20,6 +20,7 @@ _SHOWN = ("beta_sweep", "closing_figure")
 #: The exhibit that looks at a network itself, and so needs its weights.
 _LOOKED_AT = ("convnet", "mistakes")
 _BLOCK = re.compile(r"(<!-- generated: make publish -->\n).*(<!-- end of generated -->)", re.DOTALL)
+_COSTS = re.compile(r"(<!-- generated costs: make publish -->\n).*(<!-- end of generated costs -->)", re.DOTALL)
 
 
 def publish(profile: str) -> Path:
@@ -86,4 +87,6 @@ def _readme(profile: str, lines: list[str]) -> str:
     text, found = _BLOCK.subn(lambda match: match[1] + block + match[2], README.read_text())
     if not found:
         raise UserError("README.md has lost the two marks between which its figure belongs; see lib/report/publish.py.")
+    if costly := costs.summary(opened(profile, "published").records()):
+        text = _COSTS.sub(lambda match: match[1] + costly + "\n\n" + match[2], text)
     return text
