@@ -76,6 +76,22 @@ def test_the_curves_are_those_of_the_formula():
     assert f"{ratio.max() / ratio.min():.4g} times" in panel["loss"].said(COUNTS, 0.999, 1.0)
 
 
+def test_no_words_of_a_figure_lie_on_others_or_on_its_points(sample):
+    drawn, _ = panel["longtail"].draw(sample.train, "step", 0.5, 0)
+    drawn.draw_without_rendering()
+    names = [text.get_window_extent() for text in drawn.axes[1].texts]
+    assert len(names) >= 10
+    assert not [(a, b) for n, a in enumerate(names) for b in names[:n] if a.overlaps(b)]
+    plots = panel["loss"].Plots(COUNTS, animated=False)
+    number, weight, *_ = plots.figure.axes
+    for beta in panel["loss"].BETAS:
+        plots.choose(beta, 1.0)
+        plots.figure.draw_without_rendering()
+        for axes in (number, weight):
+            points = axes.transData.transform(axes.lines[0].get_xydata())
+            assert not axes.get_legend().get_window_extent().count_contains(points), beta
+
+
 def test_a_batch_holds_what_is_said_of_it(sample):
     _, said = panel["longtail"].draw(sample.train, "step", 0.1, 0)
     kept = 5 * 128 + 5 * 12
