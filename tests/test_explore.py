@@ -1,5 +1,6 @@
 """The explorers: drawn once without a person, quick with one, and what they save is what Papermill trains."""
 
+import shlex
 import statistics
 import subprocess
 import sys
@@ -131,17 +132,16 @@ def form(**changes):
     return values | changes
 
 
-def test_a_saved_file_makes_papermill_train_the_run_of_the_form(here, tmp_path):
-    file, command = panel["tryout"].keep(form(beta=0.9, seed=3), "mine")
+def test_a_saved_file_makes_papermill_train_the_run_of_the_form(here, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "PARAMS", tmp_path / "of a person")
+    monkeypatch.setattr(paths, "OUTPUTS", tmp_path / "out puts")
+    file, command, _ = panel["tryout"].keep(form(beta=0.9, seed=3), "mine")
     asked = panel["tryout"].experiment(form(beta=0.9, seed=3))
     assert parameters.read(file, paths.NOTEBOOKS / "beta_sweep.ipynb")["betas"] == [0.9]
-    assert f"-f {file}" in command
-    result = run(
-        *(sys.executable, "-m", "papermill", paths.NOTEBOOKS / "beta_sweep.ipynb", tmp_path / "out.ipynb", "-f", file),
-        outputs=tmp_path / "outputs",
-        WRITEUP_PARAMS=str(paths.PARAMS),
-    )
+    assert f"-f {shlex.quote(str(file))}" in command
+    result = run("sh", "-ec", command, outputs=tmp_path / "outputs", WRITEUP_PARAMS=str(paths.PARAMS))
     assert result.returncode == 0, result.stderr
+    assert (paths.OUTPUTS / "mine" / "beta_sweep.ipynb").exists()
     assert (tmp_path / "outputs" / "runs" / asked.key / "record.json").exists()
 
 
@@ -149,9 +149,13 @@ def test_a_saved_file_makes_papermill_train_the_run_of_the_form(here, tmp_path):
     ("change", "name", "said"),
     [
         ({"beta": 1.5}, "mine", "less than or equal to 1, not 1.5"),
-        ({"loss": "focall"}, "mine", "the form: loss: Input should be"),
-        ({"epochs": 0}, "mine", "the form: epochs"),
+        ({"beta": 1.5}, "mine", "β: Input"),
+        ({"loss": "focall"}, "mine", "loss: Input should be"),
+        ({"epochs": 0}, "mine", "epochs: Input"),
+        ({"factor": None}, "mine", "imbalance factor has to be a number"),
         ({}, "quick", "quick is a profile of the repository"),
+        ({}, "Published", "outputs/Published is a folder of the repository"),
+        ({}, 300 * "x", "cannot be written: File name too long"),
         ({}, "../mine", "A name has letters, digits, - and _ only"),
     ],
 )
@@ -161,6 +165,17 @@ def test_nonsense_in_the_form_is_one_sentence_and_saves_nothing(here, change, na
     assert said in str(error.value)
     assert "\n" not in str(error.value)
     assert not list(paths.PARAMS.iterdir())
+
+
+def test_a_person_is_told_of_a_file_that_is_replaced_and_their_own_is_not_touched(here):
+    file, _, replaced = panel["tryout"].keep(form(), "mine")
+    assert not replaced
+    assert panel["tryout"].keep(form(seed=4), "mine")[2]
+    assert parameters.read(file, paths.NOTEBOOKS / "beta_sweep.ipynb")["seed"] == 4
+    file.write_text("betas: [0.5]  # by hand\n")
+    with pytest.raises(UserError, match=r"was not saved from here; choose another name"):
+        panel["tryout"].keep(form(), "mine")
+    assert file.read_text() == "betas: [0.5]  # by hand\n"
 
 
 def test_training_beside_the_page_can_be_stopped_and_goes_on(here):
