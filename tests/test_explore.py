@@ -1,19 +1,26 @@
 """The explorers: drawn once without a person, quick with one, and what they save is what Papermill trains."""
 
+import json
 import shlex
 import statistics
 import subprocess
 import sys
+import threading
 import time
+from types import SimpleNamespace
 
 import ipywidgets
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import small
 from test_pipeline import WIDGET, run
 
-from lib import losses, parameters, paths, sweep
+from lib import figures, losses, parameters, paths, sweep
+from lib.data import CLASS_NAMES
 from lib.errors import UserError
 from lib.experiment import Experiment
 from lib.explore import longtail, loss, mistakes, runs, tryout
@@ -23,6 +30,21 @@ from lib.report.executed import exhibits
 COUNTS = [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
 panel = {name: sys.modules[f"lib.explore.{name}"] for name in ("longtail", "loss", "mistakes", "runs", "tryout")}
 del longtail, loss, mistakes, runs, tryout
+
+
+@pytest.fixture
+def page(monkeypatch):
+    """A function: a panel as a person has it, and the parts that it puts on the page."""
+    from lib.explore import page
+
+    def shown(show, *arguments):
+        parts = []
+        monkeypatch.setattr(page, "show", lambda *those: parts.extend(those))
+        show(SimpleNamespace(headless=False), *arguments)
+        return parts
+
+    monkeypatch.setattr(page, "_when_stored", {})
+    return shown
 
 
 @pytest.fixture
@@ -114,6 +136,108 @@ def test_picked_runs_are_grouped_by_setting_with_all_their_seeds(here):
     np.testing.assert_allclose(drawn, 100 * (np.mean(b, axis=0) - np.mean(a, axis=0)))
 
 
+def test_losses_have_the_colours_of_every_other_figure_whatever_is_picked_first():
+    ce, balanced = small(), small(loss="focal", gamma=1, beta=0.9)
+    more = [balanced.replace(beta=0.99), ce.replace(epochs=3), small(loss="focal", gamma=2)]
+    chosen = panel["runs"].colours([balanced, *more, ce])
+    assert chosen[0] == figures.COLOUR["class-balanced"]
+    assert panel["runs"].colours([balanced, ce]) == [figures.COLOUR[name] for name in ("class-balanced", "CE")]
+    assert len(set(chosen)) == 5
+
+
+def test_settings_that_a_title_does_not_tell_apart_are_named_by_what_differs(here):
+    longer = [r.model_copy(update={"experiment": r.experiment.replace(epochs=7, factor=0.5)}) for r in here[:2]]
+    groups = panel["runs"].by_setting([here[0], longer[0]], [*here, *longer])
+    assert list(groups) == ["1: TwoLayerNet CE, factor 0.05, epochs 2", "2: TwoLayerNet CE, factor 0.5, epochs 7"]
+
+
+def test_a_long_table_is_shown_whole_and_an_absent_beta_in_words(here, page, monkeypatch):
+    frame = panel["runs"].table(everything())
+    assert set(frame["β"]) == {"none", "0.9"}
+    monkeypatch.setattr(panel["runs"], "table", lambda _: pd.concat([frame] * 600, ignore_index=True))
+    listed, *_ = page(panel["runs"].runs)
+    assert len(json.loads(listed._dt_args["data_json"])) == 2400
+
+
+def test_the_first_one_picked_is_what_the_others_are_compared_with(here, page, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(panel["runs"], "draw", lambda groups: drawn.append(list(groups)) or plt.figure())
+    listed, *_ = page(panel["runs"].runs)
+    assert drawn[-1] == ["1: TwoLayerNet CE", "2: TwoLayerNet CB-Focal β 0.9"]
+    balanced, ce = sorted(listed.selected_rows, key=lambda row: listed.df["β"][row] == "none")
+    listed.selected_rows = [balanced]
+    listed.selected_rows = sorted([balanced, ce])
+    assert drawn[-1] == ["1: TwoLayerNet CB-Focal β 0.9", "2: TwoLayerNet CE"]
+
+
+def test_a_run_trained_on_the_page_is_there_to_be_compared(here, page, sample):
+    from lib.explore.trainer import Trainer
+
+    (everything().path(here[0].experiment) / "best.safetensors").unlink()
+    listed, *_ = page(panel["runs"].runs)
+    chosen, says, *_ = page(panel["mistakes"].mistakes, sample.test)
+    chosen.value = here[0].key
+    assert "Train makes them again" in says.value
+    picked = list(listed.df["key"].iloc[listed.selected_rows])
+    for experiment in (small(seed=5), small(seed=6)):
+        trainer = Trainer(lambda experiment=experiment: experiment)
+        trainer.start.click()
+        trainer.wait()
+    assert listed.df["key"][0] == small(seed=6).key
+    assert sorted(listed.df["key"].iloc[listed.selected_rows]) == sorted(picked)
+    assert chosen.value == here[0].key
+    assert small(seed=6).key in [key for _, key in chosen.options]
+
+
+def test_numbers_on_every_shade_of_the_confusion_matrix_can_be_read():
+    """A contrast of 4.5, which WCAG 2 asks of text."""
+    grid = panel["mistakes"].Grid()
+
+    def light(colour):
+        rgb = np.array(mpl.colors.to_rgb(colour))
+        linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+        return linear @ [0.2126, 0.7152, 0.0722]
+
+    for share in range(0, 101, 4):
+        grid.fill(np.array([[share, 100 - share] + 8 * [0]] * 10))
+        for button in (grid.cells[0, 0], grid.cells[0, 1]):
+            low, high = sorted(light(c) for c in (button.style.button_color, button.style.text_color))
+            assert (high + 0.05) / (low + 0.05) > 4.5, button.description
+
+
+def test_the_images_of_a_cell_say_how_probable_the_true_class_was(here, sample):
+    record = here[0]
+    true, answer = panel["mistakes"].most_frequent(record)
+    drawn = panel["mistakes"].draw(record, sample.test, true, answer)
+    bold = [text.get_text() for axes in drawn.axes for text in axes.texts if text.get_weight() == "bold"]
+    inside = panel["mistakes"].cell(record, sample.test, true, answer)[: panel["mistakes"].MOST]
+    given = 100 * panel["mistakes"].probabilities(record, sample.test)[inside, true].numpy()
+    assert bold == [f"{CLASS_NAMES[true]} {p:.0f} %" for p in given]
+    few = next(k for k in range(10) if 1 < len(panel["mistakes"].cell(record, sample.test, k, answer)) < 12)
+    assert "most confident first" in panel["mistakes"].said(record, sample.test, few, answer)
+
+
+def test_weights_of_bfloat16_are_not_looked_at_in_an_emulation(here, sample, monkeypatch):
+    record = here[0].model_copy(update={"experiment": here[0].experiment.replace(precision="bfloat16")})
+    monkeypatch.setattr(panel["mistakes"], "everything", lambda: SimpleNamespace(weights=lambda *_: weights))
+    weights, used = everything().weights(here[0].experiment, "best"), []
+    looks = panel["mistakes"].predict
+    monkeypatch.setattr(panel["mistakes"], "predict", lambda m, i, p: used.append(p) or looks(m, i, "float32"))
+    for there in (False, True):
+        monkeypatch.setattr(panel["mistakes"], "has_bfloat16", lambda _, there=there: there)
+        panel["mistakes"]._compute(record, sample.test)
+    assert used == ["float32", "bfloat16"]
+
+
+def test_damaged_weights_are_one_sentence(here, page, sample):
+    (everything().path(here[0].experiment) / "best.safetensors").write_bytes(b"nothing")
+    panel["mistakes"]._known.pop(here[0].key, None)
+    chosen, *_, shown = page(panel["mistakes"].mistakes, sample.test)
+    chosen.value = here[0].key
+    assert "are damaged" in shown.value
+    assert "train it again" in shown.value
+
+
 def test_the_cells_of_the_confusion_matrix_hold_the_records_counts(here, sample):
     record = here[0]
     confusion = np.array(record.best.test.confusion)
@@ -176,6 +300,33 @@ def test_a_person_is_told_of_a_file_that_is_replaced_and_their_own_is_not_touche
     with pytest.raises(UserError, match=r"was not saved from here; choose another name"):
         panel["tryout"].keep(form(), "mine")
     assert file.read_text() == "betas: [0.5]  # by hand\n"
+
+
+def test_two_quick_clicks_train_once(here, monkeypatch):
+    from lib.explore import trainer
+
+    begun, go = [], threading.Event()
+    monkeypatch.setattr(trainer.sweep, "run", lambda *_, **__: [begun.append(1), go.wait(20)] and [here[0]])
+    clicked = trainer.Trainer(small)
+    clicked.start.click()
+    clicked.start.click()
+    go.set()
+    clicked.wait()
+    assert begun == [1]
+    clicked.start.click()
+    clicked.wait()
+    assert begun == [1, 1]
+
+
+def test_a_run_that_cannot_be_trained_says_why_and_no_more(here):
+    from lib.explore.trainer import Trainer
+
+    trainer = Trainer(lambda: panel["tryout"].experiment(form(factor=1e-9)))
+    trainer.start.click()
+    trainer.wait()
+    assert "choose a factor of at least" in trainer.says.value
+    assert "runs failed" not in trainer.says.value
+    assert not trainer.start.disabled
 
 
 def test_training_beside_the_page_can_be_stopped_and_goes_on(here):
