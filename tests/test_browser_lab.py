@@ -129,7 +129,7 @@ def field(page, label):
 
 
 def test_two_epochs_are_two_points_and_the_run_is_stored(explore, workplace):
-    form = {"epochs": "2", "learning rate": "0.1", "batch size": "16"}
+    form = {"imbalance factor": "0.1", "epochs": "2", "batch size": "16"}
     field(explore, "model").select_option("TwoLayerNet")
     for label, value in form.items():
         field(explore, label).fill(value)
@@ -143,6 +143,7 @@ def test_two_epochs_are_two_points_and_the_run_is_stored(explore, workplace):
     figure = explore.locator("svg[aria-label^='Line plots over the epochs']").last
     figure.scroll_into_view_if_needed()
     assert figure.locator("use").count() >= 2 * (5 + 10)  # two points on each line
+    explore.locator("button:has-text('Train'):enabled").last.wait_for()
     shot(explore, "training", "Try it")
     explore.get_by_role("heading", name="The runs").evaluate("heading => heading.scrollIntoView()")
     explore.get_by_text("of 3 entries").wait_for()  # the new one is there to be compared

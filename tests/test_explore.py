@@ -73,6 +73,7 @@ def test_without_a_person_each_panel_is_drawn_once_and_no_widget_is_made(tmp_pat
     assert {"longtail", "loss", "runs"} <= set(names)
     outputs = [o for cell in notebook.cells if cell.cell_type == "code" for o in cell.outputs]
     assert not [o for o in outputs if o.output_type == "error" or WIDGET in o.get("data", {})]
+    assert not [o for o in outputs if "object>" in o.get("data", {}).get("text/plain", "")]  # words in a terminal too
 
 
 def test_the_loss_is_drawn_anew_in_less_than_a_tenth_of_a_second():
@@ -134,6 +135,16 @@ def test_picked_runs_are_grouped_by_setting_with_all_their_seeds(here):
     drawn = next(line for line in differences.lines if line.get_marker() == "s").get_ydata()
     a, b = ([r.last.test.per_class for r in group] for group in groups.values())
     np.testing.assert_allclose(drawn, 100 * (np.mean(b, axis=0) - np.mean(a, axis=0)))
+
+
+def test_settings_without_a_common_seed_say_why_there_is_no_difference(here):
+    ce, balanced = here[:2], here[2:]
+    for groups, said in (
+        ({"a": ce}, ["pick another setting to compare"]),
+        ({"a": ce[:1], "b": balanced[1:]}, ["no seed in common, nothing to pair"]),
+        ({"a": ce, "b": balanced}, []),
+    ):
+        assert [text.get_text() for text in panel["runs"].draw(groups).axes[2].texts] == said
 
 
 def test_losses_have_the_colours_of_every_other_figure_whatever_is_picked_first():

@@ -44,7 +44,7 @@ class Trainer:
             self._thread.join()
 
     def _begin(self) -> None:
-        if self._thread and self._thread.is_alive():
+        if self.start.disabled:
             return  # a second click, made before the button on the page was greyed out
         try:
             experiment = self._chosen()
@@ -68,6 +68,15 @@ class Trainer:
             )
 
     def _train(self, experiment: Experiment) -> None:
+        try:
+            finished = self._finishes(experiment)
+        finally:
+            self._interruptible = False
+            self.start.disabled, self.stop.disabled = False, True
+        if finished:
+            stored()
+
+    def _finishes(self, experiment: Experiment) -> bool:
         live = _OnPage(self.figure, Store())
 
         def on_epoch(experiment, epoch) -> None:
@@ -98,10 +107,8 @@ class Trainer:
                 f"Done: {100 * record.best.test.accuracy:.1f} % at the best epoch on the test set, "
                 f"{100 * record.last.test.accuracy:.1f} % at the last. Stored as run {record.key}."
             )
-            stored()
-        finally:
-            self._interruptible = False
-            self.start.disabled, self.stop.disabled = False, True
+            return True
+        return False
 
     def _say(self, text: str, bad: bool = False) -> None:
         self.says.value = sentence(text, bad)
