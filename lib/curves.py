@@ -59,7 +59,7 @@ def _training(histories: Sequence[History], epochs: int, published: float | None
     lines = accuracy.get_legend_handles_labels()
     figure.legend(*lines, fontsize=8, ncols=4, loc="center right", bbox_to_anchor=(1, 0.472), borderaxespad=0)
     _classes([first, *rest], reach)
-    figure.text(0.07, 0.465, "Test accuracy by class", fontsize=9)
+    figure.text(0.07, 0.465, "test accuracy by class", fontsize=9)
     figure.suptitle(title, fontsize=9, x=0.07, y=0.99, ha="left")
     return figure
 

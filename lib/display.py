@@ -54,7 +54,7 @@ def text(markdown: str) -> None:
     """Show prose that was generated from figures; nothing where there is none."""
     if not markdown:
         return
-    ipython.display(ipython.Markdown(_unbroken(markdown)))
+    ipython.display({"text/markdown": _unbroken(markdown), "text/plain": markdown}, raw=True)
 
 
 def failed(reasons: Sequence[tuple[Experiment, str]]) -> None:

@@ -42,9 +42,13 @@ def menu(page, *names):
         page.get_by_role("menuitem", name=re.compile(rf"^{name}( .*)?$")).first.click()
 
 
-def shot(page, name, part=None):
+def shot(page, name, heading=""):
+    """A picture of the page, from this heading on."""
+    if heading:
+        page.get_by_role("heading", name=heading).evaluate("heading => heading.scrollIntoView()")
+        page.wait_for_timeout(300)  # for the notebook to draw what came into view
     SHOTS.mkdir(parents=True, exist_ok=True)
-    (part or page).screenshot(path=SHOTS / f"{name}.png")
+    page.screenshot(path=SHOTS / f"{name}.png")
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +82,7 @@ def test_the_beta_slider_moves_the_weights(explore):
         times.append(changed(explore, "Four plots", before))
     print("seconds from key to picture:", [round(t, 2) for t in times])
     assert min(times) < 0.5  # drawing takes less than 0.1 (tests/test_explore.py); here with a browser beside it
-    shot(explore, "loss")
+    shot(explore, "loss", "The loss")
 
 
 def test_the_factor_changes_the_batch(explore):
@@ -87,7 +91,7 @@ def test_the_factor_changes_the_batch(explore):
     slider.press("ArrowLeft")
     changed(explore, "Left: a bar", before)
     assert "A batch of 32 holds" in explore.content()
-    shot(explore, "longtail")
+    shot(explore, "longtail", "The long tail")
 
 
 def test_picking_runs_compares_them(explore):
@@ -99,8 +103,11 @@ def test_picking_runs_compares_them(explore):
     explore.locator(".dt-search input").last.fill("cross_entropy")
     explore.wait_for_function("document.querySelectorAll('table.dataTable tbody tr').length == 1")
     explore.locator(".dt-search input").last.fill("")
+    explore.wait_for_function("document.querySelectorAll('table.dataTable tbody tr').length == 2")
+    before = source(explore, "Test accuracy by epoch")
     table.locator("tbody tr").first.click()
-    shot(explore, "runs")
+    changed(explore, "Test accuracy by epoch", before)
+    shot(explore, "runs", "The runs")
 
 
 def test_a_cell_of_the_confusion_matrix_shows_its_images(explore):
@@ -113,8 +120,7 @@ def test_a_cell_of_the_confusion_matrix_shows_its_images(explore):
     title = cells.nth(filled[0]).get_attribute("title")
     words = re.match(r"(\w+) (recognised as|taken for) (\w+)", title)
     assert explore.get_by_text(words[0]).count() >= 1
-    cells.nth(0).scroll_into_view_if_needed()
-    shot(explore, "mistakes")
+    shot(explore, "mistakes", "The mistakes")
 
 
 def field(page, label):
@@ -123,7 +129,7 @@ def field(page, label):
 
 
 def test_two_epochs_are_two_points_and_the_run_is_stored(explore, workplace):
-    form = {"epochs": "2", "learning rate": "0.1", "batch size": "16"}
+    form = {"imbalance factor": "0.1", "epochs": "2", "batch size": "16"}
     field(explore, "model").select_option("TwoLayerNet")
     for label, value in form.items():
         field(explore, label).fill(value)
@@ -137,7 +143,10 @@ def test_two_epochs_are_two_points_and_the_run_is_stored(explore, workplace):
     figure = explore.locator("svg[aria-label^='Line plots over the epochs']").last
     figure.scroll_into_view_if_needed()
     assert figure.locator("use").count() >= 2 * (5 + 10)  # two points on each line
-    shot(explore, "training")
+    explore.locator("button:has-text('Train'):enabled").last.wait_for()
+    shot(explore, "training", "Try it")
+    explore.get_by_role("heading", name="The runs").evaluate("heading => heading.scrollIntoView()")
+    explore.get_by_text("of 3 entries").wait_for()  # the new one is there to be compared
 
 
 def test_nonsense_in_the_form_is_one_sentence(explore):

@@ -1,18 +1,26 @@
 """The explorers: drawn once without a person, quick with one, and what they save is what Papermill trains."""
 
+import json
+import shlex
 import statistics
 import subprocess
 import sys
+import threading
 import time
+from types import SimpleNamespace
 
 import ipywidgets
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import small
 from test_pipeline import WIDGET, run
 
-from lib import losses, parameters, paths, sweep
+from lib import figures, losses, parameters, paths, sweep
+from lib.data import CLASS_NAMES
 from lib.errors import UserError
 from lib.experiment import Experiment
 from lib.explore import longtail, loss, mistakes, runs, tryout
@@ -22,6 +30,21 @@ from lib.report.executed import exhibits
 COUNTS = [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
 panel = {name: sys.modules[f"lib.explore.{name}"] for name in ("longtail", "loss", "mistakes", "runs", "tryout")}
 del longtail, loss, mistakes, runs, tryout
+
+
+@pytest.fixture
+def page(monkeypatch):
+    """A function: a panel as a person has it, and the parts that it puts on the page."""
+    from lib.explore import page
+
+    def shown(show, *arguments):
+        parts = []
+        monkeypatch.setattr(page, "show", lambda *those: parts.extend(those))
+        show(SimpleNamespace(headless=False), *arguments)
+        return parts
+
+    monkeypatch.setattr(page, "_when_stored", {})
+    return shown
 
 
 @pytest.fixture
@@ -50,6 +73,7 @@ def test_without_a_person_each_panel_is_drawn_once_and_no_widget_is_made(tmp_pat
     assert {"longtail", "loss", "runs"} <= set(names)
     outputs = [o for cell in notebook.cells if cell.cell_type == "code" for o in cell.outputs]
     assert not [o for o in outputs if o.output_type == "error" or WIDGET in o.get("data", {})]
+    assert not [o for o in outputs if "object>" in o.get("data", {}).get("text/plain", "")]  # words in a terminal too
 
 
 def test_the_loss_is_drawn_anew_in_less_than_a_tenth_of_a_second():
@@ -76,6 +100,22 @@ def test_the_curves_are_those_of_the_formula():
     assert f"{ratio.max() / ratio.min():.4g} times" in panel["loss"].said(COUNTS, 0.999, 1.0)
 
 
+def test_no_words_of_a_figure_lie_on_others_or_on_its_points(sample):
+    drawn, _ = panel["longtail"].draw(sample.train, "step", 0.5, 0)
+    drawn.draw_without_rendering()
+    names = [text.get_window_extent() for text in drawn.axes[1].texts]
+    assert len(names) >= 10
+    assert not [(a, b) for n, a in enumerate(names) for b in names[:n] if a.overlaps(b)]
+    plots = panel["loss"].Plots(COUNTS, animated=False)
+    number, weight, *_ = plots.figure.axes
+    for beta in panel["loss"].BETAS:
+        plots.choose(beta, 1.0)
+        plots.figure.draw_without_rendering()
+        for axes in (number, weight):
+            points = axes.transData.transform(axes.lines[0].get_xydata())
+            assert not axes.get_legend().get_window_extent().count_contains(points), beta
+
+
 def test_a_batch_holds_what_is_said_of_it(sample):
     _, said = panel["longtail"].draw(sample.train, "step", 0.1, 0)
     kept = 5 * 128 + 5 * 12
@@ -97,6 +137,118 @@ def test_picked_runs_are_grouped_by_setting_with_all_their_seeds(here):
     np.testing.assert_allclose(drawn, 100 * (np.mean(b, axis=0) - np.mean(a, axis=0)))
 
 
+def test_settings_without_a_common_seed_say_why_there_is_no_difference(here):
+    ce, balanced = here[:2], here[2:]
+    for groups, said in (
+        ({"a": ce}, ["pick another setting to compare"]),
+        ({"a": ce[:1], "b": balanced[1:]}, ["no seed in common, nothing to pair"]),
+        ({"a": ce, "b": balanced}, []),
+    ):
+        assert [text.get_text() for text in panel["runs"].draw(groups).axes[2].texts] == said
+
+
+def test_losses_have_the_colours_of_every_other_figure_whatever_is_picked_first():
+    ce, balanced = small(), small(loss="focal", gamma=1, beta=0.9)
+    more = [balanced.replace(beta=0.99), ce.replace(epochs=3), small(loss="focal", gamma=2)]
+    chosen = panel["runs"].colours([balanced, *more, ce])
+    assert chosen[0] == figures.COLOUR["class-balanced"]
+    assert panel["runs"].colours([balanced, ce]) == [figures.COLOUR[name] for name in ("class-balanced", "CE")]
+    assert len(set(chosen)) == 5
+
+
+def test_settings_that_a_title_does_not_tell_apart_are_named_by_what_differs(here):
+    longer = [r.model_copy(update={"experiment": r.experiment.replace(epochs=7, factor=0.5)}) for r in here[:2]]
+    groups = panel["runs"].by_setting([here[0], longer[0]], [*here, *longer])
+    assert list(groups) == ["1: TwoLayerNet CE, factor 0.05, epochs 2", "2: TwoLayerNet CE, factor 0.5, epochs 7"]
+
+
+def test_a_long_table_is_shown_whole_and_an_absent_beta_in_words(here, page, monkeypatch):
+    frame = panel["runs"].table(everything())
+    assert set(frame["β"]) == {"none", "0.9"}
+    monkeypatch.setattr(panel["runs"], "table", lambda _: pd.concat([frame] * 600, ignore_index=True))
+    listed, *_ = page(panel["runs"].runs)
+    assert len(json.loads(listed._dt_args["data_json"])) == 2400
+
+
+def test_the_first_one_picked_is_what_the_others_are_compared_with(here, page, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(panel["runs"], "draw", lambda groups: drawn.append(list(groups)) or plt.figure())
+    listed, *_ = page(panel["runs"].runs)
+    assert drawn[-1] == ["1: TwoLayerNet CE", "2: TwoLayerNet CB-Focal β 0.9"]
+    balanced, ce = sorted(listed.selected_rows, key=lambda row: listed.df["β"][row] == "none")
+    listed.selected_rows = [balanced]
+    listed.selected_rows = sorted([balanced, ce])
+    assert drawn[-1] == ["1: TwoLayerNet CB-Focal β 0.9", "2: TwoLayerNet CE"]
+
+
+def test_a_run_trained_on_the_page_is_there_to_be_compared(here, page, sample):
+    from lib.explore.trainer import Trainer
+
+    (everything().path(here[0].experiment) / "best.safetensors").unlink()
+    listed, *_ = page(panel["runs"].runs)
+    chosen, says, *_ = page(panel["mistakes"].mistakes, sample.test)
+    chosen.value = here[0].key
+    assert "Train makes them again" in says.value
+    picked = list(listed.df["key"].iloc[listed.selected_rows])
+    for experiment in (small(seed=5), small(seed=6)):
+        trainer = Trainer(lambda experiment=experiment: experiment)
+        trainer.start.click()
+        trainer.wait()
+    assert listed.df["key"][0] == small(seed=6).key
+    assert sorted(listed.df["key"].iloc[listed.selected_rows]) == sorted(picked)
+    assert chosen.value == here[0].key
+    assert small(seed=6).key in [key for _, key in chosen.options]
+
+
+def test_numbers_on_every_shade_of_the_confusion_matrix_can_be_read():
+    """A contrast of 4.5, which WCAG 2 asks of text."""
+    grid = panel["mistakes"].Grid()
+
+    def light(colour):
+        rgb = np.array(mpl.colors.to_rgb(colour))
+        linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+        return linear @ [0.2126, 0.7152, 0.0722]
+
+    for share in range(0, 101, 4):
+        grid.fill(np.array([[share, 100 - share] + 8 * [0]] * 10))
+        for button in (grid.cells[0, 0], grid.cells[0, 1]):
+            low, high = sorted(light(c) for c in (button.style.button_color, button.style.text_color))
+            assert (high + 0.05) / (low + 0.05) > 4.5, button.description
+
+
+def test_the_images_of_a_cell_say_how_probable_the_true_class_was(here, sample):
+    record = here[0]
+    true, answer = panel["mistakes"].most_frequent(record)
+    drawn = panel["mistakes"].draw(record, sample.test, true, answer)
+    bold = [text.get_text() for axes in drawn.axes for text in axes.texts if text.get_weight() == "bold"]
+    inside = panel["mistakes"].cell(record, sample.test, true, answer)[: panel["mistakes"].MOST]
+    given = 100 * panel["mistakes"].probabilities(record, sample.test)[inside, true].numpy()
+    assert bold == [f"{CLASS_NAMES[true]} {p:.0f} %" for p in given]
+    few = next(k for k in range(10) if 1 < len(panel["mistakes"].cell(record, sample.test, k, answer)) < 12)
+    assert "most confident first" in panel["mistakes"].said(record, sample.test, few, answer)
+
+
+def test_weights_of_bfloat16_are_not_looked_at_in_an_emulation(here, sample, monkeypatch):
+    record = here[0].model_copy(update={"experiment": here[0].experiment.replace(precision="bfloat16")})
+    monkeypatch.setattr(panel["mistakes"], "everything", lambda: SimpleNamespace(weights=lambda *_: weights))
+    weights, used = everything().weights(here[0].experiment, "best"), []
+    looks = panel["mistakes"].predict
+    monkeypatch.setattr(panel["mistakes"], "predict", lambda m, i, p: used.append(p) or looks(m, i, "float32"))
+    for there in (False, True):
+        monkeypatch.setattr(panel["mistakes"], "has_bfloat16", lambda _, there=there: there)
+        panel["mistakes"]._compute(record, sample.test)
+    assert used == ["float32", "bfloat16"]
+
+
+def test_damaged_weights_are_one_sentence(here, page, sample):
+    (everything().path(here[0].experiment) / "best.safetensors").write_bytes(b"nothing")
+    panel["mistakes"]._known.pop(here[0].key, None)
+    chosen, *_, shown = page(panel["mistakes"].mistakes, sample.test)
+    chosen.value = here[0].key
+    assert "are damaged" in shown.value
+    assert "train it again" in shown.value
+
+
 def test_the_cells_of_the_confusion_matrix_hold_the_records_counts(here, sample):
     record = here[0]
     confusion = np.array(record.best.test.confusion)
@@ -115,17 +267,16 @@ def form(**changes):
     return values | changes
 
 
-def test_a_saved_file_makes_papermill_train_the_run_of_the_form(here, tmp_path):
-    file, command = panel["tryout"].keep(form(beta=0.9, seed=3), "mine")
+def test_a_saved_file_makes_papermill_train_the_run_of_the_form(here, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "PARAMS", tmp_path / "of a person")
+    monkeypatch.setattr(paths, "OUTPUTS", tmp_path / "out puts")
+    file, command, _ = panel["tryout"].keep(form(beta=0.9, seed=3), "mine")
     asked = panel["tryout"].experiment(form(beta=0.9, seed=3))
     assert parameters.read(file, paths.NOTEBOOKS / "beta_sweep.ipynb")["betas"] == [0.9]
-    assert f"-f {file}" in command
-    result = run(
-        *(sys.executable, "-m", "papermill", paths.NOTEBOOKS / "beta_sweep.ipynb", tmp_path / "out.ipynb", "-f", file),
-        outputs=tmp_path / "outputs",
-        WRITEUP_PARAMS=str(paths.PARAMS),
-    )
+    assert f"-f {shlex.quote(str(file))}" in command
+    result = run("sh", "-ec", command, outputs=tmp_path / "outputs", WRITEUP_PARAMS=str(paths.PARAMS))
     assert result.returncode == 0, result.stderr
+    assert (paths.OUTPUTS / "mine" / "beta_sweep.ipynb").exists()
     assert (tmp_path / "outputs" / "runs" / asked.key / "record.json").exists()
 
 
@@ -133,9 +284,13 @@ def test_a_saved_file_makes_papermill_train_the_run_of_the_form(here, tmp_path):
     ("change", "name", "said"),
     [
         ({"beta": 1.5}, "mine", "less than or equal to 1, not 1.5"),
-        ({"loss": "focall"}, "mine", "the form: loss: Input should be"),
-        ({"epochs": 0}, "mine", "the form: epochs"),
+        ({"beta": 1.5}, "mine", "β: Input"),
+        ({"loss": "focall"}, "mine", "loss: Input should be"),
+        ({"epochs": 0}, "mine", "epochs: Input"),
+        ({"factor": None}, "mine", "imbalance factor has to be a number"),
         ({}, "quick", "quick is a profile of the repository"),
+        ({}, "Published", "outputs/Published is a folder of the repository"),
+        ({}, 300 * "x", "cannot be written: File name too long"),
         ({}, "../mine", "A name has letters, digits, - and _ only"),
     ],
 )
@@ -145,6 +300,44 @@ def test_nonsense_in_the_form_is_one_sentence_and_saves_nothing(here, change, na
     assert said in str(error.value)
     assert "\n" not in str(error.value)
     assert not list(paths.PARAMS.iterdir())
+
+
+def test_a_person_is_told_of_a_file_that_is_replaced_and_their_own_is_not_touched(here):
+    file, _, replaced = panel["tryout"].keep(form(), "mine")
+    assert not replaced
+    assert panel["tryout"].keep(form(seed=4), "mine")[2]
+    assert parameters.read(file, paths.NOTEBOOKS / "beta_sweep.ipynb")["seed"] == 4
+    file.write_text("betas: [0.5]  # by hand\n")
+    with pytest.raises(UserError, match=r"was not saved from here; choose another name"):
+        panel["tryout"].keep(form(), "mine")
+    assert file.read_text() == "betas: [0.5]  # by hand\n"
+
+
+def test_two_quick_clicks_train_once(here, monkeypatch):
+    from lib.explore import trainer
+
+    begun, go = [], threading.Event()
+    monkeypatch.setattr(trainer.sweep, "run", lambda *_, **__: [begun.append(1), go.wait(20)] and [here[0]])
+    clicked = trainer.Trainer(small)
+    clicked.start.click()
+    clicked.start.click()
+    go.set()
+    clicked.wait()
+    assert begun == [1]
+    clicked.start.click()
+    clicked.wait()
+    assert begun == [1, 1]
+
+
+def test_a_run_that_cannot_be_trained_says_why_and_no_more(here):
+    from lib.explore.trainer import Trainer
+
+    trainer = Trainer(lambda: panel["tryout"].experiment(form(factor=1e-9)))
+    trainer.start.click()
+    trainer.wait()
+    assert "choose a factor of at least" in trainer.says.value
+    assert "runs failed" not in trainer.says.value
+    assert not trainer.start.disabled
 
 
 def test_training_beside_the_page_can_be_stopped_and_goes_on(here):

@@ -50,10 +50,11 @@ def draw(images: ImageSet, profile: str, factor: float, number: int) -> tuple[Fi
     chosen = np.random.default_rng(number).choice(len(kept), size=min(BATCH, len(kept)), replace=False)
     chosen = chosen[np.argsort(labels[chosen], kind="stable")]
     with mpl.rc_context(STYLE):
-        figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.1), width_ratios=(1, 1.15), layout="constrained")
+        figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.1), width_ratios=(1, 1.5), layout="constrained")
         bars = left.barh(CLASS_NAMES, counts, color=COLOUR["train"])
         left.bar_label(bars, labels=[f"{n:,}" for n in counts], fontsize=8, padding=2)
-        left.set(xscale="log", xlabel="training images", xlim=(0.8, 6 * counts.max()))
+        left.set(xscale="log", xlabel="training images", xlim=(0.8, 8 * counts.max()))
+        left.xaxis.set_major_formatter("{x:,.0f}")
         left.invert_yaxis()
         right.axis("off")
         _tiles(right, images.images[kept[chosen]], labels[chosen])
@@ -61,14 +62,15 @@ def draw(images: ImageSet, profile: str, factor: float, number: int) -> tuple[Fi
 
 
 def _tiles(axes: mpl.axes.Axes, images: Tensor, labels: np.ndarray) -> None:
-    """A batch as one picture, with a name below each image."""
+    """A batch as one picture, with a name below the first image of each class in a row: there is room for that."""
     high, wide = 44, 40
     rows = -(-len(images) // _COLUMNS)
     sheet = np.full((rows * high, _COLUMNS * wide, 3), 255, np.uint8)
     for n, image in enumerate(images.permute(0, 2, 3, 1).numpy()):
         top, start = n // _COLUMNS * high, n % _COLUMNS * wide
         sheet[top : top + 32, start : start + 32] = image
-        axes.text(start + 16, top + 33, CLASS_NAMES[labels[n]], fontsize=5, ha="center", va="top")
+        if n % _COLUMNS == 0 or labels[n] != labels[n - 1]:
+            axes.text(start, top + 33, CLASS_NAMES[labels[n]], fontsize=6, va="top")
     axes.imshow(sheet, interpolation="nearest")
 
 

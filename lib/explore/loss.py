@@ -13,7 +13,7 @@ from PIL import Image
 
 from lib import display, losses
 from lib.data import CLASS_NAMES
-from lib.figures import COLOUR, STYLE, WIDTH
+from lib.figures import COLOUR, PERCENT, STYLE, WIDTH
 from lib.notebook import Notebook
 
 BETAS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999, 0.99999, 1.0)
@@ -88,11 +88,11 @@ class Plots:
             self.figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
             self._canvas = FigureCanvasAgg(self.figure)
             number, weight, value, pull = self.figure.subplots(2, 2).flat
-            place = {"ms": 5, "ls": "", "color": COLOUR["class-balanced"], "animated": animated}
-            (self._number,) = number.plot(CLASS_NAMES, counts, "o", label="effective number", **place)
+            point = {"ms": 5, "ls": "", "color": COLOUR["class-balanced"], "animated": animated}
+            (self._number,) = number.plot(CLASS_NAMES, counts, "o", label="effective number", **point)
             number.plot(CLASS_NAMES, counts, "_", ms=12, color=COLOUR["published"], label="images")
             number.set(title="images of a class", yscale="log", ylim=(0.7, 2 * max(counts)))
-            (self._weight,) = weight.plot(CLASS_NAMES, np.ones(len(counts)), "o", **place)
+            (self._weight,) = weight.plot(CLASS_NAMES, np.ones(len(counts)), "o", **point)
             weight.axhline(1, color=COLOUR["CE"], lw=1, label="all alike")
             weight.set(title="class weight (mean 1)", yscale="log", ylim=(0.02, 12))
             line = {"lw": 2, "ls": "--", "color": COLOUR["class-balanced"], "animated": animated}
@@ -101,14 +101,17 @@ class Plots:
             for axes, plain in zip((value, pull), curve(0.0), strict=True):
                 axes.plot(_P, plain, color=COLOUR["CE"], lw=1.2, label="cross-entropy")
                 axes.set(xlabel="probability of the true class", xlim=(0, 1))
+                axes.xaxis.set_major_formatter(PERCENT)
             value.set(title="loss of an image (nats)", ylim=(0, 3))
             pull.set(title="gradient: pull on the true class's logit", ylim=(0, 1.3))
             for axes in (number, weight):
                 axes.tick_params(axis="x", rotation=40)
                 for name in axes.get_xticklabels():
                     name.set(ha="right", rotation_mode="anchor")
-            for axes in (number, weight, value):
-                axes.legend(fontsize=8)
+            number.yaxis.set_major_formatter("{x:,.0f}")
+            weight.yaxis.set_major_formatter("{x:g}")
+            for axes, place in ((number, "upper right"), (weight, "lower right"), (value, "upper right")):
+                axes.legend(fontsize=8, loc=place)
             for axes in (number, weight, value, pull):
                 axes.title.set_fontsize(9)
         self._moving = ((number, self._number), (weight, self._weight), (value, self._value), (pull, self._pull))

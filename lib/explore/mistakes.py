@@ -9,8 +9,10 @@ from torch import Tensor
 
 from lib import display, figures, models
 from lib.data import CLASS_NAMES, ImageSet
+from lib.device import default_device, has_bfloat16
 from lib.errors import UserError
-from lib.figures import COLOUR, STYLE, WIDTH
+from lib.explore.runs import circumstances
+from lib.figures import STYLE, WIDTH
 from lib.notebook import Notebook
 from lib.records import everything
 from lib.training import Record
@@ -18,36 +20,35 @@ from lib.training.evaluation import predict
 
 MOST = 12  # images of a cell that are shown
 _COLUMNS = 6
+_BAR = "#C8C8C8"  # light enough to read black on it, and no class's or loss's colour
+_DARK = 0.72  # share from which white is easier to read than black on its shade
 _ALT = "Test images of one cell of the confusion matrix, the most confident first, each with its class probabilities."
 
 
 def mistakes(here: Notebook, test: ImageSet) -> None:
     """Choose a run, then a cell of its confusion matrix; see the images behind it."""
-    stored = sorted(everything().records(), key=lambda r: r.best.test.accuracy, reverse=True)
-    records = {r.key: r for r in stored if fits(r, test)}
-    with_weights = [key for key in records if everything().file(key, "best.safetensors")]
+    records = found(test)
     if here.headless:
-        _once(records[with_weights[0]] if with_weights else None, test)
+        first = next(iter(records.values()), None)
+        _once(first if first and has_weights(first) else None, test)
         return
     import ipywidgets as widgets
 
-    from lib.explore.page import picture, sentence, show
+    from lib.explore.page import picture, sentence, show, when_stored
     from lib.explore.trainer import Trainer
 
     if not records:
-        display.text("No run on these test images is stored yet. Train one below.")
+        display.text("No run on these test images is stored yet. Train one below, then run this again.")
         return
-    without = [key for key in records if key not in with_weights]
-    options = [(_name(records[key], key in with_weights), key) for key in [*with_weights, *without]]
-    wide = {"layout": {"width": "46em", "max_width": "100%"}, "style": {"description_width": "3em"}}
-    chosen = widgets.Dropdown(options=options, description="run", **wide)
+    wide = {"layout": {"width": "60em", "max_width": "100%"}, "style": {"description_width": "3em"}}
+    chosen = widgets.Dropdown(options=[(_name(r), key) for key, r in records.items()], description="run", **wide)
     grid, says, shown = Grid(), widgets.HTML(), widgets.HTML()
-    trainer = Trainer(lambda: records[chosen.value].experiment, done=lambda _: run_chosen())
+    trainer = Trainer(lambda: records[chosen.value].experiment)
     train = widgets.VBox(trainer.parts)
 
     def run_chosen(_=None) -> None:
         record = records[chosen.value]
-        lacking = everything().file(record.key, "best.safetensors") is None
+        lacking = not has_weights(record)
         train.layout.display = "" if lacking else "none"
         grid.box.layout.display = "none" if lacking else ""
         shown.value = ""
@@ -63,6 +64,7 @@ def mistakes(here: Notebook, test: ImageSet) -> None:
         cell_chosen(*most_frequent(record))
 
     def cell_chosen(true: int, answer: int) -> None:
+        grid.mark(true, answer)
         try:
             shown.value = sentence(said(records[chosen.value], test, true, answer))
             if cell(records[chosen.value], test, true, answer).size:
@@ -70,9 +72,20 @@ def mistakes(here: Notebook, test: ImageSet) -> None:
         except UserError as error:
             shown.value = sentence(str(error), bad=True)
 
+    def stored() -> None:
+        nonlocal records
+        records, key, lacked = found(test), chosen.value, grid.box.layout.display == "none"
+        chosen.unobserve(run_chosen, names="value")  # new options choose the first of them
+        chosen.options = [(_name(r), k) for k, r in records.items()]
+        chosen.value = key
+        chosen.observe(run_chosen, names="value")
+        if lacked:
+            run_chosen()
+
     grid.on_click = cell_chosen
     chosen.observe(run_chosen, names="value")
     run_chosen()
+    when_stored("mistakes", stored)
     show(chosen, says, train, grid.box, shown)
 
 
@@ -93,9 +106,22 @@ def fits(record: Record, test: ImageSet) -> bool:
     return int(np.sum(record.last.test.confusion)) == len(test.labels)
 
 
-def _name(record: Record, weights: bool) -> str:
+def found(test: ImageSet) -> dict[str, Record]:
+    """The runs on these test images by key, those with weights first, the best of them first."""
+    fitting = [r for r in everything().records() if fits(r, test)]
+    fitting.sort(key=lambda r: (has_weights(r), r.best.test.accuracy), reverse=True)
+    return {r.key: r for r in fitting}
+
+
+def has_weights(record: Record) -> bool:
+    """Whether the best epoch's weights are stored."""
+    return everything().file(record.key, "best.safetensors") is not None
+
+
+def _name(record: Record) -> str:
     e = record.experiment
-    return f"{e.title}, {e.details}: {100 * record.best.test.accuracy:.1f} %" + ("" if weights else " (no weights)")
+    reached = f"{100 * record.best.test.accuracy:.1f} % at the best epoch"
+    return f"{e.title}, {circumstances(e)}: {reached}" + ("" if has_weights(record) else " (no weights)")
 
 
 _known: dict[str, Tensor] = {}  # probabilities by key; 0.4 MB each
@@ -111,11 +137,13 @@ def probabilities(record: Record, test: ImageSet) -> Tensor:
 def _compute(record: Record, test: ImageSet) -> Tensor:
     model = models.build(record.experiment.model, record.experiment.seed)
     model.load_state_dict(everything().weights(record.experiment, "best"))
+    # Where bfloat16 is emulated, it takes ten times as long; the few answers it would change are near ties.
+    precision = record.experiment.precision if has_bfloat16(default_device().type) else "float32"
     # A second thread gains little here, and where something else trains meanwhile, the two wait for each other.
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        logits = predict(model, test.images, record.experiment.precision)
+        logits = predict(model, test.images, precision)
     finally:
         torch.set_num_threads(threads)
     return torch.sigmoid(logits) if record.experiment.loss == "sigmoid_focal" else logits.softmax(1)
@@ -145,12 +173,15 @@ def said(record: Record, test: ImageSet, true: int, answer: int) -> str:
     """What a cell holds."""
     inside, of = cell(record, test, true, answer), int((test.labels == true).sum())
     what = f"recognised as {CLASS_NAMES[answer]}" if true == answer else f"taken for {CLASS_NAMES[answer]}"
-    first = f"; the {min(MOST, len(inside))} most confident" if len(inside) > 1 else ""
-    return f"{CLASS_NAMES[true]} {what}: {len(inside)} of {of} images ({100 * len(inside) / of:.1f} %){first}."
+    held = f"{CLASS_NAMES[true]} {what}: {len(inside):,} of {of:,} images ({100 * len(inside) / of:.1f} %)"
+    if not inside.size:
+        return f"{held}."
+    shown = f"the {MOST} most confident" if len(inside) > MOST else "most confident first"
+    return f"{held}; {shown}, each with the likeliest classes, the true one in bold."
 
 
 def draw(record: Record, test: ImageSet, true: int, answer: int) -> Figure:
-    """The images of a cell that is not empty, each with the three most likely classes as bars."""
+    """The images of a cell that is not empty, each with the likeliest classes as bars, the true one among them."""
     inside = cell(record, test, true, answer)[:MOST]
     given = probabilities(record, test).numpy()
     rows = -(-len(inside) // _COLUMNS)
@@ -169,11 +200,13 @@ def draw(record: Record, test: ImageSet, true: int, answer: int) -> Figure:
 
 
 def _bars(axes: mpl.axes.Axes, given: np.ndarray, true: int) -> None:
-    likely = given.argsort()[::-1][:3]
-    colours = [COLOUR["test"] if k == true else COLOUR["published"] for k in likely]
-    axes.barh(range(3), given[likely], color=colours, alpha=0.5)
+    likely = list(given.argsort()[::-1][:3])
+    if true not in likely:
+        likely[-1] = true
+    axes.barh(range(3), given[likely], color=_BAR)
     for n, k in enumerate(likely):
-        axes.text(0.02, n, f"{CLASS_NAMES[k]} {100 * given[k]:.0f} %", fontsize=7, va="center")
+        weight = "bold" if k == true else "normal"
+        axes.text(0.02, n, f"{CLASS_NAMES[k]} {100 * given[k]:.0f} %", fontsize=7, va="center", weight=weight)
     axes.set(xlim=(0, 1), ylim=(2.6, -0.6))
 
 
@@ -186,7 +219,7 @@ class Grid:
         self.on_click = lambda true, answer: None
         name = lambda text: widgets.HTML(f'<div style="text-align: right; padding-right: .4em">{text}</div>')  # noqa: E731
         head = [widgets.HTML(f'<div style="text-align: center; font-size: 85%">{k}</div>') for k in CLASS_NAMES]
-        self.cells = {}
+        self.cells: dict[tuple[int, int], widgets.Button] = {}
         parts = [name("true / answer"), *head]
         for true, row in enumerate(CLASS_NAMES):
             parts.append(name(row))
@@ -208,4 +241,9 @@ class Grid:
             verb = "recognised as" if true == answer else "taken for"
             button.tooltip = f"{CLASS_NAMES[true]} {verb} {CLASS_NAMES[answer]}: {100 * share:.1f} %"
             button.style.button_color = mpl.colors.to_hex(shade(share))
-            button.style.text_color = "white" if share > 0.55 else "black"
+            button.style.text_color = "white" if share > _DARK else "black"
+
+    def mark(self, *chosen: int) -> None:
+        """Frame the cell of this true class and answer, and no other."""
+        for place, button in self.cells.items():
+            button.layout.border = "2px solid black" if place == chosen else None

@@ -37,6 +37,20 @@ def sentence(text: str, bad: bool = False) -> str:
     return f'<p style="{colour}line-height: 1.4; max-width: 60em">{html.escape(text)}</p>'
 
 
+_when_stored: dict[str, Callable[[], None]] = {}
+
+
+def when_stored(panel: str, call: Callable[[], None]) -> None:
+    """Have a panel look again when a run was trained on this page; a panel shown anew takes its old place."""
+    _when_stored[panel] = call
+
+
+def stored() -> None:
+    """A run was trained on this page."""
+    for call in _when_stored.values():
+        call()
+
+
 def redraw(controls: dict[str, widgets.Widget], into: widgets.HTML, draw: Callable[..., str]) -> None:
     """Draw now, and again whenever a control changes; what is wrong is said in the picture's place."""
 

@@ -9,10 +9,10 @@ import ipywidgets as widgets
 from lib import curves, display, sweep
 from lib.errors import UserError
 from lib.experiment import Experiment
-from lib.explore.page import sentence
+from lib.explore.page import sentence, stored
 from lib.live import ALT, Live
 from lib.records import Store
-from lib.training import Interrupted, Record
+from lib.training import Interrupted
 
 
 class Trainer:
@@ -20,11 +20,10 @@ class Trainer:
 
     Args:
         chosen: gives the run to train; what it raises as a UserError is said.
-        done: called with the record of a finished run.
     """
 
-    def __init__(self, chosen: Callable[[], Experiment], done: Callable[[Record], None] = lambda _: None):
-        self._chosen, self._done = chosen, done
+    def __init__(self, chosen: Callable[[], Experiment]):
+        self._chosen = chosen
         self._thread: threading.Thread | None = None
         self._trains = threading.Lock()  # held while Stop decides whether there is something to stop
         self._interruptible = False
@@ -45,6 +44,8 @@ class Trainer:
             self._thread.join()
 
     def _begin(self) -> None:
+        if self.start.disabled:
+            return  # a second click, made before the button on the page was greyed out
         try:
             experiment = self._chosen()
         except UserError as error:
@@ -67,6 +68,15 @@ class Trainer:
             )
 
     def _train(self, experiment: Experiment) -> None:
+        try:
+            finished = self._finishes(experiment)
+        finally:
+            self._interruptible = False
+            self.start.disabled, self.stop.disabled = False, True
+        if finished:
+            stored()
+
+    def _finishes(self, experiment: Experiment) -> bool:
         live = _OnPage(self.figure, Store())
 
         def on_epoch(experiment, epoch) -> None:
@@ -85,6 +95,8 @@ class Trainer:
             self._say(f"{str(stopped).partition(';')[0]}. Train goes on from there.")
         except KeyboardInterrupt:  # before the training had begun, or while the run was stored
             self._say("Stopped. Train goes on from there.")
+        except sweep.RunsFailed as error:
+            self._say(error.reasons[0][1], bad=True)
         except UserError as error:
             self._say(str(error), bad=True)
         except Exception as error:  # a thread's traceback would be seen nowhere
@@ -95,10 +107,8 @@ class Trainer:
                 f"Done: {100 * record.best.test.accuracy:.1f} % at the best epoch on the test set, "
                 f"{100 * record.last.test.accuracy:.1f} % at the last. Stored as run {record.key}."
             )
-            self._done(record)
-        finally:
-            self._interruptible = False
-            self.start.disabled, self.stop.disabled = False, True
+            return True
+        return False
 
     def _say(self, text: str, bad: bool = False) -> None:
         self.says.value = sentence(text, bad)
