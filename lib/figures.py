@@ -67,7 +67,7 @@ def _heat(axes: Axes, values: np.ndarray, columns: Sequence, rows: Sequence, fon
     axes.set_yticks(range(len(rows)), rows)
     axes.spines[:].set_visible(False)
     for (i, j), value in np.ndenumerate(values):
-        colour = "white" if value > 0.55 else "black"
+        colour = "white" if value > 0.72 else "black"  # a contrast of 4.5 at least
         axes.text(j, i, f"{100 * value:.0f}", ha="center", va="center", fontsize=fontsize, color=colour)
 
 

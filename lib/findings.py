@@ -63,7 +63,7 @@ def training_caption(records: Sequence[Record]) -> str:
     return (
         f"Learning curves of {runs} ({what}): loss, accuracy, learning rate, a line per run, and the test accuracy of "
         "every class. Dots are the best epochs on the test set. Training values are means over the epoch, on "
-        "augmented images."
+        "augmented images; the training loss is the one that was minimised, the test loss plain cross-entropy."
     )
 
 

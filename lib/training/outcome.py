@@ -29,8 +29,8 @@ def check_finite(batch_losses: Tensor, experiment: Experiment, number: int) -> N
 
 def diverged(what: str, experiment: Experiment) -> Diverged:
     """The error for a run that cannot go on, with its settings."""
-    settings = experiment.model_dump(exclude_defaults=True)
-    return Diverged(f"The {what}. Try a lower learning rate. The settings were {settings}.")
+    settings = ", ".join(f"{name} {value}" for name, value in experiment.model_dump(exclude_defaults=True).items())
+    return Diverged(f"The {what}. Try a lower learning rate. The settings were: {settings}.")
 
 
 def plain_weights(model: nn.Module) -> Weights:
