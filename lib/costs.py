@@ -55,18 +55,17 @@ def of(records: Sequence[Record], runs: int, workers: int, model: str, device: s
     tail = [r for r in records if _is_of(r.experiment, model)]
     if not tail:
         raise UserError(f"No run of {model} on CIFAR-10's long tail is stored to go by.")
-    ((protocol, _),) = Counter(_protocol(r.experiment) for r in tail).most_common(1)
-    alike = [r for r in tail if _protocol(r.experiment) == protocol]
     if rate:
-        run = alike[0]
+        run = _usual(tail)[0]
         images = run.experiment.epochs * (sum(run.counts) + _TEST_IMAGES)
         return Cost(runs, workers, images / rate, f"{images:,} images at {rate:,.0f} a second, which was given")
-    timed = [r for r in alike if str(r.machine["device"]).startswith(device) and "replicas" not in r.machine]
+    timed = [r for r in tail if str(r.machine["device"]).startswith(device) and "replicas" not in r.machine]
     if not timed:
         raise UserError(f"No run of {model} on {device} is stored; give its images per second with --rate.")
+    timed = _usual(timed)
     seconds = float(np.median([r.wall_time for r in timed]))
     machines = ", ".join(sorted({f"{r.machine['device']}, {r.machine['threads']} thread" for r in timed}))
-    epochs = alike[0].experiment.epochs
+    epochs = timed[0].experiment.epochs
     return Cost(runs, workers, seconds, f"median of {len(timed)} stored runs of {epochs} epochs on {machines}")
 
 
@@ -84,6 +83,12 @@ def summary(records: Sequence[Record], runs: int = 10_000, model: str = "ResNet-
 
 def _is_of(experiment: Experiment, model: str) -> bool:
     return experiment.model == model and experiment.data == "cifar10" and experiment.imbalance != "none"
+
+
+def _usual(records: Sequence[Record]) -> list[Record]:
+    """Those of the protocol that most have."""
+    ((protocol, _),) = Counter(_protocol(r.experiment) for r in records).most_common(1)
+    return [r for r in records if _protocol(r.experiment) == protocol]
 
 
 def _protocol(experiment: Experiment) -> tuple:

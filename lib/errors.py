@@ -16,4 +16,4 @@ class UserError(Brief, Exception):
 
 
 class NoRoom(UserError):
-    """The disk takes no more: whatever would be trained next would be lost."""
+    """Nothing can be written, most likely because the disk is full: whatever is trained next would be lost."""

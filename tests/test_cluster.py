@@ -20,9 +20,10 @@ from distributed import Client, Future, LocalCluster
 from test_data_cifar10 import BATCHES
 
 from lib import data, paths, sweep
-from lib.errors import UserError
+from lib.errors import NoRoom, UserError
 from lib.records import Store
 from lib.sweep import cluster, versions, workforce
+from lib.sweep import spread as spreading
 from lib.sweep.parts import Sweep
 from lib.sweep.spread import spread
 
@@ -235,13 +236,30 @@ def test_a_failing_run_is_named_and_the_others_finish(store):
 
 
 def test_a_worker_without_memory_is_said(store):
-    runs = [tiny(seed=seed) for seed in (1, 2)]
-    tell = Sweep(runs, store, "", on_epoch=lambda *_: None)
-    with cluster.local(1, threads=1, memory=250e6) as crew:
-        failures = spread(tell, crew)
-    assert {e.seed for e, _ in failures} == {1, 2}
-    for _, error in failures:
-        assert "its worker ran out of memory: each may use 0.2 GB, 3 times" in str(error)
+    large = tiny(model="ResNet-32", batch_size=350)  # what its layers put out takes more than the worker may use
+    tell = Sweep([large], store, "", on_epoch=lambda *_: None)
+    with cluster.local(1, threads=1, memory=800e6) as crew:
+        ((run, error),) = spread(tell, crew)
+    assert run == large
+    assert "its worker ran out of memory: each may use 0.8 GB, 3 times" in str(error)
+
+
+def test_workers_that_do_not_come_back_are_said(store, monkeypatch):
+    """Dask's nanny gives up where a worker ends before it has quite started."""
+    monkeypatch.setattr(spreading, "_RESTART", 2)
+    killed = []
+
+    def end(experiment, epoch):
+        if not killed:
+            (own,) = crew.client.cluster.workers.values()
+            own.close_gracefully()
+            killed.append(working()[0])
+            killed[0].kill()
+
+    tell = Sweep([tiny(**ENDLESS)], store, "", on_epoch=end)
+    with pytest.raises(UserError, match="The worker processes have ended"), cluster.local(1, threads=1) as crew:
+        spread(tell, crew)
+    assert killed
 
 
 def test_a_full_disk_stops_the_sweep_with_a_sentence(store, monkeypatch):
@@ -250,7 +268,7 @@ def test_a_full_disk_stops_the_sweep_with_a_sentence(store, monkeypatch):
 
     def full(self, record, weights):
         if self.records():
-            raise UserError("Run 1 could not be stored: No space left on device. Make room and run again.")
+            raise NoRoom("Run 1 could not be stored: No space left on device. Make room and run again.")
         put(self, record, weights)
 
     monkeypatch.setattr(Store, "put", full)
@@ -290,7 +308,7 @@ def test_without_a_cluster_too_a_full_disk_ends_it_before_the_next_run(store, mo
 
     def full(self, record, weights):
         trained.append(record.experiment.seed)
-        raise UserError("No space left on device.")
+        raise NoRoom("No space left on device.")
 
     monkeypatch.setattr(Store, "put", full)
     with pytest.raises(UserError, match="No space left on device"):
@@ -328,17 +346,17 @@ def force():
 
 
 def there(*addresses, **more):
-    return {address: {"id": address, "nthreads": 1, "status": "running", **more} for address in addresses}
+    return {address: {"nthreads": 1, "status": "running", **more} for address in addresses}
 
 
 def test_runs_wait_until_the_workers_that_are_there_have_told_their_versions(force):
     """Else those that answer first would get them all."""
     force.seen(there("a", "b"))
     assert force.to_go_to() == frozenset()  # nobody, which is not the same as anybody
-    force.judge({"a": versions.versions()})
+    force.judge({"a": ""})
     assert force.undecided
     assert force.workers == {"a"} == force.to_go_to()
-    force.judge({"b": versions.versions()})
+    force.judge({"b": ""})
     assert not force.undecided
     assert force.workers == {"a", "b"}
     assert force.to_go_to() is None  # any, also those that join later
@@ -347,13 +365,14 @@ def test_runs_wait_until_the_workers_that_are_there_have_told_their_versions(for
 def test_a_worker_that_comes_back_is_asked_again(force):
     """Another process at the same address, as after an update."""
     force.seen(there("a", "b"))
-    force.judge({"a": versions.versions(), "b": versions.versions() | {"lib": "0.0.9"}})
+    force.judge({"a": "", "b": "it is old"})
     assert force.fit == {"a"}
     force.seen(there("a", "b"))
     assert force._client.asked.count(("_ask", "b")) == 1
-    force.seen(there("a") | there("b", id="b, later"))
+    force.gone("b")
+    force.seen(there("a", "b"))
     assert force._client.asked.count(("_ask", "b")) == 2
-    force.judge({"b": versions.versions()})
+    force.judge({"b": ""})
     assert force.fit == {"a", "b"}
 
 
@@ -365,11 +384,21 @@ def test_a_worker_is_asked_again_where_the_connection_failed(force):
     assert not force.said
 
 
+def test_one_that_is_refused_before_the_others_are_seen_does_not_end_the_sweep(force):
+    force.refuse("quick", "it is old")
+    assert force.there == set()
+    force.seen(there("quick", "slow"))
+    force.judge({"slow": ""})
+    assert force.fit == {"slow"}
+    with pytest.raises(UserError, match="The worker at quick is refused: it is old"):
+        force.seen(there("quick"))
+
+
 def test_a_paused_worker_gets_no_new_runs_and_is_said(force):
     force.seen(there("a", "b"))
-    force.judge({"a": versions.versions(), "b": versions.versions()})
+    force.judge({"a": "", "b": ""})
     force.seen(there("a") | there("b", status="paused"))
-    assert force.workers == {"a"}
+    assert force.workers == {"a"} == force.to_go_to()
     assert force.fit == {"a", "b"}
     assert "Dask has paused the worker at b, which is short of memory" in force.said[0]
 
@@ -377,11 +406,11 @@ def test_a_paused_worker_gets_no_new_runs_and_is_said(force):
 @pytest.mark.parametrize(
     ("name", "version"), [("torch", "2.0.0"), ("lib", "0.0.9"), ("numerics", "7"), ("lib", "none")]
 )
-def test_every_version_that_decides_the_numbers_counts(force, name, version):
+def test_every_version_that_decides_the_numbers_counts(name, version):
     ours = versions.versions()
-    force.seen(there("a"))
-    with pytest.raises(UserError, match=rf"{name} {version} where this program has {ours[name]}"):
-        force.judge({"a": ours | {name: version}})
+    assert versions.different(ours, ours) == ""
+    said = versions.different(ours | {name: version}, ours)
+    assert said == f"it has {name} {version} where this program has {ours[name]}; install the same there"
 
 
 def test_workers_elsewhere_share_no_disk_and_give_the_same_bits(store, tmp_path):
@@ -473,9 +502,17 @@ def other_numerics(lib):
     file.write_text(file.read_text().replace("NUMERICS_VERSION = 1", "NUMERICS_VERSION = 7"))
 
 
+def broken(lib):
+    (lib / "training" / "__init__.py").write_text("raise OSError('libcudart.so.12: cannot open shared object file')")
+
+
 @pytest.mark.parametrize(
     ("change", "found"),
-    [(older, "lib 0.0.9 where this program has 0."), (other_numerics, "numerics 7 where this program has 1")],
+    [
+        (older, "lib 0.0.9 where this program has 0."),
+        (other_numerics, "numerics 7 where this program has 1"),
+        (broken, r"it cannot run this program \(OSError: libcudart"),
+    ],
 )
 @pytest.mark.parametrize("late", [False, True])
 def test_a_worker_of_another_version_is_refused_with_both_named(store, tmp_path, change, found, late):
@@ -492,6 +529,37 @@ def test_a_worker_of_another_version_is_refused_with_both_named(store, tmp_path,
         with pytest.raises(UserError, match=found):
             sweep.run([tiny()], store=store, scheduler=address, on_epoch=lambda *_: None)
     assert store.records() == []
+
+
+def test_a_scheduler_that_has_lib_does_not_load_it(store, tmp_path):
+    """Loading torch can take longer than a scheduler may be silent."""
+    with scheduler(tmp_path / "s") as (_, address), worker(tmp_path / "w", address):
+        assert len(sweep.run([tiny()], store=store, scheduler=address, on_epoch=lambda *_: None)) == 1
+        with Client(scheduler_file=address, set_as_default=False) as other:
+            # No function of this module, which would load `lib` itself.
+            assert other.run_on_scheduler(lambda: {"lib", "torch"} & set(sys.modules)) == set()
+
+
+def test_a_result_that_is_lost_with_its_worker_is_computed_once_more_and_not_twice(store, tmp_path, monkeypatch):
+    fetch, sent = workforce.Workforce.fetch, []
+    submit = Client.submit
+    monkeypatch.setattr(Client, "submit", lambda *a, **k: sent.append(k["key"]) or submit(*a, **k))
+    with scheduler(tmp_path / "s") as (_, address), ExitStack() as stack:
+        first = stack.enter_context(worker(tmp_path / "w", address))
+        until(lambda: "Registered to" in (tmp_path / "w" / "log").read_text())
+
+        def lose_and_fetch(*asked):
+            if first.poll() is None:
+                stack.enter_context(worker(tmp_path / "w2", address))
+                until(lambda: "Registered to" in (tmp_path / "w2" / "log").read_text())
+                first.kill()
+                first.wait()
+            fetch(*asked)
+
+        monkeypatch.setattr(workforce.Workforce, "fetch", lose_and_fetch)
+        (record,) = sweep.run([tiny()], store=store, scheduler=address, on_epoch=lambda *_: None)
+    assert len(record.history) == 1
+    assert len(sent) == 1
 
 
 def test_a_worker_with_several_threads_is_refused(store, tmp_path):
@@ -536,6 +604,8 @@ def test_a_frozen_scheduler_is_said(store, tmp_path, monkeypatch, frozen):
             fetch(*asked)
 
         monkeypatch.setattr(workforce.Workforce, "fetch", stop_and_fetch)
+        if frozen == "with a result to fetch":
+            monkeypatch.setattr(spreading, "GONE", 3)  # the other one tries how long it really is
         runs = [tiny(seed=1), tiny(**ENDLESS)]
         with pytest.raises(UserError, match="The Dask scheduler is gone"):
             sweep.run(runs, store=store, scheduler=address, on_epoch=stop if frozen == "at an epoch" else lambda *_: 0)

@@ -39,6 +39,11 @@ def test_a_few_runs_of_another_kind_are_not_gone_by():
     assert rated.seconds == pytest.approx(2 * (12_406 + 10_000) / 1000)
 
 
+def test_the_protocol_is_that_of_most_runs_on_the_device():
+    runs = [*(timed(360) for _ in range(3)), timed(9.0, device="cuda: H200", factor=0.1)]
+    assert costs.of(runs, runs=1, workers=1, model="ConvNet", device="cuda").seconds == 9
+
+
 def test_other_models_sets_and_devices_are_not_gone_by():
     other = [timed(1.0, model="TwoLayerNet"), timed(1.0, imbalance="none"), timed(1.0, device="cuda: H200")]
     with pytest.raises(UserError, match="No run of ConvNet on cpu is stored; give its images per second with --rate"):

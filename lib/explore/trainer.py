@@ -26,7 +26,7 @@ class Trainer:
         self._chosen = chosen
         self._thread: threading.Thread | None = None
         self._trains = threading.Lock()  # held while Stop decides whether there is something to stop
-        self._interruptible = False
+        self._interruptible = self._stopping = False
         self.start = widgets.Button(description="Train", button_style="primary", icon="play")
         self.stop = widgets.Button(description="Stop", icon="stop", disabled=True)
         self.says, self.figure = widgets.HTML(), widgets.HTML()
@@ -60,7 +60,7 @@ class Trainer:
         with self._trains:
             if not self._interruptible:
                 return
-            self._interruptible = False
+            self._interruptible, self._stopping = False, True
             self._say("Stopping ...")
             # What Ctrl-C does to a program: an epoch can take minutes, and nobody is to wait for its end.
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
@@ -71,7 +71,6 @@ class Trainer:
         try:
             finished = self._finishes(experiment)
         finally:
-            self._interruptible = False
             self.start.disabled, self.stop.disabled = False, True
         if finished:
             stored()
@@ -82,19 +81,22 @@ class Trainer:
         def on_epoch(experiment, epoch) -> None:
             live.on_epoch(experiment, epoch)
             with self._trains:
-                if self._interruptible:  # else the page says that it stops
-                    self._say(live.line)
+                if self._stopping:  # and the interrupt has gone astray, as in a destructor
+                    raise KeyboardInterrupt
+                self._say(live.line)
 
         try:
             with self._trains:
-                self._interruptible = True
-            (record,) = sweep.run([experiment], origin="notebooks/explore.ipynb", on_epoch=on_epoch, tell=live.tell)
-            with self._trains:
-                self._interruptible = False
+                self._interruptible, self._stopping = True, False
+            try:
+                (record,) = sweep.run([experiment], origin="notebooks/explore.ipynb", on_epoch=on_epoch, tell=live.tell)
+            finally:  # an interrupt that is on its way arrives in here, not where the end is said
+                with self._trains:
+                    self._interruptible = False
         except Interrupted as stopped:
             self._say(f"{str(stopped).partition(';')[0]}. Train goes on from there.")
         except KeyboardInterrupt:  # before the training had begun, or while the run was stored
-            self._say("Stopped. Train goes on from there.")
+            self._say("Stopped.")
         except sweep.RunsFailed as error:
             self._say(error.reasons[0][1], bad=True)
         except UserError as error:

@@ -85,8 +85,9 @@ def _readme(profile: str, lines: list[str]) -> str:
         f"[HTML]({folder}/report.html); its records: [runs]({folder}/runs)):\n\n{said}\n\n"
     )
     text, found = _BLOCK.subn(lambda match: match[1] + block + match[2], README.read_text())
-    if not found:
-        raise UserError("README.md has lost the two marks between which its figure belongs; see lib/report/publish.py.")
     if costly := costs.summary(opened(profile, "published").records()):
-        text = _COSTS.sub(lambda match: match[1] + costly + "\n\n" + match[2], text)
+        text, also = _COSTS.subn(lambda match: match[1] + costly + "\n\n" + match[2], text)
+        found = found and also
+    if not found:
+        raise UserError("README.md has lost marks between which generated lines belong; see lib/report/publish.py.")
     return text

@@ -187,10 +187,9 @@ def execute(name: str, values: dict[str, Any], output: Path, label: str) -> Exec
         failure = f"cell {error.exec_count} stopped with {error.ename}: {error.evalue}"
     except DeadKernelError:
         failure = "its kernel was ended from outside while it worked; most likely there was no memory left"
-    except (RuntimeError, NoSuchKernel) as error:
-        failure = f"its kernel could not start ({error})"
     except Exception as error:  # whatever it is, the other notebooks still run
-        failure = f"{type(error).__name__}: {error}"
+        no_start = isinstance(error, NoSuchKernel) or "before replying" in str(error)
+        failure = f"its kernel could not start ({error})" if no_start else f"{type(error).__name__}: {error}"
     seconds = time.monotonic() - start
     print(f"{label} {'failed' if failure else 'done'} in {seconds:.0f} s", flush=True)
     execution = Execution(name, output, seconds, failure, peak.bytes)

@@ -1,10 +1,13 @@
 """How a run travels to a worker.
 
-Neither a scheduler nor an unfit worker is to import `lib` in order to read it: Dask would call the run failed, or end
-the worker. So the function goes as its code, and the task as bytes, which are read where the versions are right.
+Neither a scheduler nor an unfit worker is to import `lib` in order to read it: Dask would stand still while it loads
+torch, call the run failed, or end the worker. So functions go as their code, and a task as bytes, which are read where
+the versions are right.
 """
 
 import pickle
+import types
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -17,20 +20,29 @@ cloudpickle.register_pickle_by_value(versions)
 
 
 class _AsCode:
-    """A function that is pickled as its code, though pickle itself would only name it."""
+    """A function of `versions` that is pickled as its code.
+
+    Its copy says that it is of no module that can be imported: else the scheduler, which pickles it once more, would
+    first try its name.
+    """
+
+    def __init__(self, function: Callable):
+        self._function = types.FunctionType(function.__code__, function.__globals__, function.__name__)
+        self._function.__module__ = "__main__"
 
     def __call__(self, *arguments: Any) -> Any:
-        return versions.work_where_fit(*arguments)
+        return self._function(*arguments)
 
     def __reduce__(self) -> tuple:
-        return cloudpickle.loads, (cloudpickle.dumps(versions.work_where_fit),)
+        return cloudpickle.loads, (cloudpickle.dumps(self._function),)
 
 
 @cache  # some milliseconds, of every run
-def _ours() -> dict[str, str]:
+def wanted() -> dict[str, str]:
+    """The versions that a worker has to have."""
     return versions.versions()
 
 
 def parcel(task: Task) -> tuple:
     """What to submit: a function and its arguments."""
-    return _AsCode(), _ours(), pickle.dumps(task)
+    return _AsCode(versions.work_where_fit), wanted(), pickle.dumps(task)

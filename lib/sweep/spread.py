@@ -25,10 +25,12 @@ from lib.training import Epoch
 
 #: Seconds after which a scheduler that does not answer counts as gone.
 GONE = 15
+#: Seconds in which a worker of ours that has ended is started again, on a machine that is busy with other things too.
+_RESTART = 60
 #: Seconds between two looks at claims that other programs hold.
 _EVERY = 1.0
-#: What Dask calls a future whose result will not come.
-_LOST = ("cancelled", "lost")
+#: What Dask calls a future whose result will not come. (One that is "lost" with its worker is computed again.)
+_LOST = "cancelled"
 #: Runs handed to a cluster that is not ours, at the least: it may grow when work is waiting.
 _AHEAD = 64
 #: Runs handed to one that has no worker yet, which may be one that starts them for work that is waiting.
@@ -54,8 +56,9 @@ class _Running:
     future: Future | None = None  # None while it waits to be sent again
     only: frozenset[str] | None = None  # workers it may go to; None: any
     started: bool = False  # on a worker, since it was sent
-    behind: bool = False  # a run that was training lost its worker, for which this one only waited
-    astray: int = 0  # times that its result was lost on the way
+    losses: int = 0  # workers that it lost while it trained there
+    spared: bool = False  # since it was sent, it lost one for which it only waited behind a run that trained there
+    stuck: bool = False  # its result could not be fetched
 
 
 @dataclass
@@ -69,6 +72,8 @@ class _Spread:
     looked: float = 0.0  # when claims that others hold were last tried
     said: set[str] = field(default_factory=set)
     begun: bool = False  # whether workers have been sent runs
+    paused: set[str] = field(default_factory=set)  # workers that were at the last look
+    alone_since: float = 0.0  # when a worker was last there
 
     def run(self) -> Failures:
         tell = lambda kind, what: self.news.put((kind, what))  # noqa: E731
@@ -116,7 +121,7 @@ class _Spread:
                 self._send(self.running[experiment.key])
 
     def _most(self) -> int:
-        if self.crew.client.status != "running" or not self.force.looked:
+        if self.crew.client.status != "running" or not self.force.has_looked:
             return 0
         if not self.force.there:
             return 0 if self.crew.local else _FIRST
@@ -128,19 +133,23 @@ class _Spread:
 
     def _send(self, run: _Running) -> None:
         """Hand a run to the cluster; where no worker is fit, it is put aside until one is."""
-        run.started, run.behind, run.only, run.future = False, False, self.force.to_go_to(), None
+        if run.future and run.future.status != _LOST:  # or Dask would go on with it
+            self.crew.client.loop.add_callback(self.crew.client.cancel, [run.future], asynchronous=True)
+        run.started = run.stuck = run.spared = False
+        run.only, run.future = self.force.to_go_to(), None
         if run.only is not None and not run.only:
             return
         experiment = run.experiment
+        # A key of its own: two programs may use one scheduler and different stores.
+        key = f"train-{experiment.key}-{uuid.uuid4().hex[:8]}"
         task = Task(
             experiment,
             self.sweep.origin,
             self.topic,
+            submission=key,
             threads=self.crew.threads,
             checkpoint=self.sweep.store.checkpoint(experiment) if self.crew.local else None,
         )
-        # A key of its own: two programs may use one scheduler and different stores.
-        key = f"train-{experiment.key}-{uuid.uuid4().hex[:8]}"
         workers = sorted(run.only) if run.only else None
         run.future = self.crew.client.submit(*parcel(task), key=key, workers=workers)
         run.future.add_done_callback(lambda done: self.news.put(("done", (experiment.key, done))))
@@ -149,7 +158,7 @@ class _Spread:
     def _told(self, told: dict[str, str]) -> None:
         """A run has started on a worker, or finished an epoch."""
         run = self.running.get(told["key"])
-        if run is None:
+        if run is None or run.future is None or run.future.key != told["submission"]:
             return
         run.started = True
         if "epoch" in told:
@@ -159,14 +168,15 @@ class _Spread:
         """A worker that was lost with a run of ours."""
         if event.get("action") != "remove-worker":
             return
+        self.force.gone(event["worker"])
         keys = set(event.get("processing-tasks") or ())
         lost = [run for run in self.running.values() if run.future and run.future.key in keys]
         training = [run for run in lost if run.started]
+        for run in lost:
+            run.spared |= bool(training) and not run.started
         for run in training:
             print(f"A worker was lost; {run.experiment.title} is trained elsewhere.", file=sys.stderr)
-        for run in lost:
-            run.behind |= bool(training) and not run.started
-            run.started = False
+            run.losses, run.started = run.losses + 1, False
 
     def _done(self, what: tuple[str, Future]) -> None:
         """A run is over; its result, or its error, is still where it was."""
@@ -187,35 +197,34 @@ class _Spread:
             self._over(run)
         elif future.status == "error":
             self._stopped(run, outcome)
-        elif run.astray < LOSSES:
-            run.astray += 1
-            self._send(run)
+        elif isinstance(outcome, OSError):  # the connection's; the result is still there, and `_workers` asks again
+            run.stuck = True
         else:
             self._failed(run, outcome)
 
     def _is_awaited(self, key: str, future: Future) -> bool:
         """Whether it is a run's latest future, and not lost: with its scheduler, most likely; `_workers` finds out."""
-        return key in self.running and self.running[key].future is future and future.status not in _LOST
+        return key in self.running and self.running[key].future is future and future.status != _LOST
 
     def _stopped(self, run: _Running, error: Exception) -> None:
         """A run has come back without a record; its fault, or its worker's."""
         if isinstance(error, Unfit):
             self.force.refuse(error.worker, error.why)
-            self._send(run)
+            run.future = None  # the next look shows who else is there
         elif isinstance(error, NoData):
             run.future = None
             self.force.send_data(error.worker, error.name, run.experiment.key)
         elif isinstance(error, Abandoned):  # its key was cancelled, so that Dask tells nobody; and yet
             self._send(run)
-        elif isinstance(error, KilledWorker) and run.behind and not run.started:
-            self._send(run)  # Dask counts the loss against the runs that wait, too
+        elif isinstance(error, KilledWorker) and run.spared and run.losses < LOSSES:
+            self._send(run)  # Dask counts every loss, also of a worker that another run has brought down
         elif isinstance(error, NoRoom):
             raise error
         else:
             self._failed(run, error)
 
     def _failed(self, run: _Running, error: Exception) -> None:
-        self.failures.append((run.experiment, self._in_words(error)))
+        self.failures.append((run.experiment, self._in_words(run, error)))
         self._over(run)
 
     def _over(self, run: _Running) -> None:
@@ -223,14 +232,14 @@ class _Spread:
         give_back(run.lock, self.sweep.store, run.experiment)
         self.sweep.ended(run.experiment)
 
-    def _in_words(self, error: Exception) -> Exception:
+    def _in_words(self, run: _Running, error: Exception) -> Exception:
         if not isinstance(error, KilledWorker):
             return error
         if any(error.last_worker.address in line for line in self.crew.over_memory):
             why = f"its worker ran out of memory: each may use {self.crew.memory / 1e9:.1f} GB"
         else:
             why = "its worker process was ended from outside (out of memory?)"
-        return UserError(f"{why}, {LOSSES if self.crew.local else 'several'} times; run again to go on.")
+        return UserError(f"{why}, {max(run.losses, LOSSES)} times; run again to go on.")
 
     def _refused(self, what: tuple[str, str]) -> None:
         """A worker has no data set, and can be given none."""
@@ -247,19 +256,29 @@ class _Spread:
         self.force.seen(there)
         if self.sweep.progress:
             self.sweep.progress.workers = max(1, len(self.force.workers))
-        lost = [run.future for run in self.running.values() if run.future and run.future.status in _LOST]
+        lost = [run.future for run in self.running.values() if run.future and run.future.status == _LOST]
         if lost:  # and the scheduler is there: another one than before, or somebody has cancelled them
             self._subscribe()
-        for key, run in self.running.items():
+        paused, self.paused = self.force.paused - self.paused, self.force.paused
+        for key, run in self.running.items() if not self.force.undecided else ():
             nowhere_to_go = run.only and not run.only & self.force.fit
             put_aside = run.future is None and key not in self.force.delivering
-            if run.future in lost or nowhere_to_go or put_aside:
+            waits_in_vain = run.future and not run.started and (self._has_more_choice(run) or paused)
+            if run.future in lost or nowhere_to_go or put_aside or waits_in_vain:
                 self._send(run)
+            elif run.stuck:
+                run.stuck = False
+                self.force.fetch(key, run.future)
         if not there:
             self._say("There is no worker; waiting for one.")
 
-    def _fitness(self, answers: Mapping[str, dict[str, str] | Exception]) -> None:
-        """Workers have told their versions, or why they could not."""
+    def _has_more_choice(self, run: _Running) -> bool:
+        """Whether workers are fit now that were not when a run was sent."""
+        choice = self.force.to_go_to()
+        return run.only is not None and (choice is None or choice > run.only)
+
+    def _fitness(self, answers: Mapping[str, str | Exception]) -> None:
+        """Workers have said whether they can run this program."""
         self.force.judge(answers)
 
     def _is_scheduler_there(self) -> None:
@@ -268,6 +287,13 @@ class _Spread:
         if self.crew.client.status in ("closed", "closing") or (silent and self.looked - silent > GONE):
             raise UserError(
                 "The Dask scheduler is gone; what was finished is stored. Start one and run again, to train the rest."
+            )
+        if self.force.there or not self.force.has_looked:
+            self.alone_since = self.looked
+        elif self.crew.local and self.looked - self.alone_since > _RESTART:
+            raise UserError(
+                "The worker processes have ended and were not started again; most likely there was no memory left. "
+                "What was finished is stored; run again to go on."
             )
 
     def _say(self, line: str) -> None:

@@ -1,7 +1,7 @@
 """What has to be the same in a program and in the workers that train for it.
 
-This module is sent to the workers as a whole, so that one without `lib` can answer too: it imports nothing of
-`lib` at the top.
+These functions are sent to the workers as their code (see `parcel`), so that one without `lib`, or with another one,
+can answer too: they import nothing of `lib` at the top, and what goes wrong in them is an answer.
 """
 
 
@@ -23,19 +23,6 @@ def versions() -> dict[str, str]:
     return {**own, "torch": torch}
 
 
-def work_where_fit(wanted: dict[str, str], task: bytes) -> object:
-    """On a worker: what `lib.sweep.worker.work` returns for a pickled task, or {"worker", "why"} where it is unfit."""
-    import pickle
-
-    from distributed import get_worker
-
-    if why := different(versions(), wanted):
-        return {"worker": get_worker().address, "why": why}
-    from lib.sweep.worker import work
-
-    return work(pickle.loads(task))
-
-
 def different(theirs: dict[str, str], ours: dict[str, str]) -> str:
     """What differs, as half a sentence that names both versions; "" where nothing does."""
     found = [
@@ -44,6 +31,30 @@ def different(theirs: dict[str, str], ours: dict[str, str]) -> str:
         if theirs.get(name, "none") != version
     ]
     return f"it has {', '.join(found)}; install the same there" if found else ""
+
+
+def unfit(wanted: dict[str, str]) -> str:
+    """Why this process cannot train for a program of these versions; "" where it can."""
+    try:
+        if why := different(versions(), wanted):
+            return why
+        import lib.sweep.worker  # noqa: F401  (an installation can be broken, too)
+    except Exception as error:
+        return f"it cannot run this program ({type(error).__name__}: {error})"
+    return ""
+
+
+def work_where_fit(wanted: dict[str, str], task: bytes) -> object:
+    """On a worker: what `lib.sweep.worker.work` returns for a pickled task, or {"worker", "why"} where it is unfit."""
+    import pickle
+
+    from distributed import get_worker
+
+    if why := unfit(wanted):
+        return {"worker": get_worker().address, "why": why}
+    from lib.sweep.worker import work
+
+    return work(pickle.loads(task))
 
 
 def too_many_threads(threads: int) -> str:

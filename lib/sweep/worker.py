@@ -46,6 +46,7 @@ class Task:
     experiment: Experiment
     origin: str
     topic: str  # under which its start and its epochs are told
+    submission: str  # Dask's key; a run that lost its worker is submitted again under another one
     threads: int
     checkpoint: Path | None  # where worker and client share a disk
 
@@ -57,7 +58,7 @@ def work(task: Task) -> tuple[Record, dict[str, Weights]]:
         Unfit: the worker would train two runs at a time.
         NoData: the worker has no data set.
         Abandoned: whoever asked for the run has gone.
-        UserError: what `train` raises.
+        UserError: what `train` raises; NoRoom among it.
     """
     worker = get_worker()
     if why := too_many_threads(worker.state.nthreads):
@@ -65,10 +66,11 @@ def work(task: Task) -> tuple[Record, dict[str, Weights]]:
     dataset = _dataset(task.experiment.data, worker.address)
     torch.set_num_threads(task.threads)
     own = worker.get_current_task()
-    worker.log_event(task.topic, {"key": task.experiment.key})
+    told = {"key": task.experiment.key, "submission": task.submission}
+    worker.log_event(task.topic, told)
 
     def on_epoch(epoch: Epoch) -> None:
-        worker.log_event(task.topic, {"key": task.experiment.key, "epoch": epoch.model_dump_json()})
+        worker.log_event(task.topic, told | {"epoch": epoch.model_dump_json()})
         state = worker.state.tasks.get(own)
         if state is None or state.state == "cancelled":  # Dask cannot stop a thread, and the next run waits for it
             raise Abandoned(own)

@@ -60,6 +60,7 @@ def train(
     Raises:
         Diverged: the loss is not finite; names epoch, step and settings.
         Interrupted: on Ctrl-C; carries the history.
+        NoRoom: the checkpoint cannot be written.
     """
     keep_freed_memory()
     on = on or device.default_device()
