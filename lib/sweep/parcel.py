@@ -29,12 +29,16 @@ class _AsCode:
     def __init__(self, function: Callable):
         self._function = types.FunctionType(function.__code__, function.__globals__, function.__name__)
         self._function.__module__ = "__main__"
+        self._code = cloudpickle.dumps(self._function)
 
     def __call__(self, *arguments: Any) -> Any:
         return self._function(*arguments)
 
     def __reduce__(self) -> tuple:
-        return cloudpickle.loads, (cloudpickle.dumps(self._function),)
+        return cloudpickle.loads, (self._code,)
+
+
+_work_where_fit = _AsCode(versions.work_where_fit)
 
 
 @cache  # some milliseconds, of every run
@@ -45,4 +49,4 @@ def wanted() -> dict[str, str]:
 
 def parcel(task: Task) -> tuple:
     """What to submit: a function and its arguments."""
-    return _AsCode(versions.work_where_fit), wanted(), pickle.dumps(task)
+    return _work_where_fit, wanted(), pickle.dumps(task)

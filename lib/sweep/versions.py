@@ -50,8 +50,11 @@ def work_where_fit(wanted: dict[str, str], task: bytes) -> object:
 
     from distributed import get_worker
 
-    if why := unfit(wanted):
-        return {"worker": get_worker().address, "why": why}
+    worker = get_worker()
+    if getattr(worker, "fit_for", None) != wanted:  # asked once; it takes some milliseconds
+        if why := unfit(wanted):
+            return {"worker": worker.address, "why": why}
+        worker.fit_for = wanted
     from lib.sweep.worker import work
 
     return work(pickle.loads(task))
