@@ -59,6 +59,10 @@ def confusion(matrix: np.ndarray) -> Figure:
     return figure
 
 
+#: Share from which white is easier to read than black on its shade of blue.
+DARK = 0.72
+
+
 def _heat(axes: Axes, values: np.ndarray, columns: Sequence, rows: Sequence, fontsize: int) -> None:
     """Shares as percentages on a scale of one hue, light to dark, which prints well in grey."""
     axes.grid(False)
@@ -67,7 +71,7 @@ def _heat(axes: Axes, values: np.ndarray, columns: Sequence, rows: Sequence, fon
     axes.set_yticks(range(len(rows)), rows)
     axes.spines[:].set_visible(False)
     for (i, j), value in np.ndenumerate(values):
-        colour = "white" if value > 0.72 else "black"  # a contrast of 4.5 at least
+        colour = "white" if value > DARK else "black"
         axes.text(j, i, f"{100 * value:.0f}", ha="center", va="center", fontsize=fontsize, color=colour)
 
 

@@ -12,7 +12,7 @@ from lib.data import CLASS_NAMES, ImageSet
 from lib.device import default_device, has_bfloat16
 from lib.errors import UserError
 from lib.explore.runs import circumstances
-from lib.figures import STYLE, WIDTH
+from lib.figures import DARK, STYLE, WIDTH
 from lib.notebook import Notebook
 from lib.records import everything
 from lib.training import Record
@@ -21,7 +21,6 @@ from lib.training.evaluation import predict
 MOST = 12  # images of a cell that are shown
 _COLUMNS = 6
 _BAR = "#C8C8C8"  # light enough to read black on it, and no class's or loss's colour
-_DARK = 0.72  # share from which white is easier to read than black on its shade
 _ALT = "Test images of one cell of the confusion matrix, the most confident first, each with its class probabilities."
 
 
@@ -241,7 +240,7 @@ class Grid:
             verb = "recognised as" if true == answer else "taken for"
             button.tooltip = f"{CLASS_NAMES[true]} {verb} {CLASS_NAMES[answer]}: {100 * share:.1f} %"
             button.style.button_color = mpl.colors.to_hex(shade(share))
-            button.style.text_color = "white" if share > _DARK else "black"
+            button.style.text_color = "white" if share > DARK else "black"
 
     def mark(self, *chosen: int) -> None:
         """Frame the cell of this true class and answer, and no other."""

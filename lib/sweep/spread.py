@@ -224,7 +224,7 @@ class _Spread:
             self._failed(run, error)
 
     def _failed(self, run: _Running, error: Exception) -> None:
-        self.failures.append((run.experiment, self._in_words(run, error)))
+        self.failures.append((run.experiment, self._in_words(error)))
         self._over(run)
 
     def _over(self, run: _Running) -> None:
@@ -232,14 +232,14 @@ class _Spread:
         give_back(run.lock, self.sweep.store, run.experiment)
         self.sweep.ended(run.experiment)
 
-    def _in_words(self, run: _Running, error: Exception) -> Exception:
+    def _in_words(self, error: Exception) -> Exception:
         if not isinstance(error, KilledWorker):
             return error
         if any(error.last_worker.address in line for line in self.crew.over_memory):
             why = f"its worker ran out of memory: each may use {self.crew.memory / 1e9:.1f} GB"
         else:
             why = "its worker process was ended from outside (out of memory?)"
-        return UserError(f"{why}, {max(run.losses, LOSSES)} times; run again to go on.")
+        return UserError(f"{why}, {LOSSES if self.crew.local else 'several'} times; run again to go on.")
 
     def _refused(self, what: tuple[str, str]) -> None:
         """A worker has no data set, and can be given none."""
