@@ -71,14 +71,15 @@ def of(records: Sequence[Record], runs: int, workers: int, model: str, device: s
 
 def summary(records: Sequence[Record], runs: int = 10_000, model: str = "ResNet-32") -> str:
     """Markdown: what so many runs cost on CPU cores and on GPUs; "" where no such run is stored at all."""
-    lines = []
+    if not any(_is_of(r.experiment, model) for r in records):
+        return ""
+    lines = [f"{runs:,} runs of {model} on the long tail:\n"]
     for name, device, workers in (("CPU cores", "cpu", 256), ("GPUs", "cuda", 8)):
         try:
             lines.append(f"- {workers} {name}: {of(records, runs, workers, model, device)}")
         except UserError:
             lines.append(f"- {name}: no run of {model} on one is stored, so that nothing is computed.")
-    stored = any(_is_of(r.experiment, model) for r in records)
-    return "\n".join([f"{runs:,} runs of {model} on the long tail:\n", *lines]) if stored else ""
+    return "\n".join(lines)
 
 
 def _is_of(experiment: Experiment, model: str) -> bool:

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -401,6 +402,60 @@ def test_a_paused_worker_gets_no_new_runs_and_is_said(force):
     assert force.workers == {"a"} == force.to_go_to()
     assert force.fit == {"a", "b"}
     assert "Dask has paused the worker at b, which is short of memory" in force.said[0]
+
+
+@pytest.fixture
+def sent(force, store):
+    """A sweep of two runs, of which the first has started, with `force`; and a function: the seeds sent since."""
+    under_way = spreading._Spread(Sweep([], store, ""), SimpleNamespace(client=force._client, local=False))
+    under_way.force, again = force, []
+    for seed in (0, 1):
+        future = SimpleNamespace(status="pending", key=f"key {seed}")
+        run = spreading._Running(tiny(seed=seed), lock=None, future=future, started=seed == 0)
+        under_way.running[run.experiment.key] = run
+    under_way._send = lambda run: again.append(run.experiment.seed)
+
+    def since(workers):
+        again.clear()
+        under_way._workers(workers)
+        return list(again)
+
+    return under_way, since
+
+
+def test_a_run_that_waits_may_go_to_a_worker_that_became_fit_later(force, sent):
+    """Else all would stay with those that were quicker; one that has started stays where it is."""
+    under_way, since = sent
+    force.seen(there("a", "b"))
+    force.judge({"a": ""})
+    for run in under_way.running.values():
+        run.only = frozenset({"a"})
+    assert since(there("a", "b")) == []  # nobody has said yet whether b is fit
+    force.judge({"b": ""})
+    assert since(there("a", "b")) == [1]
+
+
+def test_a_run_that_waits_leaves_a_worker_that_is_paused(force, sent):
+    _, since = sent
+    force.seen(there("a", "b"))
+    force.judge({"a": "", "b": ""})
+    assert since(there("a", "b")) == []
+    paused = there("a") | there("b", status="paused")
+    assert since(paused) == [1]
+    assert since(paused) == []  # once
+
+
+def test_a_result_that_the_connection_lost_is_fetched_again_and_not_trained_again(force, sent):
+    under_way, since = sent
+    force.seen(there("a"))
+    force.judge({"a": ""})
+    (key, run), _ = under_way.running.items()
+    run.future.status = "finished"
+    under_way._came((key, run.future, OSError("connection reset")))
+    assert since(there("a")) == []
+    assert force._client.asked.count(("_fetch", key, run.future)) == 1
+    since(there("a"))
+    assert force._client.asked.count(("_fetch", key, run.future)) == 1
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from filelock import FileLock, Timeout
 
-from lib.errors import UserError
+from lib.errors import NoRoom
 from lib.experiment import Experiment
 from lib.progress import Progress
 from lib.records import Store
@@ -48,7 +48,7 @@ def claim(store: Store, experiment: Experiment, wait: bool) -> FileLock | None:
     A killed program's claims are free again at once.
 
     Raises:
-        UserError: the store cannot be written to.
+        NoRoom: the store cannot be written to.
     """
     path = store.checkpoint(experiment).with_suffix(".lock")
     lock = FileLock(path, thread_local=False)
@@ -58,7 +58,7 @@ def claim(store: Store, experiment: Experiment, wait: bool) -> FileLock | None:
     except Timeout:
         return None
     except OSError as error:
-        raise UserError(f"Runs cannot be stored in {store.folder}: {error.strerror or error}.") from error
+        raise NoRoom(f"Runs cannot be stored in {store.folder}: {error.strerror or error}.") from error
     return lock
 
 

@@ -19,7 +19,7 @@ from lib.sweep.cluster import LOSSES, Crew
 from lib.sweep.failures import Failures
 from lib.sweep.parcel import parcel
 from lib.sweep.parts import Sweep, claim, give_back
-from lib.sweep.worker import Abandoned, NoData, Task, Unfit
+from lib.sweep.worker import Abandoned, NoData, Task
 from lib.sweep.workforce import Workforce
 from lib.training import Epoch
 
@@ -190,8 +190,9 @@ class _Spread:
         if not self._is_awaited(key, future):
             return
         run = self.running[key]
-        if isinstance(outcome, dict):  # one that joined and was given the run before it told its versions
-            self._stopped(run, Unfit(outcome["worker"], outcome["why"]))
+        if isinstance(outcome, dict):  # a worker that joined and was given the run before it told its versions
+            self.force.refuse(outcome["worker"], outcome["why"])
+            run.future = None  # the next look shows who else is there
         elif not isinstance(outcome, Exception):
             self.sweep.store.put(*outcome)
             self._over(run)
@@ -208,10 +209,7 @@ class _Spread:
 
     def _stopped(self, run: _Running, error: Exception) -> None:
         """A run has come back without a record; its fault, or its worker's."""
-        if isinstance(error, Unfit):
-            self.force.refuse(error.worker, error.why)
-            run.future = None  # the next look shows who else is there
-        elif isinstance(error, NoData):
+        if isinstance(error, NoData):
             run.future = None
             self.force.send_data(error.worker, error.name, run.experiment.key)
         elif isinstance(error, Abandoned):  # its key was cancelled, so that Dask tells nobody; and yet

@@ -52,7 +52,7 @@ def work_where_fit(wanted: dict[str, str], task: bytes) -> object:
 
     worker = get_worker()
     if getattr(worker, "fit_for", None) != wanted:  # asked once; it takes some milliseconds
-        if why := unfit(wanted):
+        if why := too_many_threads(worker.state.nthreads) or unfit(wanted):
             return {"worker": worker.address, "why": why}
         worker.fit_for = wanted
     from lib.sweep.worker import work

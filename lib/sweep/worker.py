@@ -3,7 +3,7 @@
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -15,16 +15,7 @@ from distributed import get_worker
 from lib import data
 from lib.errors import UserError
 from lib.experiment import Experiment
-from lib.sweep.versions import too_many_threads
 from lib.training import Epoch, Record, Weights, train
-
-
-class Unfit(Exception):
-    """A worker that cannot train for this program; carries its address and why."""
-
-    def __init__(self, worker: str, why: str):
-        super().__init__(worker, why)
-        self.worker, self.why = worker, why
 
 
 class Abandoned(Exception):
@@ -55,14 +46,11 @@ def work(task: Task) -> tuple[Record, dict[str, Weights]]:
     """Train a run and tell its epochs on the way.
 
     Raises:
-        Unfit: the worker would train two runs at a time.
         NoData: the worker has no data set.
         Abandoned: whoever asked for the run has gone.
         UserError: what `train` raises; NoRoom among it.
     """
     worker = get_worker()
-    if why := too_many_threads(worker.state.nthreads):
-        raise Unfit(worker.address, why)
     dataset = _dataset(task.experiment.data, worker.address)
     torch.set_num_threads(task.threads)
     own = worker.get_current_task()
@@ -86,16 +74,21 @@ _cache_folder = threading.Lock()
 def _dataset(name: str, address: str) -> data.Dataset:
     if name == "cifar10":
         # Not from the network: hundreds of workers would ask one public server.
-        with _cache_folder:
-            try:
-                data.fetch("disk")
-            except UserError as error:
-                try:
-                    with _in_fallback():
-                        data.fetch("disk")
-                except UserError:
-                    raise NoData(name, address) from error
+        try:
+            _in_cache_or_fallback(lambda: data.fetch("disk"))
+        except UserError as error:
+            raise NoData(name, address) from error
     return data.load(name)
+
+
+def _in_cache_or_fallback(act: Callable[[], object]) -> None:
+    """Read or write the data set in the cache, or where that fails in a temporary folder."""
+    with _cache_folder:
+        try:
+            act()
+        except UserError:
+            with _in_fallback():
+                act()
 
 
 @contextmanager
@@ -112,18 +105,10 @@ def _in_fallback() -> Iterator[None]:
         raise
 
 
-def receive(content: bytes) -> None:
-    """Keep the data set that the client sent: in the cache, or where that can't be written, in a temporary folder.
-
-    Raises:
-        Unfit: it can be written nowhere.
-    """
-    with _cache_folder:
-        try:
-            data.install(content)
-        except UserError:
-            try:
-                with _in_fallback():
-                    data.install(content)
-            except UserError as error:
-                raise Unfit(get_worker().address, str(error)) from error
+def receive(content: bytes) -> str:
+    """Keep the data set that the client sent; why it can be written nowhere, "" where it was."""
+    try:
+        _in_cache_or_fallback(lambda: data.install(content))
+    except UserError as error:
+        return str(error)
+    return ""

@@ -18,7 +18,7 @@ from lib import data
 from lib.errors import UserError
 from lib.sweep import versions
 from lib.sweep.parcel import wanted
-from lib.sweep.worker import Unfit, receive
+from lib.sweep.worker import receive
 
 #: Seconds between two looks at the cluster.
 _LOOK = 1.0
@@ -238,9 +238,9 @@ class Workforce:
         answer = (await asyncio.wait_for(sent, _TRANSFER)).get(address)
         if isinstance(answer, OSError):
             raise answer
-        if isinstance(answer, Unfit):
-            return answer.why
-        return f"it could not keep {name} ({type(answer).__name__}: {answer})" if answer else ""
+        if isinstance(answer, Exception):
+            return f"it could not keep {name} ({type(answer).__name__}: {answer})"
+        return answer or ""  # nothing where the worker has gone
 
 
 def _refusal(address: str, why: str) -> str:
