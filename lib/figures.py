@@ -72,7 +72,8 @@ def _heat(axes: Axes, values: np.ndarray, columns: Sequence, rows: Sequence, fon
     axes.spines[:].set_visible(False)
     for (i, j), value in np.ndenumerate(values):
         colour = "white" if value > DARK else "black"
-        axes.text(j, i, f"{100 * value:.0f}", ha="center", va="center", fontsize=fontsize, color=colour)
+        label = f"{100 * value:.0f}" if np.isfinite(value) else "–"
+        axes.text(j, i, label, ha="center", va="center", fontsize=fontsize, color=colour)
 
 
 def mistakes(images: Tensor, true: Sequence[int], predicted: Sequence[int], confidence: Sequence) -> Figure:
@@ -159,7 +160,11 @@ def weights_by_beta(counts: Sequence[int], betas: Sequence[float]) -> Figure:
 
 
 def sweep_heatmap(betas: Sequence[float], reproduced: np.ndarray, published: np.ndarray) -> Figure:
-    """Accuracy by beta (rows) and class (columns), reproduced beside published; each [betas, C] fractions."""
+    """Accuracy by beta (rows) and class (columns), reproduced beside published.
+
+    Args:
+        reproduced, published: [betas, C] fractions; a NaN is drawn as a dash.
+    """
     figure, pair = subplots(1, 2, height=0.27 * len(betas) + 1.4, sharey=True)
     labels = [f"{beta:g}" for beta in betas]
     for axes, values, title in zip(pair, (reproduced, published), ("reproduced", "published"), strict=True):
