@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
+import pandas as pd
 
 from lib.data import CLASS_NAMES
 from lib.losses import class_balanced_weights, neutral_betas
@@ -185,7 +185,7 @@ def what_goes_wrong(records: Sequence[Record], published: Sequence[float]) -> st
     share = counts / counts.sum()
     ranked = ""
     if np.ptp(counts) and np.ptp(accuracy):
-        rank = stats.spearmanr(counts, accuracy).statistic
+        rank = pd.DataFrame({"images": counts, "accuracy": accuracy}).corr("spearman").iloc[0, 1]
         ranked = f" Rank correlation of a class's training images and its accuracy is {rank:.2f} (Spearman)."
     distance = np.abs(accuracy - np.asarray(published)).mean()
     top = int(predicted.argmax())

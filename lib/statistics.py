@@ -1,4 +1,7 @@
-"""Intervals over seeds, paired comparisons, equivalence."""
+"""Intervals over seeds, paired comparisons, equivalence.
+
+Quantiles come from scipy.special: scipy.stats takes a second to import, which every notebook would wait for.
+"""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +9,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 from lib.training import Record
 
@@ -24,13 +27,16 @@ def mean_interval(values: Sequence, level: float = 0.95) -> tuple[np.ndarray, np
     n, mean = len(array), array.mean(axis=0)
     if n < 2:
         return mean, np.full_like(mean, np.nan)
-    return mean, stats.t.ppf((1 + level) / 2, n - 1) * array.std(axis=0, ddof=1) / np.sqrt(n)
+    return mean, stdtrit(n - 1, (1 + level) / 2) * array.std(axis=0, ddof=1) / np.sqrt(n)
 
 
 def proportion_interval(share: float, n: int, level: float = 0.95) -> tuple[float, float]:
     """Wilson score interval of a share observed on n images (Wilson 1927): what the test set's size allows."""
-    result = stats.binomtest(round(share * n), n).proportion_ci(level, method="wilson")
-    return float(result.low), float(result.high)
+    z = ndtri((1 + level) / 2)
+    p = round(share * n) / n
+    centre, half = p + z**2 / (2 * n), z * math.sqrt(p * (1 - p) / n + (z / (2 * n)) ** 2)
+    scale = 1 + z**2 / n
+    return max(0.0, float((centre - half) / scale)), min(1.0, float((centre + half) / scale))
 
 
 def per_class(records: Sequence[Record], rule: str = "best") -> np.ndarray:
@@ -111,7 +117,7 @@ def contrasts(
         unexplained = array - means[:, None] - array.mean(axis=0) + array.mean()
         freedom = (settings - 1) * (seeds - 1)
         variance = max(float((unexplained**2).sum() / freedom), floor**2)
-        half = stats.t.ppf(1 - (1 - level) / (2 * comparisons), freedom) * math.sqrt(2 * variance / seeds)
+        half = stdtrit(freedom, 1 - (1 - level) / (2 * comparisons)) * math.sqrt(2 * variance / seeds)
     deviation = math.sqrt(2 * variance)
     differences = [float(means[i] - means[j]) for i, j in pairs]
     return [Difference(d, d - half, d + half, seeds, deviation) for d in differences]

@@ -4,9 +4,11 @@ import pytest
 import torch
 from headless_browser import browser, workplace  # noqa: F401  (fixtures, shared by test_browser_*.py)
 
-from lib import data
+from lib import data, sweep
 from lib.data import Dataset, ImageSet
 from lib.experiment import Experiment
+from lib.records import Store
+from lib.sweep import cluster
 from lib.training import train
 
 
@@ -31,12 +33,28 @@ def few(sample):
 
 
 @pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "runs")
+
+
+@pytest.fixture
 def one_thread():
     """Sums on one thread are added in one order: the same bits everywhere on this machine."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def two_cores_and_no_gpu(monkeypatch):
+    """What a sweep finds, here and in its workers; no worker is left at the end."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    monkeypatch.setattr(sweep.device, "gpus", lambda: 0)
+    monkeypatch.setattr(sweep.device, "default_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(sweep, "_cores", lambda: 2)
+    yield
+    cluster.close_kept()
 
 
 def small(**fields):
@@ -46,3 +64,19 @@ def small(**fields):
 
 def run(experiment, dataset, **options):
     return train(experiment, dataset, on=torch.device("cpu"), **options)
+
+
+#: Leaves some 350 images of the sample.
+FEW = {"imbalance": "exponential", "factor": 0.02, "batch_size": 64}
+#: Longer than any test waits.
+ENDLESS = {"model": "ConvNet", "epochs": 5000}
+
+
+def tiny(**fields):
+    return small(**{**FEW, "epochs": 1, **fields})
+
+
+def numbers(record):
+    """All of a record that must not depend on how it was trained."""
+    history = [epoch.model_dump(exclude={"seconds", "images_per_second"}) for epoch in record.history]
+    return record.key, record.counts, history

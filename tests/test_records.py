@@ -25,11 +25,6 @@ def trained(few):
 
 
 @pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "runs")
-
-
-@pytest.fixture
 def stored(store, trained):
     store.put(*trained)
     return store

@@ -45,12 +45,11 @@ def test_one_seed_says_nothing_about_the_spread():
     assert np.isnan(half).tolist() == [True, True]
 
 
-@pytest.mark.parametrize(("hits", "n"), [(0, 10), (5, 10), (10, 10), (8070, 10_000)])
+@pytest.mark.parametrize(("hits", "n"), [(0, 1), (0, 10), (5, 10), (10, 10), (107, 320), (8070, 10_000)])
 def test_the_interval_of_a_share_is_wilsons(hits, n):
-    z, p = 1.959963984540054, hits / n
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    assert proportion_interval(p, n) == pytest.approx((centre - half, centre + half), abs=1e-9)
+    low, high = stats.binomtest(hits, n).proportion_ci(0.95, method="wilson")
+    assert proportion_interval(hits / n, n) == pytest.approx((low, high), abs=1e-12)
+    assert 0 <= proportion_interval(hits / n, n)[0] <= proportion_interval(hits / n, n)[1] <= 1
 
 
 def test_wilsons_interval_has_the_known_value():

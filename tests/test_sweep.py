@@ -7,43 +7,16 @@ from contextlib import nullcontext
 
 import pytest
 import torch
-from conftest import small
+from conftest import numbers, tiny
 from filelock import FileLock
 
-from lib import device, live, progress, sweep
+from lib import live, progress, sweep
 from lib.errors import UserError
 from lib.records import Store
-from lib.sweep import alone, cluster
+from lib.sweep import alone
 
-pytestmark = pytest.mark.usefixtures("one_thread")  # small steps are fastest on one thread, and repeatable
-
-FEW = {"imbalance": "exponential", "factor": 0.02}  # some 350 images of the sample
-
-
-@pytest.fixture(autouse=True)
-def on_the_cpu(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")  # for worker processes
-    monkeypatch.setattr(device, "default_device", lambda: torch.device("cpu"))
-    machine = {**device.describe(), "cores": 2}
-    monkeypatch.setattr(device, "describe", lambda: machine)
-    monkeypatch.setattr(device, "gpus", lambda: 0)
-    yield
-    cluster.close_kept()
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "runs")
-
-
-def tiny(**fields):
-    return small(**{**FEW, "epochs": 1, "batch_size": 64, **fields})
-
-
-def numbers(record):
-    """All of a record that must not depend on how it was trained."""
-    history = [epoch.model_dump(exclude={"seconds", "images_per_second"}) for epoch in record.history]
-    return record.key, record.counts, history
+# Small steps are fastest on one thread, and repeatable.
+pytestmark = pytest.mark.usefixtures("one_thread", "two_cores_and_no_gpu")
 
 
 def test_equal_runs_are_trained_once_and_stored_ones_not_at_all(store):
@@ -96,7 +69,7 @@ def test_side_by_side_equals_one_by_one_bit_for_bit(store, tmp_path):
 
 
 def test_fused_runs_are_stored_like_any_other(store, tmp_path):
-    wanted = [tiny(seed=s, **FEW) for s in range(3)] + [tiny(seed=0, loss="focal", gamma=1, beta=0.9, **FEW)]
+    wanted = [tiny(seed=s) for s in range(3)] + [tiny(seed=0, loss="focal", gamma=1, beta=0.9)]
     alone = sweep.run(wanted, store=store, workers=1, on_epoch=lambda *_: None)
     news = []
     other = Store(tmp_path / "fused")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import dask
 import psutil
@@ -36,6 +37,21 @@ _SETTINGS = {
     "distributed.worker.memory.terminate": _MEMORY,
     "distributed.comm.timeouts.connect": f"{PATIENCE}s",
 }
+
+
+class _Client(Client):
+    """A client that is closed where it cannot start.
+
+    Otherwise the garbage collector would close it, perhaps while the next one starts: that holds the very lock which
+    closing waits for, in the same thread, and the program hangs.
+    """
+
+    def start(self, **options: Any) -> None:
+        try:
+            super().start(**options)
+        except BaseException:
+            self.close(timeout=1)
+            raise
 
 
 @dataclass(frozen=True)
@@ -147,7 +163,7 @@ def _start(workers: int, memory: float) -> _Local:
                 scheduler={"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}},
                 silence_logs=logging.CRITICAL,
             )
-            return _Local(workers, memory, cluster, Client(cluster, set_as_default=False), over_memory)
+            return _Local(workers, memory, cluster, _Client(cluster, set_as_default=False), over_memory)
     except BaseException as error:
         _NANNY_MEMORY.removeHandler(over_memory)
         for cluster in set(SpecCluster._instances) - before:
@@ -205,7 +221,7 @@ def connected(scheduler: str) -> Iterator[Crew]:
     with dask.config.set({"distributed.comm.timeouts.connect": f"{PATIENCE}s"}), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of versions that differ; a sweep looks at those that matter
         try:
-            client = Client(**where, set_as_default=False, timeout=PATIENCE)
+            client = _Client(**where, set_as_default=False, timeout=PATIENCE)
         except (OSError, ValueError, TypeError, KeyError, AssertionError) as error:  # all of them for odd addresses
             reason = str(error) or type(error).__name__
             raise UserError(f"No Dask scheduler answers at {scheduler} ({reason}).") from error
