@@ -22,7 +22,7 @@ verify: .venv/ready  ## train a published run, picked at random, again and compa
 	$(BIN)/python -m lib verify --profile $(PROFILE)
 
 test: .venv/ready lint  ## lint, run every test, execute every notebook on the shipped sample
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-scale: .venv/ready  ## a thousand tiny runs through the local cluster: time per run, memory
 	$(BIN)/python -m pytest -m slow -s tests/test_scale.py

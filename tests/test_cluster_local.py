@@ -223,7 +223,7 @@ def test_an_interrupt_while_the_workers_start_leaves_none_behind(monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cluster, "Client", interrupted)
+    monkeypatch.setattr(cluster, "_Client", interrupted)
     with pytest.raises(KeyboardInterrupt), cluster.local(2, threads=1):
         pass
     until(lambda: not working(), seconds=15)

@@ -59,6 +59,18 @@ def test_a_log_gets_at_most_one_line_per_epoch(smoke):
     assert "\x1b" not in smoke[1].stdout
 
 
+def test_every_notebook_is_in_the_ledger_with_what_it_used(smoke):
+    ledger = used(smoke[0] / "smoke" / "report.html")
+    assert set(ledger) == set(NOTEBOOKS)
+    assert all(0.2 < float(gigabytes) < 10 for gigabytes in ledger.values())  # a kernel with torch holds some 400 MB
+
+
+def used(report):
+    """Peak memory in GB by notebook, as a report's last table says."""
+    row = r"<td[^>]*>(\w+)</td>\s*<td[^>]*>\d+ s</td>\s*<td[^>]*>([\d.]+) GB</td>"
+    return dict(re.findall(row, report.read_text()))
+
+
 def test_executed_notebooks_are_whole_and_in_order(smoke):
     for path in sorted((smoke[0] / "smoke").glob("*.ipynb")):
         code = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
@@ -76,37 +88,6 @@ def test_each_figure_leads_to_its_records_and_each_record_to_its_parameter_file(
             for key in note["runs"]:
                 record = json.loads((outputs / "runs" / key / "record.json").read_text())["record"]
                 assert (paths.ROOT / record["origin"]).is_file()
-
-
-@pytest.fixture(scope="module")
-def again(smoke):
-    """The same once more, with a benchmark that was executed meanwhile: the command, its page, files changed."""
-    outputs, _ = smoke
-    benchmark = outputs / "smoke" / "benchmark.ipynb"
-    cost = {"writeup": {"cost": {"seconds": 71.0, "peak_memory": 2_345_678_901}}}
-    measured = [new_markdown_cell("# Appendix: speed\n\nAs measured.")]
-    nbformat.write(new_notebook(cells=measured, metadata=cost), benchmark)
-    before = {p: p.stat().st_mtime_ns for p in outputs.glob("runs/*/*")}
-    result = report(outputs)
-    benchmark.unlink()
-    after = {p: p.stat().st_mtime_ns for p in outputs.glob("runs/*/*")}
-    return result, (outputs / "smoke" / "report.html").read_text(), before.items() ^ after.items()
-
-
-def test_a_second_time_loads_what_is_stored(again):
-    result, _, changed = again
-    assert result.returncode == 0, result.stderr
-    assert "epoch" not in result.stdout
-    assert not changed
-
-
-def test_an_executed_benchmark_is_an_appendix_and_every_notebook_is_in_the_ledger(again):
-    _, page, _ = again
-    assert page.index("Appendix: speed") < page.index("Where the figures come from")
-    ledger = dict(re.findall(r"<td[^>]*>(\w+)</td>\s*<td[^>]*>\d+ s</td>\s*<td[^>]*>([\d.]+) GB</td>", page))
-    assert set(ledger) == {*NOTEBOOKS, "benchmark"}
-    assert ledger["benchmark"] == "2.3"
-    assert all(0.2 < float(used) < 10 for used in ledger.values())  # a kernel with torch holds some 400 MB
 
 
 @pytest.fixture(scope="module")
@@ -139,18 +120,35 @@ def runs_of(notebook):
     return {key for note in exhibits(nbformat.read(notebook, 4)) for key in note["runs"]}
 
 
-def test_a_report_is_made_of_what_is_published_without_training(published, tmp_path):
-    result = run(
-        *(sys.executable, "-m", "lib", "report", "--profile", "smoke", "-p", "runs=published"),
-        outputs=tmp_path,
-        WRITEUP_PUBLISHED=str(published),
-    )
-    assert result.returncode == 0, result.stderr
-    assert "epoch" not in result.stdout
+def test_a_report_is_made_of_what_is_published_without_training(published, tmp_path, monkeypatch, capsys):
+    shown = ("convnet", "beta_sweep")
+    use(tmp_path, monkeypatch, *shown)
+    monkeypatch.setenv("WRITEUP_PUBLISHED", str(published))
+    monkeypatch.setattr(paths, "PUBLISHED", published)
+    assert runner.report("smoke", {"runs": "published"})
+    assert "epoch" not in capsys.readouterr().out
     assert not list(tmp_path.glob("runs/*/record.json"))
-    for name in NOTEBOOKS:
+    for name in shown:
         assert runs_of(tmp_path / "smoke" / f"{name}.ipynb") == runs_of(published / "smoke" / f"{name}.ipynb")
     assert "nothing was trained for this report" in (tmp_path / "smoke" / "report.html").read_text()
+
+
+def test_a_second_time_loads_what_is_stored_and_has_what_was_measured_meanwhile(smoke, tmp_path, monkeypatch, capsys):
+    """An executed benchmark is an appendix."""
+    shutil.copytree(smoke[0], tmp_path / "outputs")
+    use(tmp_path / "outputs", monkeypatch, "beta_sweep", "settings")
+    cost = {"writeup": {"cost": {"seconds": 71.0, "peak_memory": 2_345_678_901}}}
+    measured = [new_markdown_cell("# Appendix: speed\n\nAs measured.")]
+    nbformat.write(new_notebook(cells=measured, metadata=cost), paths.OUTPUTS / "smoke" / "benchmark.ipynb")
+    before = {p: p.stat().st_mtime_ns for p in paths.RUNS.glob("*/*")}
+    assert runner.report("smoke")
+    assert "epoch" not in capsys.readouterr().out
+    assert {p: p.stat().st_mtime_ns for p in paths.RUNS.glob("*/*")} == before
+    ledger = used(paths.OUTPUTS / "smoke" / "report.html")
+    assert set(ledger) == {"beta_sweep", "settings", "benchmark"}
+    assert ledger["benchmark"] == "2.3"
+    page = (paths.OUTPUTS / "smoke" / "report.html").read_text()
+    assert page.index("Appendix: speed") < page.index("Where the figures come from")
 
 
 def test_what_is_not_published_is_said_and_not_trained(published, tmp_path):
@@ -174,8 +172,8 @@ def test_what_is_not_published_is_said_and_not_trained(published, tmp_path):
 def test_papermill_runs_a_notebook_from_any_working_directory(smoke, tmp_path):
     outputs, _ = smoke
     result = run(
-        *(sys.executable, "-m", "papermill", paths.NOTEBOOKS / "beta_sweep.ipynb", "out.ipynb"),
-        *("-f", paths.PARAMS / "smoke" / "beta_sweep.yaml", "-p", "seed", "3", "-p", "repeats", "1"),
+        *(sys.executable, "-m", "papermill", paths.NOTEBOOKS / "data_wrangling.ipynb", "out.ipynb"),
+        *("-f", paths.PARAMS / "smoke" / "data_wrangling.yaml", "-p", "seed", "3", "-p", "repeats", "1"),
         outputs=outputs,
         cwd=tmp_path,
     )
@@ -183,7 +181,7 @@ def test_papermill_runs_a_notebook_from_any_working_directory(smoke, tmp_path):
     runs = {key for note in exhibits(nbformat.read(tmp_path / "out.ipynb", 4)) for key in note["runs"]}
     records = [json.loads((outputs / "runs" / key / "record.json").read_text()) for key in runs]
     assert {r["record"]["experiment"].get("seed") for r in records} == {3}
-    assert {r["record"]["origin"] for r in records} == {"params/smoke/beta_sweep.yaml with seed=3, repeats=1"}
+    assert {r["record"]["origin"] for r in records} == {"params/smoke/data_wrangling.yaml with seed=3, repeats=1"}
 
 
 @pytest.mark.parametrize(
@@ -224,12 +222,12 @@ def use(outputs, monkeypatch, *notebooks):
 
 def test_a_failing_notebook_is_kept_and_named_and_the_others_still_run(smoke, tmp_path, monkeypatch, capsys):
     shutil.copytree(smoke[0] / "runs", tmp_path / "runs")
-    use(tmp_path, monkeypatch, "data_wrangling", "convnet")
+    use(tmp_path, monkeypatch, "data_wrangling", "claims")
     # With so small a factor every class but the first would end up empty.
     options = ["report", "--profile", "smoke", "-p", "factor=1e-9"]
     assert command_line(options, standalone_mode=False) == 1
     html = (tmp_path / "smoke" / "report.html").read_text()
-    assert "learning curve" in html.lower()
+    assert "held against these runs" in html
     assert "data_wrangling is missing from it: cell" in capsys.readouterr().err
     assert "The notebook <code>data_wrangling</code> did not finish" in html
     assert (tmp_path / "smoke" / "data_wrangling.ipynb").is_file()
