@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 import statistics
 import subprocess
 import sys
@@ -47,16 +48,25 @@ def page(monkeypatch):
     return shown
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Two settings from two seeds each: their folder, and the records."""
+    folder = tmp_path_factory.mktemp("trained")
+    base = small(imbalance="exponential", factor=0.05)
+    wanted = [e.replace(seed=s) for e in (base, base.replace(loss="focal", gamma=1, beta=0.9)) for s in (0, 1)]
+    return folder, sweep.run(wanted, store=Store(folder), workers=1, on_epoch=lambda *_: None)
+
+
 @pytest.fixture
-def here(tmp_path, monkeypatch):
-    """Outputs of its own, with two settings from two seeds each."""
+def here(trained, tmp_path, monkeypatch):
+    """Outputs of its own, with those runs."""
+    folder, records = trained
+    shutil.copytree(folder, tmp_path / "runs")
     monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
     monkeypatch.setattr(paths, "PUBLISHED", tmp_path / "published")
     monkeypatch.setattr(paths, "PARAMS", tmp_path / "params")
     (tmp_path / "params").mkdir()
-    base = small(imbalance="exponential", factor=0.05)
-    wanted = [e.replace(seed=s) for e in (base, base.replace(loss="focal", gamma=1, beta=0.9)) for s in (0, 1)]
-    return sweep.run(wanted, store=Store(tmp_path / "runs"), workers=1, on_epoch=lambda *_: None)
+    return records
 
 
 def test_without_a_person_each_panel_is_drawn_once_and_no_widget_is_made(tmp_path):
