@@ -32,11 +32,12 @@ def mean_interval(values: Sequence, level: float = 0.95) -> tuple[np.ndarray, np
 
 def proportion_interval(share: float, n: int, level: float = 0.95) -> tuple[float, float]:
     """Wilson score interval of a share observed on n images (Wilson 1927): what the test set's size allows."""
-    z = ndtri((1 + level) / 2)
-    p = round(share * n) / n
+    hits, z = round(share * n), float(ndtri((1 + level) / 2))
+    p = hits / n
     centre, half = p + z**2 / (2 * n), z * math.sqrt(p * (1 - p) / n + (z / (2 * n)) ** 2)
     scale = 1 + z**2 / n
-    return max(0.0, float((centre - half) / scale)), min(1.0, float((centre + half) / scale))
+    # None and all of them are ends of the scale, which rounding would miss.
+    return 0.0 if hits == 0 else (centre - half) / scale, 1.0 if hits == n else (centre + half) / scale
 
 
 def per_class(records: Sequence[Record], rule: str = "best") -> np.ndarray:

@@ -13,7 +13,7 @@ from lib.training import train
 
 
 def pytest_collection_modifyitems(items):
-    """The longest file first: run last, all of `make test` would wait for it."""
+    """The longest file first: if it came last, one of two processes would idle."""
     items.sort(key=lambda item: item.path.name != "test_pipeline.py")
 
 

@@ -1,6 +1,7 @@
 """Processes forked from one that has imported torch and Dask: real ones, without the seconds that importing takes.
 
-Nothing here may import `lib`: some of these processes are to find another one, or none.
+Nothing here may import `lib`: some of these processes are to find another one, or none. What torch and Dask read from
+the environment when they are imported is that of the first process, and none of them may have children.
 """
 
 import importlib

@@ -1,8 +1,10 @@
 """Runs on the workers of a Dask cluster elsewhere: the same bits as here, whatever happens to workers and scheduler."""
 
+import asyncio
 import gc
 import json
 import signal
+import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,8 +17,8 @@ from distributed import Client, Future, LocalCluster
 from lib import sweep
 from lib.errors import UserError
 from lib.records import Store
+from lib.sweep import cluster, workforce
 from lib.sweep import spread as spreading
-from lib.sweep import workforce
 
 pytestmark = pytest.mark.usefixtures("one_thread", "two_cores_and_no_gpu")
 
@@ -187,23 +189,45 @@ def test_an_odd_scheduler_is_one_sentence(store, tmp_path, odd):
     if "://" not in odd:
         (tmp_path / "file").write_text(odd)
         odd = str(tmp_path / "file")
+    before = left_open()
     with pytest.raises(UserError, match="No Dask scheduler answers at ") as error:
         sweep.run([tiny()], store=store, scheduler=odd)
-    assert unclosed() == [], error  # which holds what failed
+    assert left_open() == before, f"{error} keeps a client alive"
+
+
+def left_open():
+    """Clients that the garbage collector would close, at a moment of its choice (see lib.sweep.cluster)."""
+    clients = [o for o in gc.get_objects() if issubclass(type(o), Client)]
+    return {client for client in clients if client.status not in ("newly-created", "closed")}
+
+
+def test_a_client_that_can_neither_start_nor_close_says_why_it_could_not_start(monkeypatch):
+    async def fail(client, **_):
+        client.status = "connecting"
+        raise ValueError("an odd address")
+
+    async def hang(*_, **__):
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(Client, "_start", fail)
+    monkeypatch.setattr(Client, "_close", hang)
+    before = left_open()
+    with pytest.raises(UserError, match="an odd address") as error, cluster.connected("tcp://127.0.0.1:9"):
+        pass
+    assert left_open() == before, f"{error} keeps a client alive"
 
 
 def test_a_scheduler_that_does_not_answer_is_said(store):
-    start = time.monotonic()
-    with pytest.raises(UserError, match=r"No Dask scheduler answers at tcp://127.0.0.1:9") as error:
+    start, threads = time.monotonic(), loops()
+    with pytest.raises(UserError, match=r"No Dask scheduler answers at tcp://127.0.0.1:9"):
         sweep.run([tiny()], store=store, scheduler="tcp://127.0.0.1:9")
     assert time.monotonic() - start < 30
-    assert unclosed() == [], error  # which holds what failed
+    assert loops() <= threads
 
 
-def unclosed():
-    """Clients that the garbage collector would close, at a moment of its choice (see lib.sweep.cluster)."""
-    clients = [o for o in gc.get_objects() if issubclass(type(o), Client)]
-    return [client for client in clients if client.status not in ("newly-created", "closed")]
+def loops():
+    """The threads in which Dask's clients run."""
+    return {thread for thread in threading.enumerate() if thread.name == "IO loop"}
 
 
 def test_fused_runs_and_a_scheduler_exclude_each_other(store):

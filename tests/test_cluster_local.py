@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("one_thread", "two_cores_and_no_gpu")
 #: Trains in a process of its own: folder of the store, epochs, seeds; says each epoch, and the end.
 CLIENT = """
 import signal, sys
-from conftest import small
+from conftest import tiny
 from lib import sweep
 from lib.records import Store
 
@@ -36,9 +36,8 @@ def say(experiment, epoch):
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what runs in its background
-    few = {"imbalance": "exponential", "factor": 0.02, "batch_size": 64}
     folder, epochs, *seeds = sys.argv[1:]
-    runs = [small(model="ConvNet", epochs=int(epochs), seed=int(s), **few) for s in seeds]
+    runs = [tiny(model="ConvNet", epochs=int(epochs), seed=int(s)) for s in seeds]
     try:
         sweep.run(runs, store=Store(folder), workers=2, on_epoch=say)
     except KeyboardInterrupt:

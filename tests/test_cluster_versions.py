@@ -47,6 +47,16 @@ def broken(lib):
     (lib / "training" / "__init__.py").write_text("raise OSError('libcudart.so.12: cannot open shared object file')")
 
 
+def start_worker(stack, joining, late):
+    """Enter what starts a worker: now, or in a moment, when there is work for it."""
+    if not late:
+        stack.enter_context(joining)
+        return
+    timer = threading.Timer(2, stack.enter_context, (joining,))
+    timer.start()
+    stack.callback(timer.join)
+
+
 @pytest.mark.parametrize(
     ("change", "found"),
     [
@@ -61,11 +71,8 @@ def test_a_worker_of_another_version_is_refused_with_both_named(store, tmp_path,
     (tmp_path / "other").mkdir()
     path = another_lib(tmp_path / "other", change)
     with scheduler(tmp_path / "s") as (_, address), ExitStack() as stack:
-        start = lambda: stack.enter_context(worker(tmp_path / "w", address, PYTHONPATH=path))  # noqa: E731
-        if late:
-            threading.Timer(1, start).start()
-        else:
-            start()
+        joining = worker(tmp_path / "w", address, waited_for=not late, PYTHONPATH=path)
+        start_worker(stack, joining, late)
         with pytest.raises(UserError, match=found):
             sweep.run([tiny()], store=store, scheduler=address, on_epoch=lambda *_: None)
     assert store.records() == []
@@ -121,12 +128,8 @@ def test_a_worker_without_lib_is_refused_and_a_scheduler_without_it_will_do(stor
     (tmp_path / "without.py").write_text(WITHOUT_LIB)
     preload = ("--preload", str(tmp_path / "without.py"))
     with scheduler(tmp_path / "s", *preload) as (_, address), ExitStack() as stack:
-        start = lambda name, *more: stack.enter_context(worker(tmp_path / name, address, *more))  # noqa: E731
-        if late:  # there is work for it when it comes
-            threading.Timer(1, start, ("w", *preload)).start()
-        else:
-            start("w", *preload)
+        start_worker(stack, worker(tmp_path / "w", address, *preload, waited_for=not late), late)
         with pytest.raises(UserError, match=r"is refused: it has lib none where this program has \d"):
             sweep.run([tiny()], store=store, scheduler=address, on_epoch=lambda *_: None)
-        start("w2")
+        stack.enter_context(worker(tmp_path / "w2", address))
         assert len(sweep.run([tiny()], store=store, scheduler=address, on_epoch=lambda *_: None)) == 1

@@ -175,7 +175,7 @@ def test_a_crawling_server_is_left(serve, tmp_path, pause):
     started = time.monotonic()
     with pytest.raises(SourceLeft, match="crawls"):
         download(serve(crawl).url, tmp_path / "file", HASTY)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 15  # not the 30 s of the pause
     assert list(tmp_path.iterdir()) == []
 
 
@@ -247,7 +247,7 @@ def test_npm_that_crawls_is_ended_with_its_children(npm, work):
     started = time.monotonic()
     with pytest.raises(SourceLeft, match="crawls"):
         npm_pack("a@1.0.0", 5000, work, HASTY)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30  # not the 60 s of the sleep
     child = int((work / "child").read_text())
     time.sleep(0.1)
     assert not is_running(child)

@@ -121,14 +121,14 @@ def runs_of(notebook):
 
 
 def test_a_report_is_made_of_what_is_published_without_training(published, tmp_path, monkeypatch, capsys):
-    shown = ("convnet", "beta_sweep")
-    use(tmp_path, monkeypatch, *shown)
+    use(tmp_path, monkeypatch)
     monkeypatch.setenv("WRITEUP_PUBLISHED", str(published))
     monkeypatch.setattr(paths, "PUBLISHED", published)
-    assert runner.report("smoke", {"runs": "published"})
+    options = ["report", "--profile", "smoke", "-p", "runs=published"]
+    assert command_line(options, standalone_mode=False) is None
     assert "epoch" not in capsys.readouterr().out
     assert not list(tmp_path.glob("runs/*/record.json"))
-    for name in shown:
+    for name in NOTEBOOKS:
         assert runs_of(tmp_path / "smoke" / f"{name}.ipynb") == runs_of(published / "smoke" / f"{name}.ipynb")
     assert "nothing was trained for this report" in (tmp_path / "smoke" / "report.html").read_text()
 

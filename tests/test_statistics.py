@@ -49,7 +49,12 @@ def test_one_seed_says_nothing_about_the_spread():
 def test_the_interval_of_a_share_is_wilsons(hits, n):
     low, high = stats.binomtest(hits, n).proportion_ci(0.95, method="wilson")
     assert proportion_interval(hits / n, n) == pytest.approx((low, high), abs=1e-12)
-    assert 0 <= proportion_interval(hits / n, n)[0] <= proportion_interval(hits / n, n)[1] <= 1
+
+
+@pytest.mark.parametrize("n", range(1, 200))
+def test_none_and_all_of_them_are_ends_of_wilsons_interval(n):
+    assert proportion_interval(0, n)[0] == 0
+    assert proportion_interval(1, n)[1] == 1
 
 
 def test_wilsons_interval_has_the_known_value():

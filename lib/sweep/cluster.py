@@ -40,18 +40,28 @@ _SETTINGS = {
 
 
 class _Client(Client):
-    """A client that is closed where it cannot start.
+    """A client that is never left to the garbage collector, also where it cannot start or nobody answers its goodbye.
 
-    Otherwise the garbage collector would close it, perhaps while the next one starts: that holds the very lock which
-    closing waits for, in the same thread, and the program hangs.
+    The collector would close it at some later moment. If that is while another client starts, closing waits for a lock
+    that this very thread holds, and the program hangs.
     """
 
     def start(self, **options: Any) -> None:
         try:
             super().start(**options)
         except BaseException:
-            self.close(timeout=1)
+            self.end(patience=1)
             raise
+
+    def end(self, patience: float) -> None:
+        """Close it; after so many seconds without an answer it counts as closed."""
+        try:
+            with suppress(Exception):
+                self.close(timeout=patience)
+            with suppress(Exception):
+                self._loop_runner.stop()  # which closing leaves out where the connection had failed
+        finally:
+            self.status = "closed"
 
 
 @dataclass(frozen=True)
@@ -77,7 +87,7 @@ class _Local:
     workers: int
     memory: float
     cluster: SpecCluster
-    client: Client
+    client: _Client
     over_memory: "_OverMemory"
 
     def is_well(self) -> bool:
@@ -189,9 +199,9 @@ def _end_at_once(cluster: SpecCluster) -> None:
 
 def _close(own: _Local, patience: float = PATIENCE) -> None:
     _NANNY_MEMORY.removeHandler(own.over_memory)
-    for each in (own.client, own.cluster):  # a client that does not answer is no reason to leave the workers
-        with suppress(TimeoutError, asyncio.TimeoutError, OSError):
-            each.close(timeout=patience)
+    own.client.end(patience)
+    with suppress(TimeoutError, asyncio.TimeoutError, OSError):
+        own.cluster.close(timeout=patience)
 
 
 class _OverMemory(logging.Handler):
@@ -228,5 +238,4 @@ def connected(scheduler: str) -> Iterator[Crew]:
         try:
             yield Crew(client, local=False)
         finally:
-            with suppress(TimeoutError, asyncio.TimeoutError, OSError):
-                client.close(timeout=PATIENCE)
+            client.end(PATIENCE)
