@@ -83,5 +83,8 @@ def tiny(**fields):
 
 def numbers(record):
     """All of a record that must not depend on how it was trained."""
-    history = [epoch.model_dump(exclude={"seconds", "images_per_second"}) for epoch in record.history]
-    return record.key, record.counts, history
+    return record.key, record.counts, without_times(record.history)
+
+
+def without_times(history):
+    return [epoch.model_dump(exclude={"seconds", "images_per_second"}) for epoch in history]

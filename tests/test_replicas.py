@@ -273,7 +273,7 @@ def test_best_and_last_weights_are_those_of_their_epochs(few):
 
 def test_bfloat16_computes_in_it_and_stays_near_its_stand_alone_run(few):
     for model in ("VanillaCNN", "ResNet-32"):
-        experiments, dataset = mixed(model=model, precision="bfloat16", learning_rate=0.001, epochs=1), few(40, 10)
+        experiments, dataset = mixed(model=model, precision="bfloat16", learning_rate=0.001), few(40, 10)
         (exact, _), *_ = together([experiments[0].replace(precision="float32")], dataset)
         for experiment, (record, weights) in zip(experiments, together(experiments, dataset), strict=True):
             reference, _ = run(experiment, dataset)

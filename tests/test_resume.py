@@ -9,7 +9,7 @@ import time
 
 import pytest
 import torch
-from conftest import run, small
+from conftest import run, small, without_times
 
 from lib.errors import UserError
 from lib.training import checkpoint as checkpoints
@@ -44,10 +44,6 @@ def start(path, last):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path])}
     command = [sys.executable, "-c", script, str(path), str(last)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-
-
-def without_times(history):
-    return [epoch.model_dump(exclude={"seconds", "images_per_second"}) for epoch in history]
 
 
 def assert_same(one, other):

@@ -1,6 +1,5 @@
 """Dask workers: a local cluster sized to the machine, or one that is there already."""
 
-import asyncio
 import atexit
 import logging
 import threading
@@ -200,7 +199,7 @@ def _end_at_once(cluster: SpecCluster) -> None:
 def _close(own: _Local, patience: float = PATIENCE) -> None:
     _NANNY_MEMORY.removeHandler(own.over_memory)
     own.client.end(patience)
-    with suppress(TimeoutError, asyncio.TimeoutError, OSError):
+    with suppress(OSError):  # TimeoutError is one
         own.cluster.close(timeout=patience)
 
 
