@@ -25,7 +25,7 @@ test: .venv/ready lint  ## lint, run every test, execute every notebook on the s
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-scale: .venv/ready  ## a thousand tiny runs through the local cluster: time per run, memory
-	$(BIN)/python -m pytest -m slow -s tests/test_scale.py
+	$(BIN)/python -m pytest -m slow -s tests/cluster/test_scale.py
 
 test-slurm: .venv/ready  ## bring up a SLURM of one node (Debian's packages, as root) and run the smoke sweep on it
 	tests/slurm.sh $(CURDIR)/$(BIN)
@@ -33,15 +33,16 @@ test-slurm: .venv/ready  ## bring up a SLURM of one node (Debian's packages, as 
 lint: .venv/ready  ## check style and format of code and notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
 
 benchmark: .venv/ready .venv/peers  ## measure speed beside what people use (an hour); an appendix of PROFILE's report
 	$(BIN)/python -m lib benchmark --profile $(PROFILE)
 
 benchmark-check: .venv/ready .venv/peers  ## measure again the ratios that matter, in minutes; fails under a bar
-	$(BIN)/python -m lib.benchmark.bars
+	$(BIN)/python -m benchmarks.bars
 
 test-browser: .venv/browser  ## drive JupyterLab, the page without code and the HTML report in headless Chromium
-	$(BIN)/python -m pytest -m browser tests/test_browser_lab.py tests/test_browser_report.py
+	$(BIN)/python -m pytest -m browser tests/browser
 
 app: .venv/ready  ## serve notebooks/explore.ipynb as a page without code
 	$(BIN)/voila notebooks/explore.ipynb

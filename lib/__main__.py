@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 import yaml
 
-from lib.errors import UserError
+from lib.system.errors import UserError
 
 app = typer.Typer(
     help="Re-run the write-up: data, training runs, notebooks, report.",
@@ -54,8 +54,8 @@ def benchmark(
 @app.command()
 def publish(profile: Annotated[str, typer.Option(help="A profile whose report is made.")] = "quick") -> None:
     """Keep a report and its records under outputs/published/, and rewrite the README's generated block."""
-    from lib import paths
     from lib.report.publish import publish as keep
+    from lib.system import paths
 
     print(f"kept in {paths.shown(keep(profile))}; README.md rewritten")
 
@@ -67,8 +67,8 @@ def verify(
     seed: Annotated[int | None, typer.Option(help="Of the choice; another one every time by default.")] = None,
 ) -> None:
     """Train some published runs again: bit-identical on the same machine, within bounds elsewhere."""
-    from lib import paths
-    from lib import verify as verifying
+    from lib.runs import verify as verifying
+    from lib.system import paths
 
     def tell(epoch) -> None:
         print(f"  epoch {epoch.epoch} · test {epoch.test.accuracy:.1%}", flush=True)
@@ -78,22 +78,6 @@ def verify(
         print(comparison.line())
     if not all(comparison.holds for comparison in compared):
         raise typer.Exit(1)
-
-
-@app.command()
-def cost(
-    runs: Annotated[int, typer.Option(help="How many.", min=1)] = 10_000,
-    workers: Annotated[int, typer.Option(help="How many at a time: cores, or GPUs.", min=1)] = 100,
-    model: Annotated[str, typer.Option(help="Whose stored runs to go by.")] = "ResNet-32",
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    rate: Annotated[float | None, typer.Option(help="Images per second of a worker, if you know better.")] = None,
-    profile: Annotated[str, typer.Option(help="Whose published runs.")] = "writeup",
-) -> None:
-    """What a sweep of another size would cost, from what the stored runs took."""
-    from lib import costs
-    from lib.records import opened
-
-    print(costs.of(opened(profile, "published").records(), runs, workers, model, device, rate))
 
 
 @app.command()
@@ -109,7 +93,7 @@ def fetch(
 @app.command()
 def runs() -> None:
     """List the stored runs."""
-    from lib.records import Store
+    from lib.runs.store import Store
 
     frame = Store().frame()
     if frame.empty:

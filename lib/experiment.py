@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from lib.errors import UserError
+from lib.system.errors import UserError
 
 #: Version of everything that decides the numbers of a run: initialisation, data order, augmentation, loss
-#: arithmetic, schedule, optimiser, evaluation. tests/test_golden.py pins a tiny run; when it fails because
+#: arithmetic, schedule, optimiser, evaluation. tests/unit/test_golden.py pins a tiny run; when it fails because
 #: the numbers were meant to change, raise this, and every stored record goes out of use.
 NUMERICS_VERSION = 1
 
@@ -108,7 +108,7 @@ class Experiment(BaseModel):
         experiment names what was really done.
         """
         if fields.get("precision") == "auto":
-            from lib.device import default_device, has_bfloat16  # torch is needed only to ask the machine
+            from lib.system.device import default_device, has_bfloat16  # torch is needed only to ask the machine
 
             fields["precision"] = "bfloat16" if has_bfloat16(default_device().type) else "float32"
         try:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lib.errors import UserError
+from lib.system.errors import UserError
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

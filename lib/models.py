@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lib.errors import UserError
+from lib.system.errors import UserError
 
 
 class ConvNet(nn.Module):

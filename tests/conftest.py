@@ -4,11 +4,12 @@ import pytest
 import torch
 from headless_browser import browser, workplace  # noqa: F401  (fixtures, shared by test_browser_*.py)
 
-from lib import data, sweep
+from lib import data
 from lib.data import Dataset, ImageSet
 from lib.experiment import Experiment
-from lib.records import Store
-from lib.sweep import cluster
+from lib.runs import sweep
+from lib.runs.store import Store
+from lib.runs.sweep import cluster
 from lib.training import train
 
 

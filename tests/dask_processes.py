@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 from forked import forked
 
-from lib import paths
+from lib.system import paths
 
 
 def environment(**more):

@@ -13,7 +13,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from lib import paths
+from lib.system import paths
 
 #: Where a person, or the README, finds the screenshots.
 SHOTS = paths.ROOT / "outputs" / "screenshots"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from dask_jobqueue import SLURMCluster
 
-from lib import paths
-from lib.records import Store
+from lib.runs.store import Store
+from lib.system import paths
 
 
 def main(logs: str) -> None:

@@ -7,7 +7,7 @@ Toronto, 2009.
 from lib.data.cifar10 import CLASS_NAMES, MEAN, STD, Dataset, ImageSet, cache_path, fetch, install, is_cached
 from lib.data.longtail import PROFILES, class_counts, long_tailed_indices, stratified_split
 from lib.data.sources import SOURCES
-from lib.errors import UserError
+from lib.system.errors import UserError
 
 __all__ = [
     "CLASS_NAMES",

@@ -27,8 +27,8 @@ from torch import Tensor
 
 from lib.data.download import SourceLeft, say
 from lib.data.sources import BATCHES, RECORD_BYTES, SOURCES, Attempt, attempts, search_folders
-from lib.errors import UserError
-from lib.paths import cache_folder
+from lib.system.errors import UserError
+from lib.system.paths import cache_folder
 
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 #: Per channel (red, green, blue), of pixels scaled to [0, 1]; the write-up's values.

@@ -13,7 +13,7 @@ Profiles of the counts n_k:
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lib.errors import UserError
+from lib.system.errors import UserError
 
 PROFILES = ("exponential", "step")
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from lib.data.cifar10 import CLASS_NAMES, Dataset, ImageSet
-from lib.errors import UserError
+from lib.system.errors import UserError
 
 FOLDER = Path(__file__).with_name("sample")
 TRAIN_PER_CLASS, TEST_PER_CLASS = 128, 32

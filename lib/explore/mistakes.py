@@ -7,14 +7,16 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from lib import display, figures, models
+from lib import models
+from lib.analysis import plots
+from lib.analysis.plots import DARK, STYLE, WIDTH
 from lib.data import CLASS_NAMES, ImageSet
-from lib.device import default_device, has_bfloat16
-from lib.errors import UserError
 from lib.explore.runs import circumstances
-from lib.figures import DARK, STYLE, WIDTH
-from lib.notebook import Notebook
-from lib.records import everything
+from lib.notebook import exhibits
+from lib.notebook.session import Notebook
+from lib.runs.store import everything
+from lib.system.device import default_device, has_bfloat16
+from lib.system.errors import UserError
 from lib.training import Record
 from lib.training.evaluation import predict
 
@@ -37,7 +39,7 @@ def mistakes(here: Notebook, test: ImageSet) -> None:
     from lib.explore.trainer import Trainer
 
     if not records:
-        display.text("No run on these test images is stored yet. Train one below, then run this again.")
+        exhibits.text("No run on these test images is stored yet. Train one below, then run this again.")
         return
     wide = {"layout": {"width": "60em", "max_width": "100%"}, "style": {"description_width": "3em"}}
     chosen = widgets.Dropdown(options=[(_name(r), key) for key, r in records.items()], description="run", **wide)
@@ -90,14 +92,14 @@ def mistakes(here: Notebook, test: ImageSet) -> None:
 
 def _once(record: Record | None, test: ImageSet) -> None:
     if record is None:
-        display.text("No weights of a run on these test images are stored yet; `make report` trains one.")
+        exhibits.text("No weights of a run on these test images are stored yet; `make report` trains one.")
         return
     caption = f"Confusion matrix of {record.experiment.title} (best epoch on the test set): percent of each true class."
     alt = "A ten by ten grid of percentages, true classes in rows and predicted classes in columns."
-    display.figure(figures.confusion(confusion(record)), "cells", caption, alt=alt, records=[record], width="75%")
+    exhibits.figure(plots.confusion(confusion(record)), "cells", caption, alt=alt, records=[record], width="75%")
     true, answer = most_frequent(record)
     caption = said(record, test, true, answer)
-    display.figure(draw(record, test, true, answer), "behind", caption, alt=_ALT, records=[record])
+    exhibits.figure(draw(record, test, true, answer), "behind", caption, alt=_ALT, records=[record])
 
 
 def fits(record: Record, test: ImageSet) -> bool:

@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 from IPython import display as ipython
 from matplotlib.figure import Figure
 
-from lib.errors import UserError
+from lib.system.errors import UserError
 
 #: So wide that labels are not cut off, so narrow that two controls stand beside each other.
 CONTROL = {"style": {"description_width": "9em"}, "layout": {"width": "23em"}}

@@ -9,13 +9,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lib import display
+from lib.analysis.plots import COLOUR, PERCENT, STYLE, WIDTH
+from lib.analysis.statistics import mean_interval, paired_difference
 from lib.data import CLASS_NAMES
 from lib.experiment import Experiment
-from lib.figures import COLOUR, PERCENT, STYLE, WIDTH
-from lib.notebook import Notebook
-from lib.records import Store, everything
-from lib.statistics import mean_interval, paired_difference
+from lib.notebook import exhibits
+from lib.notebook.session import Notebook
+from lib.runs.store import Store, everything
 from lib.training import Record
 
 MOST = 5  # settings that are told apart at a glance
@@ -49,7 +49,7 @@ def runs(here: Notebook) -> None:
     store = everything()
     frame = table(store)
     if frame.empty:
-        display.text("No run is stored yet. Train one below, or with `make report`, then run this again.")
+        exhibits.text("No run is stored yet. Train one below, or with `make report`, then run this again.")
         return
     records = {record.key: record for record in store.records()}
     first = default_pick(records)
@@ -60,7 +60,7 @@ def runs(here: Notebook) -> None:
             "epoch, with 95 % intervals over seeds; and the differences by class."
         )
         shown = [record for group in groups.values() for record in group]
-        display.figure(draw(groups), "runs", caption, alt=_ALT, records=shown)
+        exhibits.figure(draw(groups), "runs", caption, alt=_ALT, records=shown)
         return
     import ipywidgets as widgets
     from itables.widget import ITable

@@ -6,12 +6,14 @@ from collections.abc import Callable
 
 import ipywidgets as widgets
 
-from lib import curves, display, sweep
-from lib.errors import UserError
+from lib.analysis import curves
 from lib.experiment import Experiment
 from lib.explore.page import sentence, stored
-from lib.live import ALT, Live
-from lib.records import Store
+from lib.notebook import exhibits
+from lib.notebook.live import ALT, Live
+from lib.runs import sweep
+from lib.runs.store import Store
+from lib.system.errors import UserError
 from lib.training import Interrupted
 
 
@@ -124,6 +126,6 @@ class _OnPage(Live):
         self._into = into
 
     def show(self, histories, epochs: int = 0) -> None:
-        drawn = display.svg(curves.training(histories, epochs=epochs))
+        drawn = exhibits.svg(curves.training(histories, epochs=epochs))
         picture = drawn[drawn.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{ALT}"', 1)
         self._into.value = f'<div style="max-width: 60em">{picture}</div>'

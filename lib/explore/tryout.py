@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any, get_args
 
-from lib import display, parameters, paths
-from lib.errors import UserError
 from lib.experiment import Experiment
-from lib.notebook import Notebook
+from lib.notebook import exhibits, parameters
+from lib.notebook.session import Notebook
+from lib.system import paths
+from lib.system.errors import UserError
 
 NOTEBOOK = paths.NOTEBOOKS / "beta_sweep.ipynb"
 _CHOSEN = ("model", "dataset", "imbalance", "loss")
@@ -33,7 +34,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 def tryout(here: Notebook, dataset: str) -> None:
     """Fill in a form, train, watch and stop; save it for Papermill."""
     if here.headless:
-        display.text(f"With nobody to fill in the form: it would train {experiment(defaults(dataset)).title}.")
+        exhibits.text(f"With nobody to fill in the form: it would train {experiment(defaults(dataset)).title}.")
         return
     import ipywidgets as widgets
 

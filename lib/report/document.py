@@ -10,7 +10,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_notebook
 
-from lib.paths import shown
+from lib.system.paths import shown
 
 
 @dataclass(frozen=True)

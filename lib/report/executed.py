@@ -44,7 +44,7 @@ class Execution:
 
 
 def exhibits(notebook: NotebookNode) -> list[dict[str, Any]]:
-    """What lib.display noted about each figure and table of an executed notebook, in order."""
+    """What lib.notebook.exhibits noted about each figure and table of an executed notebook, in order."""
     noted = [output.get("metadata", {}).get("writeup") for output in _outputs(notebook)]
     return [note for note in noted if note and note["kind"] in ("figure", "table")]
 

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-from lib import device, parameters, paths
-from lib.records import opened
+from lib.notebook import parameters
 from lib.report.document import DocumentMeta
 from lib.report.executed import Execution, exhibits, failed_runs, headlines
+from lib.runs.store import opened
+from lib.system import device, paths
 from lib.training import Record
 
 TITLE = "A small ConvNet and class-balanced focal loss on CIFAR-10, re-run"
@@ -29,7 +30,7 @@ _ADDITIONS = {
     "validation",
 }
 #: Parameters that say how something is executed and how often, not what.
-_NOT_SETTINGS = {"headless", "profile", "repeats", "replicas", "runs", "reading_repeats", "scheduler"}
+_NOT_SETTINGS = {"headless", "profile", "repeats", "runs", "reading_repeats", "scheduler"}
 
 REFERENCES = """
 # References {.unnumbered}

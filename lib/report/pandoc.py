@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any, Literal
 from urllib.parse import unquote_to_bytes
 
-from lib.errors import UserError
+from lib.system.errors import UserError
 
 _SCRIPT = Path(__file__).parent / "templates" / "pandoc" / "convert.lua"
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import nbformat
 
-from lib import costs, paths
-from lib.benchmark import kept
-from lib.errors import UserError
-from lib.records import opened
+from benchmarks import kept
 from lib.report.executed import BENCHMARK, NOTEBOOKS, exhibits, failed_runs, headlines, svg
 from lib.report.runner import missing_artefacts
+from lib.runs.store import opened
+from lib.system import paths
+from lib.system.errors import UserError
 
 README = paths.ROOT / "README.md"
 #: What the README shows: a figure of a notebook.
@@ -20,7 +20,6 @@ _SHOWN = ("beta_sweep", "closing_figure")
 #: The exhibit that looks at a network itself, and so needs its weights.
 _LOOKED_AT = ("convnet", "mistakes")
 _BLOCK = re.compile(r"(<!-- generated: make publish -->\n).*(<!-- end of generated -->)", re.DOTALL)
-_COSTS = re.compile(r"(<!-- generated costs: make publish -->\n).*(<!-- end of generated costs -->)", re.DOTALL)
 
 
 def publish(profile: str) -> Path:
@@ -85,9 +84,6 @@ def _readme(profile: str, lines: list[str]) -> str:
         f"[HTML]({folder}/report.html); its records: [runs]({folder}/runs)):\n\n{said}\n\n"
     )
     text, found = _BLOCK.subn(lambda match: match[1] + block + match[2], README.read_text())
-    if costly := costs.summary(opened(profile, "published").records()):
-        text, also = _COSTS.subn(lambda match: match[1] + costly + "\n\n" + match[2], text)
-        found = found and also
     if not found:
         raise UserError("README.md has lost marks between which generated lines belong; see lib/report/publish.py.")
     return text

@@ -25,15 +25,17 @@ from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
-from lib import data, parameters, paths
-from lib.benchmark import contenders, kept
-from lib.errors import UserError
-from lib.footprint import Peak, peak_of_children
-from lib.records import opened
+from benchmarks import contenders, kept
+from lib import data
+from lib.notebook import parameters
 from lib.report.document import assemble, write_report
 from lib.report.executed import BENCHMARK, NOTEBOOKS, Execution, exhibits, failed_runs
 from lib.report.front import meta
 from lib.report.watch import watch
+from lib.runs.store import opened
+from lib.system import paths
+from lib.system.errors import UserError
+from lib.system.memory import Peak, peak_of_children
 
 _START_TIMEOUT = 120  # seconds for a kernel to start on a loaded machine
 _STOP_TIMEOUT = 20  # seconds for a kernel to end after Ctrl-C

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lib import progress
+from lib.runs import progress
 
 _EVERY = 0.3  # seconds between two looks
 

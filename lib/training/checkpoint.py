@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from lib.errors import NoRoom
+from lib.system.errors import NoRoom
 from lib.training.results import Epoch, Weights
 
 

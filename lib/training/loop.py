@@ -8,10 +8,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from lib import data, device, losses, models
+from lib import data, losses, models
 from lib.data import Dataset, ImageSet
-from lib.errors import Brief
 from lib.experiment import Experiment
+from lib.system import device
+from lib.system.errors import Brief
 from lib.training import checkpoint as checkpoints
 from lib.training.batches import training_batches
 from lib.training.checkpoint import Checkpoint

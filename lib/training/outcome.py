@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 import lib
-from lib import device
 from lib.data import Dataset
-from lib.errors import UserError
 from lib.experiment import NUMERICS_VERSION, Experiment
+from lib.system import device
+from lib.system.errors import UserError
 from lib.training.results import Epoch, Record, Weights
 
 
@@ -48,13 +48,11 @@ def make_record(
     counts: list[int],
     dataset: Dataset,
     origin: str,
-    replicas: int | None = None,
 ) -> Record:
     """The record of a run that has just finished on this machine.
 
     Args:
         counts: training images per class.
-        replicas: runs that were trained together with it, itself included; kept in the record's machine.
     """
     return Record(
         experiment=experiment,
@@ -64,7 +62,7 @@ def make_record(
         history=history,
         wall_time=sum(epoch.seconds for epoch in history),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
-        machine=device.describe() | ({"replicas": replicas} if replicas else {}),
+        machine=device.describe(),
         lib=lib.__version__,
         data_digest=dataset.digest,
         origin=origin,

@@ -1,6 +1,0 @@
-"""The write-up's claims, each held against records by a rule that was written before the runs were looked at."""
-
-from lib.claims.evidence import Evidence, Runs, Setting, Verdict
-from lib.claims.rules import CLAIMS, Claim, ledger
-
-__all__ = ["CLAIMS", "Claim", "Evidence", "Runs", "Setting", "Verdict", "ledger"]

@@ -1,0 +1,1 @@
+"""Parameters, session and exhibits: what the cells of a notebook call."""

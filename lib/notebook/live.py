@@ -1,0 +1,88 @@
+"""The figure that grows while runs train, and that stays, drawn from their records, when they are done."""
+
+import time
+from collections.abc import Sequence
+
+from IPython import display as ipython
+
+from lib.analysis import curves, prose
+from lib.experiment import Experiment
+from lib.notebook import exhibits
+from lib.runs.progress import Event
+from lib.runs.store import Store
+from lib.training import Epoch, Record
+from lib.training.checkpoint import finished_epochs
+
+#: Drawing may take this share of the time, so that watching a training does not slow it down much.
+_SHARE = 0.1
+ALT = (
+    "Line plots over the epochs: loss, accuracy and learning rate, and below them the test accuracy of each of the ten "
+    "classes."
+)
+
+
+class Live:
+    """One output of a notebook for the training of some runs.
+
+    Args:
+        name: what the figure is called in the report; "" where it is only to be watched.
+        published: an accuracy to compare with.
+        store: where unfinished runs keep the epochs of before.
+    """
+
+    def __init__(self, name: str = "", published: float | None = None, store: Store | None = None):
+        self.name, self.published, self.store = name, published, store
+        self._histories: dict[str, list[Epoch]] = {}
+        self.line = self._dashboard = ""
+        self._handle: ipython.DisplayHandle | None = None
+        self._rest_until = 0.0
+
+    def tell(self, event: Event) -> None:
+        """Take how far the sweep is: the figure's title."""
+        self.line = event.line()
+        if event.dashboard != self._dashboard:
+            self._dashboard = event.dashboard
+            print(f"Dask shows its workers at {event.dashboard}")
+
+    def on_epoch(self, experiment: Experiment, epoch: Epoch) -> None:
+        """Take a finished epoch and draw, unless that would take more than a small share of the time."""
+        history = self._histories.setdefault(experiment.key, [])
+        if not history and epoch.epoch > 1 and self.store:
+            history += finished_epochs(self.store.checkpoint(experiment))
+        history[:] = [e for e in history if e.epoch < epoch.epoch]  # a run that lost its worker starts again
+        history.append(epoch)
+        start = time.monotonic()
+        if start < self._rest_until and epoch.epoch < experiment.epochs:
+            return
+        self._draw(experiment.epochs)
+        self._rest_until = time.monotonic() + (time.monotonic() - start) / _SHARE
+
+    def finish(self, records: Sequence[Record]) -> None:
+        """Show the figure as it stays, whether the runs were trained just now or long ago.
+
+        A run that several settings share, as the neutral betas do, is one line.
+        """
+        records = list({record.key: record for record in records}.values())
+        if records and self.name:
+            exhibits.figure(
+                curves.training([record.history for record in records], published=self.published),
+                self.name,
+                prose.training_caption(records),
+                alt=ALT,
+                records=records,
+                handle=self._handle,
+            )
+        elif self._handle:
+            self._draw()
+
+    def _draw(self, epochs: int = 0) -> None:
+        self.show([history for history in self._histories.values() if history], epochs)
+
+    def show(self, histories: Sequence[Sequence[Epoch]], epochs: int = 0) -> None:
+        """Draw what there is, in place of what was drawn before."""
+        drawn = curves.training(histories, epochs=epochs, published=self.published, title=self.line)
+        data = {"image/svg+xml": exhibits.svg(drawn), "text/plain": self.line}
+        if self._handle:
+            self._handle.update(data, raw=True)
+        else:
+            self._handle = ipython.display(data, raw=True, display_id=True)

@@ -1,0 +1,203 @@
+"""The first call of every notebook: its parameters checked, its store opened, its origin known."""
+
+import logging
+import types
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import nbformat
+
+from lib.experiment import Experiment
+from lib.notebook import exhibits, parameters
+from lib.notebook.live import Live
+from lib.runs import sweep
+from lib.runs.store import Store, opened
+from lib.system import paths
+from lib.system.errors import UserError
+from lib.training import Interrupted, Record
+
+_MODES = {"headless", "profile", "runs", "scheduler"}
+_BEGUN = "_writeup_begun"
+_IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
+
+
+@dataclass
+class Notebook:
+    """What a notebook's cells share."""
+
+    name: str
+    headless: bool
+    origin: str  # the parameter file that new records name as theirs
+    values: dict[str, Any]  # its parameters
+    store: Store = field(default_factory=Store)
+    says: bool = True  # in the notebook, which runs are missing
+
+    @property
+    def trains(self) -> bool:
+        """Whether runs that are not stored are trained."""
+        return self.values.get("runs") != "published"
+
+    def experiment(self, **fields: Any) -> Experiment:
+        """The run that the parameters describe: all of them that are settings of a run, and `fields` over them."""
+        settings = {parameters.field_of(name): value for name, value in self.values.items()}
+        own = {name: value for name, value in settings.items() if name in Experiment.model_fields}
+        return Experiment.make(**own | fields)
+
+    def grid(
+        self,
+        settings: Mapping[Hashable, Experiment],
+        seeds: Sequence[int],
+        *,
+        curves: str = "",
+        published: float | None = None,
+        **options: Any,
+    ) -> dict[Hashable, dict[int, Record]]:
+        """Runs of several settings from several seeds, by setting and then by seed.
+
+        What is not stored and not trained is left out, and said, and so are runs that failed, with their reasons; a
+        setting without any run is there, and empty.
+
+        Args:
+            curves, published, options: as for `run`.
+        """
+        live = Live(curves, published, self.store)
+        wanted = {(name, seed): e.replace(seed=seed) for name, e in settings.items() for seed in seeds}
+        if not self.trains:
+            wanted = {place: e for place, e in wanted.items() if self.store.get(e)}
+        found: dict[Hashable, dict[int, Record]] = {name: {} for name in settings}
+        try:
+            records: Sequence[Record | None] = self._run(list(wanted.values()), live, options)
+        except sweep.RunsFailed as error:
+            exhibits.failed(error.reasons)
+            records = [self.store.get(e) for e in wanted.values()]
+        for (name, seed), record in zip(wanted, records, strict=True):
+            if record:
+                found[name][seed] = record
+        live.finish([record for record in records if record])
+        if self.says and not self.trains:
+            exhibits.text(not_run(found, seeds))
+        return found
+
+    def repeated(self, experiment: Experiment, seeds: Sequence[int], **options: Any) -> list[Record]:
+        """Runs of one setting, by seed; as `grid`, but none at all is an error.
+
+        Raises:
+            UserError: there is none: nothing is trained, and none is stored, or all failed.
+        """
+        found = list(self.grid({experiment.setting: experiment}, seeds, **options)[experiment.setting].values())
+        if not found:
+            if self.trains:
+                raise UserError(f"No run of {experiment.setting} was finished; the reasons stand above.")
+            raise UserError(f"Not run yet: {experiment.title}. Train it with the parameter runs=train.")
+        return found
+
+    def run(
+        self, experiments: Sequence[Experiment], *, curves: str = "", published: float | None = None, **options: Any
+    ) -> list[Record]:
+        """Load what is stored, train the rest; a figure that grows in JupyterLab, progress lines otherwise.
+
+        Args:
+            curves: name of a figure of how the runs trained, which stays in the report; "" for none there.
+            published: an accuracy for that figure to compare with.
+            options: `workers` of `lib.runs.sweep.run`.
+
+        Raises:
+            UserError: runs are missing, and the parameters say that nothing is trained.
+        """
+        live = Live(curves, published, self.store)
+        records = self._run(experiments, live, options)
+        live.finish(records)
+        return records
+
+    def _run(self, experiments: Sequence[Experiment], live: Live, options: dict[str, Any]) -> list[Record]:
+        if not self.trains:
+            missing = [e.title for e in experiments if not self.store.get(e)]
+            if missing:
+                raise UserError(
+                    f"{len(missing)} runs of {self.name} are not among the published ones ({missing[0]} is the first); "
+                    "train them with the parameter runs=train."
+                )
+        options |= {"store": self.store, "origin": self.origin, "scheduler": self.values.get("scheduler", "")}
+        if not self.headless:
+            options |= {"on_epoch": live.on_epoch, "tell": live.tell}
+        try:
+            return sweep.run(experiments, **options)
+        except Interrupted:
+            raise
+        except KeyboardInterrupt:
+            raise Interrupted("Stopped. Finished runs are kept; run this cell again to go on.", []) from None
+
+
+def not_run(runs: Mapping[Hashable, Mapping[int, Record]], seeds: Sequence[int]) -> str:
+    """What was asked for and is not stored, as a sentence; "" when all is there."""
+    missing = [(name, len(by_seed)) for name, by_seed in runs.items() if len(by_seed) < len(seeds)]
+    if not missing:
+        return ""
+    said = ", ".join(f"{_in_words(name)} ({n or 'none'} of {len(seeds)})" for name, n in missing)
+    return f"**Not run yet,** by setting and runs that are there: {said}."
+
+
+def _in_words(name: Hashable) -> str:
+    if isinstance(name, tuple):
+        return " ".join(_in_words(part) for part in name)
+    return f"β = {name:g}" if isinstance(name, float) else str(name)
+
+
+def begin(name: str, namespace: dict[str, Any]) -> Notebook:
+    """Check the parameters that reached a notebook and open what it works with.
+
+    Args:
+        namespace: the notebook's globals(), with the declared parameters and whatever was injected. Values
+            are normalised in place, so that `1e-3` from a YAML file is a number.
+
+    Raises:
+        UserError: an unknown parameter, a wrong type or value, before any cell has done work.
+    """
+    file = paths.NOTEBOOKS / f"{name}.ipynb"
+    given = {key: value for key, value in namespace.items() if _is_value(key, value)}
+    if namespace.get(_BEGUN):  # at a person's second run the later cells' variables are there too
+        known = parameters.declared(file)
+        given = {key: value for key, value in given.items() if key in known}
+    given = parameters.check(given, file, where=f"the parameters of {name}")
+    namespace.update(given)
+    namespace[_BEGUN] = True
+    if namespace["headless"]:  # an interrupted kernel's own loop complains on the runner's terminal
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    values = {key: namespace[key] for key in parameters.declared(file) if key in namespace}
+    store = opened(given["profile"], values.get("runs", "train"))
+    return Notebook(name, headless=namespace["headless"], origin=_origin(name, given), values=values, store=store)
+
+
+def asked_by(name: str, profile: str) -> Notebook:
+    """Another notebook of the same profile: its parameters as it was executed with, else those of its file.
+
+    Its runs can be loaded, not trained.
+    """
+    file = paths.NOTEBOOKS / f"{name}.ipynb"
+    executed = paths.OUTPUTS / profile / f"{name}.ipynb"
+    if executed.exists():
+        given = dict(nbformat.read(executed, 4).metadata.papermill.parameters)
+    else:
+        given = parameters.read(paths.PARAMS / profile / f"{name}.yaml", file)
+    values = parameters.complete(parameters.check(given, file, where=f"the parameters of {name}"), file)
+    store = opened(profile, values.get("runs", "train"))
+    return Notebook(name, headless=True, origin="", values=values | {"runs": "published"}, store=store, says=False)
+
+
+def _origin(name: str, given: dict[str, Any]) -> str:
+    """The parameter file that these values come from, with what differs from it; else the notebook."""
+    file = paths.PARAMS / given["profile"] / f"{name}.yaml"
+    if not file.exists():
+        return f"notebooks/{name}.ipynb"
+    notebook = paths.NOTEBOOKS / f"{name}.ipynb"
+    asked = parameters.complete(parameters.read(file, notebook), notebook)
+    changed = [f"{key}={value}" for key, value in given.items() if key not in _MODES and value != asked[key]]
+    return paths.shown(file) + (f" with {', '.join(changed)}" if changed else "")
+
+
+def _is_value(key: str, value: Any) -> bool:
+    """Whether a global is a parameter rather than IPython's furniture or an import."""
+    if key.startswith("_") or key in _IPYTHON:
+        return False
+    return not isinstance(value, types.ModuleType) and not callable(value)

@@ -1,0 +1,256 @@
+"""The store of finished runs: outputs/runs/<key>/ with record and weights, written whole or not at all."""
+
+import errno
+import hashlib
+import itertools
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from lib.experiment import Experiment
+from lib.runs import index
+from lib.system import paths
+from lib.system.errors import NoRoom, UserError
+from lib.training import Record, Weights
+
+#: Layout of record.json. A record of another format is set aside whole, never misread and never deleted.
+FORMAT = 1
+#: Seconds after which a half-written run is nobody's any more.
+_ABANDONED = 24 * 3600
+
+
+class _OtherFormat(ValueError):
+    """A record that another version of this library wrote."""
+
+
+class Store:
+    """Finished runs by the key of their experiment.
+
+    Args:
+        folder: where runs are kept; by default outputs/runs/.
+        also: a second folder of runs, which is read where the first has none, and never written to.
+    """
+
+    def __init__(self, folder: Path | None = None, also: Path | None = None):
+        self.folder = Path(folder) if folder else paths.RUNS
+        self.also = Store(also) if also else None
+        self._tidied = False
+
+    def path(self, experiment: Experiment) -> Path:
+        """The folder of a run, whether it is stored or not."""
+        return self.folder / experiment.key
+
+    def checkpoint(self, experiment: Experiment) -> Path:
+        """Where an unfinished run keeps its state."""
+        return self.folder / "unfinished" / f"{experiment.key}.safetensors"
+
+    def get(self, experiment: Experiment) -> Record | None:
+        """The record of a finished run, or None. A damaged one is set aside, and said.
+
+        The key leaves out what is at its default; should a default ever change, the record's own experiment
+        tells that it is another run.
+        """
+        record = self._read(self.path(experiment))
+        if record and record.experiment == experiment:
+            return record
+        return self.also.get(experiment) if self.also else None
+
+    def weights(self, experiment: Experiment, epoch: str = "last") -> Weights:
+        """Weights of the "best" or the "last" epoch.
+
+        Raises:
+            UserError: where none are stored, or they are damaged.
+        """
+        file = self.path(experiment) / f"{epoch}.safetensors"
+        if not file.exists() and self.also:
+            return self.also.weights(experiment, epoch)
+        if not file.exists():
+            raise UserError(f"No {epoch} weights are stored for run {experiment.key}; {_again(file.parent)}")
+        try:
+            return load_file(file)
+        except SafetensorError as error:
+            raise UserError(
+                f"The {epoch} weights of run {experiment.key} are damaged ({error}); {_again(file.parent)}"
+            ) from error
+
+    def put(self, record: Record, weights: dict[str, Weights]) -> None:
+        """Store a run. It appears under its key complete or not at all, also after a kill or a full disk.
+
+        Raises:
+            NoRoom: the disk is full or the folder cannot be written.
+        """
+        final = self.path(record.experiment)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._tidy()
+            temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=self.folder))
+            temporary.chmod(0o755)  # temporary folders are private, the store is not
+        except OSError as error:
+            raise NoRoom(_cannot_store(record.key, self.folder, error)) from error
+        try:
+            for name, tensors in weights.items():
+                save_file(tensors, temporary / f"{name}.safetensors")
+            _write_json(temporary / "record.json", record)
+            _move(temporary, final)
+        except (OSError, SafetensorError) as error:  # safetensors reports a full disk as either
+            raise NoRoom(_cannot_store(record.key, self.folder, error)) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        index.note(self.folder, record.key, _row(record))
+        self.checkpoint(record.experiment).unlink(missing_ok=True)
+
+    def _tidy(self) -> None:
+        """Remove what killed programs left half-written; once, since the folder may be large."""
+        if not self._tidied:
+            self._tidied = True
+            for left in self.folder.glob(".tmp-*"):
+                with suppress(OSError):
+                    if time.time() - left.stat().st_mtime > _ABANDONED:
+                        shutil.rmtree(left)
+
+    def records(self) -> list[Record]:
+        """Every readable record, oldest first."""
+        found = (self._read(path.parent) for path in self.folder.glob(f"{'[0-9a-f]' * 16}/record.json"))
+        by_key = {r.key: r for r in self.also.records()} if self.also else {}
+        by_key |= {r.key: r for r in found if r}
+        return sorted(by_key.values(), key=lambda r: (r.finished, r.key))
+
+    def file(self, key: str, name: str = "record.json") -> Path | None:
+        """A file of a key's run, or None."""
+        file = self.folder / key / name
+        if file.exists():
+            return file
+        return self.also.file(key, name) if self.also else None
+
+    def frame(self) -> pd.DataFrame:
+        """One row per record, oldest first: key, the experiment's fields, best and last test accuracy (fractions)."""
+        return pd.DataFrame(sorted(self._rows().values(), key=lambda row: (row["finished"], row["key"])))
+
+    def _rows(self) -> dict[str, index.Row]:
+        rows = self.also._rows() if self.also else {}
+        return rows | {row["key"]: row for row in index.rows(self.folder, self._row)}
+
+    def _row(self, folder: Path) -> index.Row | None:
+        record = self._read(folder)
+        return _row(record) if record else None
+
+    def _read(self, folder: Path) -> Record | None:
+        try:
+            return _read_json(folder / "record.json")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise UserError(f"Run {folder.name} in {folder.parent} cannot be read: {error}.") from error
+        except (ValueError, KeyError, TypeError) as error:
+            reason = str(error).splitlines()[0]
+            with suppress(FileNotFoundError):  # another program has just set it aside
+                aside = _set_aside(folder, "other-format" if isinstance(error, _OtherFormat) else "damaged")
+                print(f"Run {folder.name} cannot be read ({reason}); set aside as {aside.name}.", file=sys.stderr)
+            return None
+
+
+def _row(record: Record) -> index.Row:
+    """What the store's data frame has of a record; a change here asks for another `index.LAYOUT`."""
+    return {
+        "key": record.key,
+        **record.experiment.model_dump(mode="json"),
+        "best_epoch": record.best.epoch,
+        "best_accuracy": record.best.test.accuracy,
+        "last_accuracy": record.last.test.accuracy,
+        "wall_time": record.wall_time,
+        "finished": record.finished,
+        "origin": record.origin,
+    }
+
+
+#: Where the runs of a report come from: "train" loads those in outputs/runs/ and trains the others; "published" loads
+#: those that the repository keeps, what it lacks from outputs/runs/, and trains nothing.
+SOURCES = ("train", "published")
+
+
+def opened(profile: str, source: str) -> Store:
+    """The store of a report's runs; `source` is one of SOURCES."""
+    return Store(paths.PUBLISHED / profile / "runs", also=paths.RUNS) if source == "published" else Store()
+
+
+def everything() -> Store:
+    """Every run there is: those in outputs/runs/, and those that the repository keeps of each profile."""
+    store = Store()
+    last = store
+    for folder in sorted(paths.PUBLISHED.glob("*/runs")):
+        last.also = Store(folder)
+        last = last.also
+    return store
+
+
+def _set_aside(folder: Path, why: str) -> Path:
+    """Rename a run's folder out of the store's way; what was set aside before stays."""
+    names = (f"{why}-{folder.name}{suffix}" for suffix in itertools.chain([""], (f"-{n}" for n in itertools.count(2))))
+    aside = next(path for path in map(folder.with_name, names) if not path.exists())
+    os.replace(folder, aside)
+    return aside
+
+
+def _move(temporary: Path, final: Path) -> None:
+    """Put a complete folder in its place, whether there is one already or not.
+
+    The old one (another process finished the same run: both hold the same numbers) is renamed before it is
+    deleted, so that a kill never leaves half a run under its key.
+    """
+    old = temporary.with_name(f"{temporary.name}.old")
+    for _ in range(10):
+        try:
+            os.replace(temporary, final)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        try:
+            os.replace(final, old)
+        except FileNotFoundError:
+            continue  # the other process is at it too
+        shutil.rmtree(old, ignore_errors=True)
+    raise OSError(errno.EBUSY, "other processes keep storing the same run")
+
+
+def _again(folder: Path) -> str:
+    return f"remove {folder} and train it again."
+
+
+def _cannot_store(key: str, folder: Path, error: Exception) -> str:
+    reason = getattr(error, "strerror", None) or error
+    return f"Run {key} could not be stored in {folder}: {reason}. Make room and run again."
+
+
+def _digest(content: dict) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _write_json(file: Path, record: Record) -> None:
+    content = record.model_dump(mode="json")
+    whole = {"format": FORMAT, "sha256": _digest(content), "record": content}
+    with file.open("w") as stream:
+        json.dump(whole, stream, indent=1)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _read_json(file: Path) -> Record:
+    whole = json.loads(file.read_text())
+    if whole["format"] != FORMAT:
+        raise _OtherFormat(f"format {whole['format']} where this version reads {FORMAT}")
+    if _digest(whole["record"]) != whole["sha256"]:
+        raise ValueError("its checksum does not match")
+    record = Record.model_validate(whole["record"])
+    if record.key != file.parent.name:
+        raise ValueError(f"it is the record of {record.key}")
+    return record

@@ -1,0 +1,1 @@
+"""Paths, errors, device and memory: what every other room stands on."""

@@ -1,0 +1,108 @@
+"""Data sets that reach the workers: from their own caches, from the client, verified either way."""
+
+from contextlib import ExitStack
+
+import pytest
+from conftest import small
+from dask_processes import scheduler, worker
+from test_data_cifar10 import BATCHES, LAYOUT
+
+from lib import data
+from lib.runs import sweep
+from lib.system.errors import UserError
+
+pytestmark = pytest.mark.usefixtures("one_thread", "two_cores_and_no_gpu")
+
+
+#: Lets a worker, and this process, take the miniature for CIFAR-10.
+PRELOAD = """
+from lib.data import cifar10
+from test_data_cifar10 import LAYOUT
+cifar10.LAYOUT = LAYOUT
+"""
+
+
+def test_data_that_workers_lack_come_from_the_client(store, tmp_path, monkeypatch, capsys):
+    """Four workers, of which one has the data set, one a damaged copy, and one a cache that can't be written."""
+    monkeypatch.setattr("lib.data.cifar10.LAYOUT", LAYOUT)
+    monkeypatch.setenv("WRITEUP_CACHE", str(tmp_path / "mine"))
+    whole = BATCHES.tobytes()
+    for n, content in enumerate([whole, whole[:-1] + b"x", None, None]):
+        folder = tmp_path / f"cache{n}"
+        folder.mkdir()
+        if content:
+            (folder / "cifar10.bin").write_bytes(content)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "cifar10.bin").write_bytes(whole)
+    (tmp_path / "file").write_text("where a folder should be")
+    (tmp_path / "preload.py").write_text(PRELOAD)
+    caches = [tmp_path / "cache0", tmp_path / "cache1", tmp_path / "cache2", tmp_path / "file" / "cache3"]
+    runs = [small(data="cifar10", epochs=1, batch_size=4, seed=seed) for seed in range(16)]
+    with scheduler(tmp_path / "s") as (_, address), ExitStack() as stack:
+        for n, cache in enumerate(caches):
+            (tmp_path / f"t{n}").mkdir()
+            nowhere = {
+                "WRITEUP_CACHE": cache,
+                "HOME": tmp_path / "home",
+                "PATH": "/nowhere",
+                "TMPDIR": tmp_path / f"t{n}",
+            }
+            options = ("--preload", str(tmp_path / "preload.py"))
+            stack.enter_context(worker(tmp_path / f"w{n}", address, *options, **nowhere))
+        records = sweep.run(runs, store=store, scheduler=address, on_epoch=lambda *_: None)
+    assert len(records) == 16
+    assert {r.data_digest for r in records} == {LAYOUT.digest}
+    said = capsys.readouterr().err
+    assert said.count("has no cifar10; it is sent there.") == 3
+    assert (tmp_path / "cache1" / "cifar10.bin").read_bytes() == whole
+    assert (tmp_path / "cache2" / "cifar10.bin").read_bytes() == whole
+
+
+def test_a_machine_gets_the_data_once_for_all_its_workers(store, tmp_path, monkeypatch, capsys):
+    """Also where its cache cannot be written."""
+    monkeypatch.setattr("lib.data.cifar10.LAYOUT", LAYOUT)
+    monkeypatch.setenv("WRITEUP_CACHE", str(tmp_path))
+    (tmp_path / "cifar10.bin").write_bytes(BATCHES.tobytes())
+    (tmp_path / "file").write_text("where a folder should be")
+    (tmp_path / "preload.py").write_text(PRELOAD)
+    (tmp_path / "t").mkdir()
+    nowhere = {"WRITEUP_CACHE": tmp_path / "file" / "cache", "HOME": tmp_path / "home", "TMPDIR": tmp_path / "t"}
+    runs = [small(data="cifar10", epochs=1, batch_size=4, seed=seed) for seed in range(9)]
+    with scheduler(tmp_path / "s") as (_, address), ExitStack() as stack:
+        for n in range(3):
+            options = ("--preload", str(tmp_path / "preload.py"))
+            stack.enter_context(worker(tmp_path / f"w{n}", address, *options, **nowhere, PATH="/nowhere"))
+        assert len(sweep.run(runs, store=store, scheduler=address, on_epoch=lambda *_: None)) == 9
+    assert capsys.readouterr().err.count("has no cifar10; it is sent there.") == 1
+    assert len(list((tmp_path / "t").glob("longtail-writeup-*/cifar10.bin"))) == 1
+
+
+def test_data_that_nobody_has_are_said(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("WRITEUP_CACHE", str(tmp_path / "mine"))
+    asked = []
+
+    def fetch(*_):
+        asked.append(1)
+        raise UserError("There is no network.")
+
+    monkeypatch.setattr(data, "fetch", fetch)
+    nowhere = {"WRITEUP_CACHE": tmp_path / "theirs", "HOME": tmp_path, "TMPDIR": tmp_path, "PATH": "/nowhere"}
+    with (
+        scheduler(tmp_path / "s") as (_, address),
+        worker(tmp_path / "w", address, **nowhere),
+        pytest.raises(UserError, match=r"has no cifar10, and this program has none to send \(There is no network"),
+    ):
+        sweep.run([small(data="cifar10")], store=store, scheduler=address, on_epoch=lambda *_: None)
+    assert len(asked) == 1
+
+
+def test_what_arrives_damaged_is_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr("lib.data.cifar10.LAYOUT", LAYOUT)
+    monkeypatch.setenv("WRITEUP_CACHE", str(tmp_path))
+    whole = BATCHES.tobytes()
+    for damaged in (whole[:-1] + b"x", whole[:-7], b""):
+        with pytest.raises(UserError, match="the copy that was sent"):
+            data.install(damaged)
+        assert not data.is_cached()
+    data.install(whole)
+    assert data.cache_path().read_bytes() == whole

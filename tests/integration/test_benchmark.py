@@ -1,0 +1,347 @@
+"""The benchmark measures what it says: in turns, the same work, ratios of one moment."""
+
+import os
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+import torch
+import torch.nn.functional as functional
+from lib.training.replicas import train_together
+from scipy import stats
+
+from benchmarks import bars, contenders, growth, kept, limits, process, shares, startup, summary
+from benchmarks.ladder import Bare, Steps, Whole
+from benchmarks.peers import PILImages, PlainLoop
+from benchmarks.task import Contender, Task
+from lib import models
+from lib.system.errors import UserError
+from lib.system.memory import Footprint, Peak
+from lib.training.batches import normalise
+
+TASK = Task("TwoLayerNet", batch_size=16, dataset="sample")
+
+
+class Noted(Contender):
+    """Writes down whose turn it is."""
+
+    def __init__(self, file, name):
+        self.file, self.name = file, name
+
+    def train(self, images):
+        with open(self.file, "a") as stream:
+            stream.write(f"{self.name}{images} ")
+
+
+class Broken(Contender):
+    def __init__(self):
+        raise ValueError("no such layer")
+
+    def train(self, images):
+        pass
+
+
+class Environment(Contender):
+    def __init__(self):
+        pass
+
+    def train(self, images):
+        return os.environ.get("WRITEUP_TEST_VARIABLE"), torch.get_num_threads()
+
+
+def test_contenders_take_turns(tmp_path):
+    file = tmp_path / "turns"
+    rows = {name: process.Row(partial(Noted, file, name), threads=1) for name in "ab"}
+    frame = process.in_turns(rows, images=7, repeats=2)
+    assert file.read_text().split() == ["a1", "b1", "a7", "b7"] + ["a7", "b7"] * 2  # cold, warm-up, two turns
+    assert list(frame.contender) == list("ab" * 3)
+    assert list(frame.repeat) == [0, 0, 1, 1, 2, 2]
+    measured = frame[frame.repeat > 0]
+    np.testing.assert_allclose(measured.images_per_second, 7 / measured.seconds)
+
+
+def test_workers_side_by_side_count_together(tmp_path):
+    row = process.Row(partial(Noted, tmp_path / "turns", "w"), threads=1, workers=2)
+    frame = process.in_turns({"w": row}, images=5, repeats=1)
+    assert frame[frame.repeat == 1].images.item() == 10
+
+
+def test_a_contender_that_fails_is_said_in_its_own_words():
+    with process.Process(Broken, threads=1) as broken, pytest.raises(UserError, match="no such layer"):
+        broken.ask("train", 1)
+
+
+def test_a_killed_contender_is_said():
+    with process.Process(Environment, threads=1) as killed:
+        killed.ask("train", 1)
+        psutil.Process(killed._process.pid).kill()
+        with pytest.raises(UserError, match="ended from outside"):
+            killed.ask("train", 1)
+
+
+def test_a_process_starts_with_its_environment_and_threads():
+    with process.Process(Environment, 1, {"WRITEUP_TEST_VARIABLE": "yes"}) as worker:
+        assert worker.ask("train", 1) == ("yes", 1)
+    assert "WRITEUP_TEST_VARIABLE" not in os.environ
+
+
+def weights_after(contender, images=48):
+    contender.train(images)
+    return torch.cat([p.detach().flatten() for p in contender.model.parameters()])
+
+
+def test_the_rows_whose_accuracy_is_not_trained_again_have_the_numbers_of_an_earlier_row(one_thread):
+    made = contenders.makes(Task("ConvNet", batch_size=16, dataset="sample"), cores=1, bfloat16=False)
+    names = list(made)
+    for name in contenders.SAME_NUMBERS:
+        earlier = weights_after(made[names[names.index(name) - 1]]())
+        torch.testing.assert_close(weights_after(made[name]()), earlier, rtol=1e-6, atol=1e-8)
+    other = weights_after(made[contenders.SAME_NUMBERS[0]](seed=1))
+    assert (other - earlier).abs().max() > 0.01  # so that the comparison above could fail
+
+
+@pytest.mark.parametrize("make", [PlainLoop, Steps, Whole])
+def test_a_contender_trains_on_as_many_images_as_it_is_asked_to(make, one_thread, monkeypatch):
+    contender = make(TASK)
+    steps = []
+    step = contender.optimizer.step
+    monkeypatch.setattr(contender.optimizer, "step", lambda: (steps.append(1), step()))
+    contender.train(2 * len(contender.images))  # across the end of an epoch, with its smaller batch
+    per_epoch = -(-len(contender.images) // TASK.batch_size)
+    assert len(steps) == 2 * per_epoch
+
+
+def test_fused_runs_are_as_many_as_said_and_their_speeds_add_up():
+    frame = growth.with_replicas(TASK, [1, 3], threads=1, precision="float32", images=96, repeats=2)
+    assert list(frame.replicas) == [1, 1, 3, 3]
+    assert (frame.images_per_second > 0).all()
+
+
+def test_the_speed_of_fused_runs_is_that_of_all_together(monkeypatch, one_thread):
+    trained = []
+
+    def noted(experiments, dataset):
+        trained.extend(train_together(experiments, dataset))
+        return trained
+
+    monkeypatch.setattr(growth, "train_together", noted)
+    speeds = growth.Fused(TASK, replicas=3, precision="float32").speeds(96, repeats=1)
+    assert [record.experiment.seed for record, _ in trained] == [0, 1, 2]
+    assert speeds == [pytest.approx(3 * trained[0][0].last.images_per_second)]
+
+
+def test_bare_steps_are_as_many_on_one_batch(one_thread, monkeypatch):
+    bare = Bare(TASK)
+    seen = []
+    forward = bare.model.forward
+    monkeypatch.setattr(bare.model, "forward", lambda x: (seen.append(x), forward(x))[1])
+    bare.train(64)
+    assert len(seen) == 4
+    assert all(torch.equal(images, seen[0]) for images in seen)
+
+
+def test_training_moves_towards_the_right_answers(one_thread):
+    before = Whole(TASK).accuracy(0)
+    assert Whole(TASK).accuracy(8) > before + 0.03
+
+
+def test_the_plain_loop_sees_the_images_that_this_project_trains_on(monkeypatch):
+    contender = PlainLoop(TASK)
+    images = PILImages(contender.images)
+    images.transform.transforms = images.transform.transforms[2:]  # without the chances
+    seen = torch.stack([images[k][0] for k in range(20)])
+    torch.testing.assert_close(seen, normalise(contender.images.images[:20]).contiguous(), rtol=0, atol=1e-5)
+    assert [images[k][1] for k in range(20)] == contender.images.labels[:20].tolist()
+
+
+def test_flops_are_those_counted_by_hand():
+    first = 30**2 * 32 * 27  # has no gradient to hand on to the images
+    others = 13**2 * 64 * 288 + 4**2 * 128 * 576 + 512 * 256 + 256 * 128 + 128 * 64 + 64 * 10
+    assert limits.flops_per_image("ConvNet") == 2 * (2 * first + 3 * others)
+
+
+@pytest.mark.parametrize(("rate", "operations"), [("matrix_product_rate", 2 * 2048**3)])
+def test_a_rate_is_operations_by_seconds(rate, operations, monkeypatch):
+    monkeypatch.setattr(limits, "_seconds", lambda call, on: 0.5)
+    assert getattr(limits, rate)("float32", torch.device("cpu")) == operations / 0.5
+
+
+def turns(**speeds):
+    """Measurements of contenders with a speed per turn, with a cold start before."""
+    rows = [(name, 0, 0, 2.0, 0.0) for name in speeds]
+    rows += [(name, k, 100, 100 / v, v) for name, vs in speeds.items() for k, v in enumerate(vs, start=1)]
+    return pd.DataFrame(rows, columns=["contender", "repeat", "images", "seconds", "images_per_second"])
+
+
+def test_a_ratio_is_taken_turn_by_turn():
+    frame = turns(plain=[100, 10, 100], fast=[300, 30, 200])  # the machine was slow in the second turn
+    assert summary.ratios(frame, "fast", "plain").tolist() == pytest.approx([3, 3, 2])
+    table = summary.comparison(frame, base="plain")
+    assert table.loc["fast", "× plain"] == "3.00 [2.00, 3.00]"
+    assert table.loc["plain", "cold start (s)"] == "2.0"
+
+
+def accuracy(**values):
+    return pd.DataFrame(
+        [(name.replace("_", " "), seed, v) for name, vs in values.items() for seed, v in enumerate(vs)],
+        columns=["contender", "seed", "accuracy"],
+    )
+
+
+def test_the_gate_names_a_loop_that_pays_for_its_speed():
+    even = accuracy(plain_loop=[0.50, 0.51, 0.52], fast=[0.51, 0.50, 0.52])
+    assert "no loop's accuracy can be told" in summary.gate({"m": even})
+    low = stats.ttest_ind([0.51, 0.50, 0.52], [0.50, 0.51, 0.52], equal_var=False).confidence_interval().low
+    assert f"down to {100 * low:+.1f} points: what 3 seeds" in summary.gate({"m": even})
+    worse = accuracy(plain_loop=[0.50, 0.51, 0.52], fast=[0.30, 0.31, 0.32])
+    assert "fast -20.0 points" in summary.gate({"m": worse})
+    same = accuracy(plain_loop=[0.5, 0.5], fast=[0.5, 0.5], slow=[0.4, 0.4])
+    assert "accuracy: slow -10.0 points (" in summary.gate({"m": same})
+    assert "says nothing" in summary.gate({"m": accuracy(plain_loop=[0.5], fast=[0.1])})
+
+
+def test_shares_of_an_epoch():
+    frame = pd.DataFrame({"bare": [0.9e-3], "epoch": [1e-3], "evaluation": [2.0]})
+    data, evaluation = summary.epoch_shares(frame, images=8000)  # 8 s of training, of which 7.2 s are steps
+    assert data.item() == pytest.approx(0.1)
+    assert evaluation.item() == pytest.approx(2 / 10)
+
+
+def test_the_time_to_an_accuracy_is_that_of_training_alone(few, one_thread):
+    from conftest import run, small
+
+    record, _ = run(small(epochs=3), few())
+    history = [
+        epoch.model_copy(update={"images_per_second": 40.0, "seconds": 99.0, "test": epoch.test.model_copy()})
+        for epoch in record.history
+    ]
+    for epoch, right in zip(history, (0, 1, 2), strict=True):
+        epoch.test.__dict__["confusion"] = [[right, 2 - right], [0, 0]]
+    record = record.model_copy(update={"history": history})
+    assert summary.seconds_to(record, 0.5) == pytest.approx(2 * 80 / 40)
+    assert summary.seconds_to(record, 1.0) == pytest.approx(3 * 80 / 40)
+    assert summary.seconds_to(record, 1.1) is None
+    assert summary.reached([record], 1.1).loc[0, "seconds of training"] == "not reached"
+
+
+EVERYTHING = frozenset({"cpu", "bfloat16", "several cores"})
+
+
+def measured(speed, bare=0.99, evaluation=1.0, seconds=0.01, peak=5e8, times=(80, 90, 200), machine=EVERYTHING):
+    names = {"plain": contenders.PLAIN, "f32": contenders.FLOAT32, "one": contenders.ONE_RUN}
+    names["sweep"] = contenders.SIDE_BY_SIDE
+    frame = turns(**{names[key]: [value] for key, value in speed.items()})
+    parts = pd.DataFrame({"bare": [bare * 1e-2], "epoch": [1e-2], "evaluation": [evaluation]})
+    waited = [startup.HELP, startup.IMPORT, startup.DATA, startup.REPORT]
+    start = pd.DataFrame({"what": waited, "seconds": seconds})
+    both = ("ConvNet", "ResNet-32")
+    memory = pd.DataFrame({"worker": [1], "peak": [peak]})
+    return bars.Measured(dict.fromkeys(both, frame), dict.fromkeys(both, parts), start, memory, times, machine)
+
+
+def test_every_bar_can_be_reached_and_missed():
+    good = measured({"plain": 100, "f32": 200, "one": 400, "sweep": 500})
+    slow = {"plain": 100, "f32": 90, "one": 80, "sweep": 70}
+    bad = measured(slow, bare=0.5, evaluation=500, seconds=9, peak=9e9, times=[80, None, None])
+    assert set(bars.table(good)[""]) == {"reached"}
+    assert set(bars.table(bad)[""]) == {"missed"}
+
+
+def test_a_bar_says_when_it_was_not_measured_and_when_the_machine_is_another():
+    fine = {"plain": 100, "f32": 200, "one": 110, "sweep": 500}
+    table = bars.table(measured(fine, times=[], machine=frozenset({"cpu", "several cores"})))
+    assert table.loc["ConvNet, runs that reach it"].tolist() == ["≥ 100 %", "–", "not measured"]
+    assert table.loc["ConvNet, one run beside the plain loop", ""] == "not for this machine (needs bfloat16)"
+    assert table.loc["ResNet-32, one run in float32 beside it", ""] == "reached"
+    on_gpu = bars.table(measured(fine, machine=frozenset({"cuda", "bfloat16"})))
+    assert on_gpu.loc["ResNet-32, one run in float32 beside it", ""] == "not for this machine (needs cpu)"
+    assert "cpu" in bars.abilities() or "cuda" in bars.abilities()
+
+
+def test_the_check_fails_for_a_missed_bar_and_not_for_a_known_limit(monkeypatch, capsys):
+    fine = {"plain": 100, "f32": 200, "one": 400, "sweep": 500}
+    monkeypatch.setattr(bars, "check_installed", lambda: None)  # the peers are not needed for tests
+    monkeypatch.setattr(bars, "measure", lambda **_: measured(fine, evaluation=15))  # 11 % of the short epoch only
+    bars.check()
+    assert "missed (a known limit)" in capsys.readouterr().out
+    monkeypatch.setattr(bars, "measure", lambda **_: measured(fine | {"one": 110}))
+    with pytest.raises(SystemExit, match="ConvNet, one run beside the plain loop"):
+        bars.check()
+
+
+def test_every_measurement_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(kept.paths, "OUTPUTS", tmp_path)
+    frames = {"ConvNet": turns(plain=[1.0, 2.0]), "ResNet-32": turns(plain=[3.0])}
+    kept.keep("mine", "speed", frames)
+    back = pd.read_csv(tmp_path / "mine" / "benchmark" / "speed.csv")
+    assert list(back[back.of == "ConvNet"].images_per_second) == [0.0, 1.0, 2.0]
+    assert list(back[back.of == "ResNet-32"].images_per_second) == [0.0, 3.0]
+
+
+def test_start_up_times_what_it_names():
+    frame = startup.start_up("sample", repeats=1, others={"the kettle": lambda: 0.25})
+    assert set(frame.what) == {startup.HELP, startup.TORCH, startup.IMPORT, startup.DATA, "the kettle"}
+    seconds = frame.set_index("what").seconds
+    assert 0 < seconds[startup.HELP] < seconds[startup.IMPORT]
+    assert seconds["the kettle"] == 0.25
+
+
+def test_peers_that_are_not_installed_are_asked_for(monkeypatch):
+    monkeypatch.setattr(contenders.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"make \.venv/peers"):
+        contenders.check_installed()
+
+
+class Holder(Contender):
+    def __init__(self):
+        self.held = b""
+
+    def train(self, images):
+        self.held = b"x" * images
+
+
+def test_a_footprint_shows_what_a_process_holds():
+    with process.Process(Holder, threads=1) as holder:
+        holder.ask("train", 1)
+        lean = holder.ask("peak_resident")
+        before, peak = holder.memory(), Peak()
+        holder.ask("train", 200_000_000)
+        peak.look()
+        after = holder.memory()
+        holder.ask("train", 1)
+        highest = holder.ask("peak_resident")
+    assert after.private - before.private == pytest.approx(200e6, rel=0.05)
+    assert isinstance(before, Footprint)
+    assert highest >= after.resident - 1e6  # what was let go counts
+    ballast = b"x" * 1_000_000_000
+    with process.Process(Holder, threads=1) as other:  # and what the process that started it holds does not
+        assert other.ask("peak_resident") == pytest.approx(lean, abs=100e6), len(ballast)
+    assert peak.bytes > 200_000_000
+
+
+def as_described(network, x):
+    """The write-up's order of layers: convolution, ReLU, pooling."""
+    for convolution in (network.conv2d1, network.conv2d2, network.conv2d3):
+        x = functional.max_pool2d(functional.relu(convolution(x)), 2)
+    x = x.flatten(1)
+    for linear in (network.linear1, network.linear2, network.linear3):
+        x = functional.relu(linear(x))
+    return network.output(x)
+
+
+def test_the_convnet_pools_before_relu_without_changing_a_bit(one_thread):
+    network = models.build("ConvNet", seed=0)
+    images = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    ours, described = network(images), as_described(network, images)
+    assert torch.equal(ours, described)
+    gradients = [torch.autograd.grad(y.square().sum(), list(network.parameters())) for y in (ours, described)]
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+
+
+def test_evaluation_is_timed_without_loading_the_data(monkeypatch, one_thread):
+    contender = shares.Evaluated(TASK)
+    contender.evaluate()
+    monkeypatch.setattr(shares.data, "load", lambda name: pytest.fail("loaded again"))
+    contender.evaluate()

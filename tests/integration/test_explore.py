@@ -1,0 +1,417 @@
+"""The explorers: drawn once without a person, quick with one, and what they save is what Papermill trains."""
+
+import json
+import re
+import shlex
+import shutil
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from types import SimpleNamespace
+
+import ipywidgets
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import small
+from test_pipeline import WIDGET, run
+
+from lib import losses
+from lib.analysis import plots
+from lib.data import CLASS_NAMES
+from lib.experiment import Experiment
+from lib.explore import longtail, loss, mistakes, runs, tryout
+from lib.notebook import parameters
+from lib.report.executed import exhibits
+from lib.runs import sweep
+from lib.runs.store import Store, everything
+from lib.system import paths
+from lib.system.errors import UserError
+
+COUNTS = [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
+panel = {name: sys.modules[f"lib.explore.{name}"] for name in ("longtail", "loss", "mistakes", "runs", "tryout")}
+del longtail, loss, mistakes, runs, tryout
+
+
+@pytest.fixture
+def page(monkeypatch):
+    """A function: a panel as a person has it, and the parts that it puts on the page."""
+    from lib.explore import page
+
+    def shown(show, *arguments):
+        parts = []
+        monkeypatch.setattr(page, "show", lambda *those: parts.extend(those))
+        show(SimpleNamespace(headless=False), *arguments)
+        return parts
+
+    monkeypatch.setattr(page, "_when_stored", {})
+    return shown
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Two settings from two seeds each: their folder, and the records."""
+    folder = tmp_path_factory.mktemp("trained")
+    base = small(imbalance="exponential", factor=0.05)
+    wanted = [e.replace(seed=s) for e in (base, base.replace(loss="focal", gamma=1, beta=0.9)) for s in (0, 1)]
+    return folder, sweep.run(wanted, store=Store(folder), workers=1, on_epoch=lambda *_: None)
+
+
+@pytest.fixture
+def here(trained, tmp_path, monkeypatch):
+    """Outputs of its own, with those runs."""
+    folder, records = trained
+    shutil.copytree(folder, tmp_path / "runs")
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(paths, "PUBLISHED", tmp_path / "published")
+    monkeypatch.setattr(paths, "PARAMS", tmp_path / "params")
+    (tmp_path / "params").mkdir()
+    return records
+
+
+def test_without_a_person_each_panel_is_drawn_once_and_no_widget_is_made(tmp_path):
+    out = tmp_path / "explore.ipynb"
+    result = run(
+        *(sys.executable, "-m", "papermill", paths.NOTEBOOKS / "explore.ipynb", out),
+        *("-p", "headless", "True", "-p", "dataset", "sample"),
+        outputs=tmp_path / "outputs",
+    )
+    assert result.returncode == 0, result.stderr
+    notebook = nbformat.read(out, 4)
+    names = [note["name"] for note in exhibits(notebook)]
+    assert len(names) == len(set(names))
+    assert {"longtail", "loss", "runs"} <= set(names)
+    outputs = [o for cell in notebook.cells if cell.cell_type == "code" for o in cell.outputs]
+    assert not [o for o in outputs if o.output_type == "error" or WIDGET in o.get("data", {})]
+    assert not [o for o in outputs if "object>" in o.get("data", {}).get("text/plain", "")]  # words in a terminal too
+
+
+def test_the_loss_is_drawn_anew_in_less_than_a_tenth_of_a_second():
+    plots = panel["loss"].Plots(COUNTS)
+    plots.png(0.9, 1.0)
+    times, pictures = [], set()
+    for n, beta in enumerate(panel["loss"].BETAS):
+        start = time.process_time()  # not the clock's: other tests run beside this one
+        pictures.add(plots.png(beta, 0.3 * n))
+        times.append(time.process_time() - start)
+    assert len(pictures) == len(times)
+    assert statistics.median(times) < 0.1
+
+
+def test_the_curves_are_those_of_the_formula():
+    """-(1 - p)^γ log p, and its derivative by the true class's logit of two."""
+    p, gamma = panel["loss"]._P, 2.0
+    values, pull = panel["loss"].curve(gamma)
+    np.testing.assert_allclose(values, -((1 - p) ** gamma) * np.log(p), rtol=1e-4, atol=1e-6)
+    slope = (1 - p) ** gamma * (1 - p - gamma * p * np.log(p))
+    np.testing.assert_allclose(pull, slope, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(panel["loss"].curve(0.0)[1], 1 - p, rtol=1e-3, atol=1e-4)
+    ratio = losses.class_balanced_weights(COUNTS, 0.999)
+    assert f"{ratio.max() / ratio.min():.4g} times" in panel["loss"].said(COUNTS, 0.999, 1.0)
+
+
+def test_no_words_of_a_figure_lie_on_others_or_on_its_points(sample):
+    drawn, _ = panel["longtail"].draw(sample.train, "step", 0.5, 0)
+    drawn.draw_without_rendering()
+    names = [text.get_window_extent() for text in drawn.axes[1].texts]
+    assert len(names) >= 10
+    assert not [(a, b) for n, a in enumerate(names) for b in names[:n] if a.overlaps(b)]
+    plots = panel["loss"].Plots(COUNTS, animated=False)
+    number, weight, *_ = plots.figure.axes
+    for beta in panel["loss"].BETAS:
+        plots.choose(beta, 1.0)
+        plots.figure.draw_without_rendering()
+        for axes in (number, weight):
+            points = axes.transData.transform(axes.lines[0].get_xydata())
+            assert not axes.get_legend().get_window_extent().count_contains(points), beta
+
+
+def test_a_batch_holds_what_is_said_of_it(sample):
+    _, said = panel["longtail"].draw(sample.train, "step", 0.1, 0)
+    kept = 5 * 128 + 5 * 12
+    assert said.startswith(f"{kept} training images.")
+    assert f"holds {32 * 128 / kept:.1f} of class airplane on average, and {32 * 12 / kept:.1f} of dog" in said
+
+
+def test_picked_runs_are_grouped_by_setting_with_all_their_seeds(here):
+    assert len(panel["runs"].table(everything())) == 4
+    by_key = {r.key: r for r in here}
+    first = panel["runs"].default_pick(by_key)
+    assert [by_key[k].experiment.loss for k in first] == ["cross_entropy", "focal"]
+    groups = panel["runs"].by_setting([by_key[k] for k in first], here)
+    assert list(groups) == ["1: TwoLayerNet CE", "2: TwoLayerNet CB-Focal β 0.9"]
+    assert [[r.experiment.seed for r in g] for g in groups.values()] == [[0, 1], [0, 1]]
+    differences = panel["runs"].draw(groups).axes[2]
+    drawn = next(line for line in differences.lines if line.get_marker() == "s").get_ydata()
+    a, b = ([r.last.test.per_class for r in group] for group in groups.values())
+    np.testing.assert_allclose(drawn, 100 * (np.mean(b, axis=0) - np.mean(a, axis=0)))
+
+
+def test_settings_without_a_common_seed_say_why_there_is_no_difference(here):
+    ce, balanced = here[:2], here[2:]
+    for groups, said in (
+        ({"a": ce}, ["pick another setting to compare"]),
+        ({"a": ce[:1], "b": balanced[1:]}, ["no seed in common, nothing to pair"]),
+        ({"a": ce, "b": balanced}, []),
+    ):
+        assert [text.get_text() for text in panel["runs"].draw(groups).axes[2].texts] == said
+
+
+def test_losses_have_the_colours_of_every_other_figure_whatever_is_picked_first():
+    ce, balanced = small(), small(loss="focal", gamma=1, beta=0.9)
+    more = [balanced.replace(beta=0.99), ce.replace(epochs=3), small(loss="focal", gamma=2)]
+    chosen = panel["runs"].colours([balanced, *more, ce])
+    assert chosen[0] == plots.COLOUR["class-balanced"]
+    assert panel["runs"].colours([balanced, ce]) == [plots.COLOUR[name] for name in ("class-balanced", "CE")]
+    assert len(set(chosen)) == 5
+
+
+def test_settings_that_a_title_does_not_tell_apart_are_named_by_what_differs(here):
+    longer = [r.model_copy(update={"experiment": r.experiment.replace(epochs=7, factor=0.5)}) for r in here[:2]]
+    groups = panel["runs"].by_setting([here[0], longer[0]], [*here, *longer])
+    assert list(groups) == ["1: TwoLayerNet CE, factor 0.05, epochs 2", "2: TwoLayerNet CE, factor 0.5, epochs 7"]
+
+
+def test_a_long_table_is_shown_whole_and_an_absent_beta_in_words(here, page, monkeypatch):
+    frame = panel["runs"].table(everything())
+    assert set(frame["β"]) == {"none", "0.9"}
+    monkeypatch.setattr(panel["runs"], "table", lambda _: pd.concat([frame] * 600, ignore_index=True))
+    listed, *_ = page(panel["runs"].runs)
+    assert len(json.loads(listed._dt_args["data_json"])) == 2400
+
+
+def test_the_first_one_picked_is_what_the_others_are_compared_with(here, page, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(panel["runs"], "draw", lambda groups: drawn.append(list(groups)) or plt.figure())
+    listed, *_ = page(panel["runs"].runs)
+    assert drawn[-1] == ["1: TwoLayerNet CE", "2: TwoLayerNet CB-Focal β 0.9"]
+    balanced, ce = sorted(listed.selected_rows, key=lambda row: listed.df["β"][row] == "none")
+    listed.selected_rows = [balanced]
+    listed.selected_rows = sorted([balanced, ce])
+    assert drawn[-1] == ["1: TwoLayerNet CB-Focal β 0.9", "2: TwoLayerNet CE"]
+
+
+def test_a_run_trained_on_the_page_is_there_to_be_compared(here, page, sample):
+    from lib.explore.trainer import Trainer
+
+    (everything().path(here[0].experiment) / "best.safetensors").unlink()
+    listed, *_ = page(panel["runs"].runs)
+    chosen, says, *_ = page(panel["mistakes"].mistakes, sample.test)
+    chosen.value = here[0].key
+    assert "Train makes them again" in says.value
+    picked = list(listed.df["key"].iloc[listed.selected_rows])
+    for experiment in (small(seed=5), small(seed=6)):
+        trainer = Trainer(lambda experiment=experiment: experiment)
+        trainer.start.click()
+        trainer.wait()
+    assert listed.df["key"][0] == small(seed=6).key
+    assert sorted(listed.df["key"].iloc[listed.selected_rows]) == sorted(picked)
+    assert chosen.value == here[0].key
+    assert small(seed=6).key in [key for _, key in chosen.options]
+
+
+def test_numbers_on_every_shade_of_the_confusion_matrix_can_be_read():
+    """A contrast of 4.5, which WCAG 2 asks of text."""
+    grid = panel["mistakes"].Grid()
+
+    def light(colour):
+        rgb = np.array(mpl.colors.to_rgb(colour))
+        linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+        return linear @ [0.2126, 0.7152, 0.0722]
+
+    for share in range(0, 101, 4):
+        grid.fill(np.array([[share, 100 - share] + 8 * [0]] * 10))
+        for button in (grid.cells[0, 0], grid.cells[0, 1]):
+            low, high = sorted(light(c) for c in (button.style.button_color, button.style.text_color))
+            assert (high + 0.05) / (low + 0.05) > 4.5, button.description
+
+
+def test_the_images_of_a_cell_say_how_probable_the_true_class_was(here, sample):
+    record = here[0]
+    true, answer = panel["mistakes"].most_frequent(record)
+    drawn = panel["mistakes"].draw(record, sample.test, true, answer)
+    bold = [text.get_text() for axes in drawn.axes for text in axes.texts if text.get_weight() == "bold"]
+    inside = panel["mistakes"].cell(record, sample.test, true, answer)[: panel["mistakes"].MOST]
+    given = 100 * panel["mistakes"].probabilities(record, sample.test)[inside, true].numpy()
+    assert bold == [f"{CLASS_NAMES[true]} {p:.0f} %" for p in given]
+    few = next(k for k in range(10) if 1 < len(panel["mistakes"].cell(record, sample.test, k, answer)) < 12)
+    assert "most confident first" in panel["mistakes"].said(record, sample.test, few, answer)
+
+
+def test_weights_of_bfloat16_are_not_looked_at_in_an_emulation(here, sample, monkeypatch):
+    record = here[0].model_copy(update={"experiment": here[0].experiment.replace(precision="bfloat16")})
+    monkeypatch.setattr(panel["mistakes"], "everything", lambda: SimpleNamespace(weights=lambda *_: weights))
+    weights, used = everything().weights(here[0].experiment, "best"), []
+    looks = panel["mistakes"].predict
+    monkeypatch.setattr(panel["mistakes"], "predict", lambda m, i, p: used.append(p) or looks(m, i, "float32"))
+    for there in (False, True):
+        monkeypatch.setattr(panel["mistakes"], "has_bfloat16", lambda _, there=there: there)
+        panel["mistakes"]._compute(record, sample.test)
+    assert used == ["float32", "bfloat16"]
+
+
+def test_damaged_weights_are_one_sentence(here, page, sample):
+    (everything().path(here[0].experiment) / "best.safetensors").write_bytes(b"nothing")
+    panel["mistakes"]._known.pop(here[0].key, None)
+    chosen, *_, shown = page(panel["mistakes"].mistakes, sample.test)
+    chosen.value = here[0].key
+    assert "are damaged" in shown.value
+    assert "train it again" in shown.value
+
+
+def test_the_cells_of_the_confusion_matrix_hold_the_records_counts(here, sample):
+    record = here[0]
+    confusion = np.array(record.best.test.confusion)
+    for true in range(10):
+        for answer in range(10):
+            assert len(panel["mistakes"].cell(record, sample.test, true, answer)) == confusion[true, answer]
+    true, answer = panel["mistakes"].most_frequent(record)
+    inside = panel["mistakes"].cell(record, sample.test, true, answer)
+    given = panel["mistakes"].probabilities(record, sample.test)[inside, answer]
+    assert (given[:-1] >= given[1:]).all()
+    assert (sample.test.labels[inside] == true).all()
+
+
+def form(**changes):
+    values = panel["tryout"].defaults("sample") | {"model": "TwoLayerNet", "epochs": 1, "factor": 0.1}
+    return values | changes
+
+
+def test_a_saved_file_makes_papermill_train_the_run_of_the_form(here, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "PARAMS", tmp_path / "of a person")
+    monkeypatch.setattr(paths, "OUTPUTS", tmp_path / "out puts")
+    file, command, _ = panel["tryout"].keep(form(beta=0.9, seed=3), "mine")
+    asked = panel["tryout"].experiment(form(beta=0.9, seed=3))
+    assert parameters.read(file, paths.NOTEBOOKS / "beta_sweep.ipynb")["betas"] == [0.9]
+    assert f"-f {shlex.quote(str(file))}" in command
+    result = run("sh", "-ec", command, outputs=tmp_path / "outputs", WRITEUP_PARAMS=str(paths.PARAMS))
+    assert result.returncode == 0, result.stderr
+    assert (paths.OUTPUTS / "mine" / "beta_sweep.ipynb").exists()
+    assert (tmp_path / "outputs" / "runs" / asked.key / "record.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "said"),
+    [
+        ({"beta": 1.5}, "mine", "less than or equal to 1, not 1.5"),
+        ({"beta": 1.5}, "mine", "β: Input"),
+        ({"loss": "focall"}, "mine", "loss: Input should be"),
+        ({"epochs": 0}, "mine", "epochs: Input"),
+        ({"factor": None}, "mine", "imbalance factor has to be a number"),
+        ({}, "quick", "quick is a profile of the repository"),
+        ({}, "Published", "outputs/Published is a folder of the repository"),
+        ({}, 300 * "x", "cannot be written: File name too long"),
+        ({}, "../mine", "A name has letters, digits, - and _ only"),
+    ],
+)
+def test_nonsense_in_the_form_is_one_sentence_and_saves_nothing(here, change, name, said):
+    with pytest.raises(UserError) as error:
+        panel["tryout"].keep(form(**change), name)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not list(paths.PARAMS.iterdir())
+
+
+def test_a_person_is_told_of_a_file_that_is_replaced_and_their_own_is_not_touched(here):
+    file, _, replaced = panel["tryout"].keep(form(), "mine")
+    assert not replaced
+    assert panel["tryout"].keep(form(seed=4), "mine")[2]
+    assert parameters.read(file, paths.NOTEBOOKS / "beta_sweep.ipynb")["seed"] == 4
+    file.write_text("betas: [0.5]  # by hand\n")
+    with pytest.raises(UserError, match=r"was not saved from here; choose another name"):
+        panel["tryout"].keep(form(), "mine")
+    assert file.read_text() == "betas: [0.5]  # by hand\n"
+
+
+def test_two_quick_clicks_train_once(here, monkeypatch):
+    from lib.explore import trainer
+
+    begun, go = [], threading.Event()
+    monkeypatch.setattr(trainer.sweep, "run", lambda *_, **__: [begun.append(1), go.wait(20)] and [here[0]])
+    clicked = trainer.Trainer(small)
+    clicked.start.click()
+    clicked.start.click()
+    go.set()
+    clicked.wait()
+    assert begun == [1]
+    clicked.start.click()
+    clicked.wait()
+    assert begun == [1, 1]
+
+
+def test_a_run_that_cannot_be_trained_says_why_and_no_more(here):
+    from lib.explore.trainer import Trainer
+
+    trainer = Trainer(lambda: panel["tryout"].experiment(form(factor=1e-9)))
+    trainer.start.click()
+    trainer.wait()
+    assert "choose a factor of at least" in trainer.says.value
+    assert "runs failed" not in trainer.says.value
+    assert not trainer.start.disabled
+
+
+def test_training_beside_the_page_can_be_stopped_and_goes_on(here):
+    from lib.explore.trainer import Trainer
+
+    experiment = Experiment.make(data="sample", model="TwoLayerNet", epochs=40, seed=9)
+    trainer = Trainer(lambda: experiment)
+    trainer.start.click()
+    while not (said := re.search(r"epoch (\d+)/", trainer.says.value)) or int(said[1]) < 2:
+        time.sleep(0.01)
+    trainer.stop.click()
+    trainer.wait()
+    assert "of 40 epochs. Train goes on from there." in trainer.says.value
+    assert everything().get(experiment) is None
+    assert 'aria-label="Line plots' in trainer.figure.value
+    trainer.start.click()
+    trainer.wait()
+    assert "Done:" in trainer.says.value
+    assert len(everything().get(experiment).history) == 40
+
+
+def test_stop_does_not_wait_for_the_end_of_an_epoch(here):
+    from lib.explore.trainer import Trainer
+
+    long = Experiment.make(data="sample", model="ResNet-32", epochs=2, batch_size=1)  # 1,600 steps of an epoch
+    trainer = Trainer(lambda: long)
+    trainer.start.click()
+    time.sleep(2)
+    assert "starting" in trainer.says.value  # no epoch is over
+    start = time.monotonic()
+    trainer.stop.click()
+    trainer.wait()
+    assert time.monotonic() - start < 5
+    assert "Stopped after 0 of 2 epochs." in trainer.says.value
+    assert not trainer.start.disabled
+    trainer.stop.click()  # nothing to stop any more
+    assert "Stopped after 0 of 2 epochs." in trainer.says.value
+
+
+def test_widgets_redraw_when_a_control_moves():
+    from lib.explore.page import redraw
+
+    slider, shown = ipywidgets.FloatSlider(value=1, max=5), ipywidgets.HTML()
+
+    def draw(x):
+        if x > 4:
+            raise UserError("Too far.")
+        return f"<b>{x}</b>"
+
+    redraw({"x": slider}, shown, draw)
+    slider.value = 2
+    assert shown.value == "<b>2.0</b>"
+    slider.value = 5
+    assert "Too far." in shown.value
+
+
+def test_errors_of_a_person_are_one_sentence_in_a_notebook():
+    """No traceback of forty lines: IPython shows what `_render_traceback_` gives."""
+    code = "from lib.experiment import Experiment; Experiment.make(model='ConvNet', epochs=1, beta=1.5)"
+    shell = f"from IPython.core.interactiveshell import InteractiveShell as S; S.instance().run_cell({code!r})"
+    said = subprocess.run([sys.executable, "-c", shell], capture_output=True, text=True, cwd=paths.ROOT)
+    assert said.stdout.strip() == "beta: Input should be less than or equal to 1, not 1.5."

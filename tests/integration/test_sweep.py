@@ -1,0 +1,270 @@
+"""Many runs: each trained once, none lost to another's failure, the same side by side as one by one."""
+
+import json
+import threading
+import time
+from contextlib import nullcontext
+
+import pytest
+import torch
+from conftest import numbers, tiny
+from filelock import FileLock
+
+from lib.notebook import live
+from lib.runs import progress, sweep
+from lib.runs.store import Store
+from lib.runs.sweep import alone
+from lib.system.errors import UserError
+
+# Small steps are fastest on one thread, and repeatable.
+pytestmark = pytest.mark.usefixtures("one_thread", "two_cores_and_no_gpu")
+
+
+def test_equal_runs_are_trained_once_and_stored_ones_not_at_all(store):
+    seen = []
+    a, b = tiny(), tiny(seed=1)
+    settings = {"store": store, "workers": 1, "on_epoch": lambda e, _: seen.append(e.key)}
+    records = sweep.run([b, a, tiny(gamma=3.0), b], **settings, origin="first")
+    assert seen == [b.key, a.key]
+    assert [r.key for r in records] == [b.key, a.key, a.key, b.key]  # in the order asked for
+    c = tiny(seed=2)
+    records = sweep.run([c, a, b], **settings, origin="second")
+    assert seen == [b.key, a.key, c.key]
+    assert [(r.key, r.origin) for r in records] == [(c.key, "second"), (a.key, "first"), (b.key, "first")]
+
+
+def test_one_failing_run_does_not_stop_the_others(store, monkeypatch):
+    good, diverging, broken = tiny(seed=3), tiny(learning_rate=1e30, model="ConvNet"), tiny(seed=5)
+    train = alone.train
+
+    def breaking(experiment, **options):
+        if experiment == broken:
+            raise RuntimeError("out of memory")
+        return train(experiment, **options)
+
+    monkeypatch.setattr(alone, "train", breaking)
+    with pytest.raises(UserError) as error:
+        sweep.run([diverging, broken, good], store=store, workers=1, on_epoch=lambda *_: None)
+    assert "2 of 3 runs failed; the others are stored" in str(error.value)
+    assert f"{diverging.title}: The loss became" in str(error.value)
+    assert f"{broken.title}: RuntimeError: out of memory" in str(error.value)
+    assert [r.key for r in store.records()] == [good.key]
+
+
+def test_side_by_side_equals_one_by_one_bit_for_bit(store, tmp_path):
+    """With a failing run among them, which must not stop the others here either."""
+    good = [tiny(model="ConvNet", epochs=2), tiny(model="ConvNet", epochs=2, loss="focal", gamma=1, beta=0.9)]
+    bad, seen = tiny(model="ConvNet", learning_rate=1e30), []
+    with pytest.raises(UserError, match=r"1 of 3 runs failed(.|\n)*loss became"):
+        sweep.run([bad, *good], store=store, workers=2, on_epoch=lambda e, epoch: seen.append((e.key, epoch.epoch)))
+    assert sorted(seen) == sorted((e.key, n) for e in good for n in (1, 2))
+    together = sweep.run(good, store=store, workers=2, on_epoch=lambda *_: pytest.fail("trained again"))
+
+    alone_store = Store(tmp_path / "alone")
+    alone = sweep.run(good, store=alone_store, workers=1, on_epoch=lambda *_: None)
+    assert [numbers(r) for r in together] == [numbers(r) for r in alone]
+    for experiment in good:
+        for which in ("best", "last"):
+            one, other = (s.weights(experiment, which) for s in (store, alone_store))
+            assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize(
+    ("asked", "missing", "expected"), [(1, 1, None), (2, 2, (2, 1)), (2, 1, (1, 1)), (5, 4, (2, 1))]
+)
+def test_threads_follow_from_the_runs_asked_for_not_from_those_missing(store, monkeypatch, asked, missing, expected):
+    """Another number of threads gives other last digits: an interrupted sweep has to end as it would have."""
+    runs, called = [tiny(seed=seed) for seed in range(asked)], []
+    if asked > missing:
+        sweep.run(runs[: asked - missing], store=store, workers=1, on_epoch=lambda *_: None)
+
+    def local(workers, threads):
+        called.append((workers, threads))
+        return nullcontext()
+
+    monkeypatch.setattr("lib.runs.sweep.cluster.local", local)
+    monkeypatch.setattr("lib.runs.sweep.spread.spread", lambda sweep, crew: alone.one_by_one(sweep))
+    sweep.run(runs, store=store, on_epoch=lambda *_: None)
+    assert called == ([expected] if expected else [])
+
+
+def test_of_two_programs_that_want_one_run_the_second_waits_and_takes_the_firsts(store, tmp_path):
+    experiment, results, trained = tiny(), [], []
+    checkpoint = store.checkpoint(experiment)
+    checkpoint.parent.mkdir(parents=True)
+    elsewhere = Store(tmp_path / "elsewhere")
+    (record,) = sweep.run([experiment], store=elsewhere, workers=1, origin="first", on_epoch=lambda *_: None)
+
+    def second():
+        settings = {"workers": 1, "origin": "second", "on_epoch": lambda *news: trained.append(news)}
+        results.extend(sweep.run([experiment], store=store, **settings))
+
+    thread = threading.Thread(target=second)
+    with FileLock(checkpoint.with_suffix(".lock")):  # the first program is at it
+        thread.start()
+        time.sleep(0.3)
+        assert thread.is_alive()
+        store.put(record, {which: elsewhere.weights(experiment, which) for which in ("best", "last")})
+    thread.join(timeout=30)
+    assert not trained
+    assert [r.origin for r in results] == ["first"]
+
+
+def test_progress_that_cannot_be_shown_does_not_stop_the_training(store, capsys):
+    def broken(*_):
+        raise OSError("no space left")
+
+    runs = [tiny(), tiny(seed=1)]
+    assert len(sweep.run(runs, store=store, workers=2, on_epoch=broken)) == 2
+    assert capsys.readouterr().err.count("could not be shown: no space left") == 2
+
+
+def test_of_one_run_each_epoch_has_a_line(store, capsys, monkeypatch):
+    monkeypatch.delenv(progress.VARIABLE, raising=False)
+    (record,) = sweep.run([tiny(epochs=2)], store=store, workers=1)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    for number, (line, epoch) in enumerate(zip(lines, record.history, strict=True), start=1):
+        for part in (record.experiment.title, f"epoch {number}/2", f"test {epoch.test.accuracy:.1%}", "images/s"):
+            assert part in line
+    assert lines[-1].endswith(" 00:00 left")
+
+
+def test_of_several_runs_each_has_one_line_with_all_there_is_to_know(store, capsys, monkeypatch):
+    monkeypatch.delenv(progress.VARIABLE, raising=False)
+    runs = [tiny(epochs=2), tiny(seed=1), tiny(seed=2)]
+    records = sweep.run(runs, store=store, workers=1)
+    lines = capsys.readouterr().out.splitlines()
+    counts = ["1/3 runs done, 1 running, 1 waiting", "2/3 runs done, 1 running, 0 waiting", "3/3 runs done, 0 running"]
+    assert len(lines) == len(records)
+    for line, record, count in zip(lines, records, counts, strict=True):
+        for part in (count, record.experiment.title, f"test {record.last.test.accuracy:.1%}", "images/s", "left"):
+            assert part in line
+    assert lines[-1].endswith(" 00:00 left")
+
+
+class Output:
+    """Stands in for a notebook's front end: what is shown, as (mimetypes, metadata)."""
+
+    def __init__(self):
+        self.shown = []
+
+    def display(self, data, raw, metadata=None, display_id=None):
+        self.shown.append((data, metadata or {}))
+        return self if display_id else None
+
+    update = display
+
+
+@pytest.fixture
+def output(monkeypatch):
+    output = Output()
+    monkeypatch.setattr(live.ipython, "display", output.display)
+    return output
+
+
+def test_a_person_sees_one_figure_that_grows_and_how_far_the_sweep_is(store, output, capsys, monkeypatch):
+    monkeypatch.setattr(live, "_SHARE", 1e9)  # however slow drawing is
+    watched = live.Live("curves", store=store)
+    records = sweep.run([tiny(epochs=2)], store=store, workers=1, on_epoch=watched.on_epoch, tell=watched.tell)
+    lines = [data["text/plain"] for data, _ in output.shown]
+    assert [line.split(" · ")[1] for line in lines] == ["epoch 1/2", "epoch 2/2"]
+    watched.finish(records)
+    assert [note["writeup"]["kind"] for _, note in output.shown[2:]] == ["figure", "caption"]
+    assert output.shown[2][1]["writeup"]["runs"] == [records[0].key]
+    assert all("image/svg+xml" in data for data, _ in output.shown[:3])
+    assert capsys.readouterr().out == ""
+
+
+def test_the_figure_of_a_stored_run_is_the_one_it_ended_with(store, output):
+    records = sweep.run([tiny(epochs=2)], store=store, workers=1, on_epoch=lambda *_: None)
+    live.Live("curves").finish(records)
+    again = live.Live("curves")
+    for epoch in records[0].history:
+        again.on_epoch(records[0].experiment, epoch)
+    again.finish(records)
+    figures = [data for data, note in output.shown if note.get("writeup", {}).get("kind") == "figure"]
+    assert figures[0] == figures[1]
+
+
+def test_a_run_that_settings_share_is_drawn_and_counted_once(store, output):
+    records = sweep.run([tiny(), tiny(seed=1)], store=store, workers=1, on_epoch=lambda *_: None)
+    live.Live("curves").finish([*records, *records])
+    (figure,) = [note["writeup"] for _, note in output.shown if note.get("writeup", {}).get("kind") == "figure"]
+    assert figure["runs"] == [record.key for record in records]
+    assert figure["caption"].startswith("Learning curves of 2 runs")
+
+
+def test_drawing_takes_a_small_share_of_the_time(store, output, monkeypatch):
+    (record,) = sweep.run([tiny(epochs=2)], store=store, workers=1, on_epoch=lambda *_: None)
+    now = [0.0]
+    monkeypatch.setattr(live.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(live.Live, "_draw", lambda *_: now.__setitem__(0, now[0] + 1) or output.shown.append(now[0]))
+    watched = live.Live()
+    for number in range(1, 41):  # an epoch a second, and a second to draw one
+        now[0] += 1
+        watched.on_epoch(tiny(epochs=40), record.last.model_copy(update={"epoch": number}))
+    assert len(output.shown) == 5  # every eleven seconds, and the last epoch
+
+
+def test_a_run_that_goes_on_shows_the_epochs_of_before(store, output, monkeypatch):
+    experiment = tiny(epochs=3)
+    watched = live.Live(store=store)
+
+    def stop(_, epoch):
+        if epoch.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep.run([experiment], store=store, workers=1, on_epoch=stop)
+    sweep.run([experiment], store=store, workers=1, on_epoch=watched.on_epoch)
+    (history,) = watched._histories.values()
+    assert [epoch.epoch for epoch in history] == [1, 2, 3]
+
+
+def test_a_run_that_ended_without_all_its_epochs_is_not_waited_for(store):
+    (record,) = sweep.run([tiny()], store=store, workers=1, on_epoch=lambda *_: None)
+    events = []
+    follow = progress.Progress([tiny(epochs=9), tiny()], tell=events.append)
+    follow.ended(tiny(epochs=9))
+    follow(tiny(), record.last)
+    assert (events[0].done, events[0].running, events[0].seconds_left) == (2, 0, 0)
+
+
+def test_stored_runs_print_nothing(store, capsys):
+    sweep.run([tiny()], store=store, workers=1, on_epoch=lambda *_: None)
+    capsys.readouterr()
+    sweep.run([tiny()], store=store, workers=1)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_runner_gets_events_in_its_file_and_the_kernel_prints_nothing(store, tmp_path, capsys, monkeypatch):
+    file = tmp_path / "progress.jsonl"
+    monkeypatch.setenv(progress.VARIABLE, str(file))
+    (record,) = sweep.run([tiny(epochs=2)], store=store, workers=1)
+    assert capsys.readouterr().out == ""
+    events = progress.read(file.read_text())
+    assert [(e.done, e.running, e.runs, e.epoch, e.epochs) for e in events] == [(0, 1, 1, 1, 2), (1, 0, 1, 2, 2)]
+    assert [e.test_accuracy for e in events] == [epoch.test.accuracy for epoch in record.history]
+    assert [e.title for e in events] == [record.experiment.title] * 2
+    assert events[-1].seconds_left == 0
+    assert json.loads(file.read_text().splitlines()[0])["epoch"] == 1
+
+
+def test_time_left_comes_from_the_epochs_done_here(store, monkeypatch):
+    """A run resumed at its 4th of 5 epochs has one to go, at the pace of the one just done."""
+    (record,) = sweep.run([tiny()], store=store, workers=1, on_epoch=lambda *_: None)
+    now, events = [100.0], []
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress, "emit", events.append)
+    experiment = tiny(epochs=5)
+    follow = progress.Progress([experiment])
+    now[0] = 130.0
+    follow(experiment, record.last.model_copy(update={"epoch": 4}))
+    assert events[0].seconds_left == 30
+    assert "00:30 left" in events[0].line()
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(5, "00:05 left"), (3599, "59:59 left"), (7384, "2:03:04 left")])
+def test_time_left_is_readable(seconds, text):
+    assert progress.Event(0, 1, 1, "t", 1, 1, 0.5, 1000, seconds).line().endswith(text)

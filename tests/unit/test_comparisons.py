@@ -1,0 +1,200 @@
+"""Sentences about comparisons come out as their figures say."""
+
+import numpy as np
+import pytest
+from synthetic import CLAIMED, record, runs
+
+from lib.analysis import claims, comparisons, tables
+from lib.analysis.claims import Evidence, Setting, Verdict
+from lib.analysis.claims.rules import CLAIMS
+from lib.notebook import session
+
+COUNTS = CLAIMED["counts"]
+CE_ROW, CB_ROW = np.array(CLAIMED["cross_entropy"]), np.array(CLAIMED["class_balanced_focal"][0.8])
+
+
+def test_what_is_missing_is_named_with_how_much_of_it():
+    found = {"CE": {0: None, 1: None}, 0.999: {}, (0.9, 2.0): {0: None}}
+    text = session.not_run(found, seeds=range(2))
+    assert text == "**Not run yet,** by setting and runs that are there: β = 0.999 (none of 2), β = 0.9 β = 2 (1 of 2)."
+    assert session.not_run({"CE": {0: None}}, seeds=[0]) == ""
+
+
+def sweep(*means, noise=0.0, seeds=4):
+    """[betas, seeds, C] around these means; a seed shifts all betas alike."""
+    rng = np.random.default_rng(0)
+    shift = np.linspace(-0.01, 0.01, seeds)
+    values = np.array(means)[:, None] + shift + noise * rng.standard_normal((len(means), seeds))
+    return np.repeat(values[:, :, None], 10, axis=2)
+
+
+def spread(betas, values, margin=0.01):
+    return comparisons.spread(betas, values, COUNTS, margin, images=10_000)
+
+
+def test_betas_that_change_less_than_the_margin_are_shown_to_be_equivalent():
+    text = spread([0.0, 0.8, 0.9, 0.99], sweep(0.4, 0.4, 0.401, 0.399, noise=1e-4))
+    assert "there are 3 different weightings (0 to 0.8; 0.9; 0.99)" in text
+    assert "each to each (two one-sided t tests at 5 %, the margin fixed beforehand): shown." in text
+    alone = 100 * np.linspace(-0.01, 0.01, 4).std(ddof=1)
+    assert f"in the seed alone vary by {alone:.2f} points" in text
+    assert f"means of 4 of them by {alone / 2:.2f}; the means over β vary by 0.10." in text
+
+
+@pytest.mark.parametrize(("highest", "said"), [(0.4085, "shown"), (0.4115, "not shown"), (0.45, "not shown")])
+def test_a_beta_that_matters_is_not_called_equivalent(highest, said):
+    text = spread([0.0, 0.9, 0.99], sweep(0.4, 0.401, highest, noise=1e-4))
+    assert f"beforehand): {said}. The largest difference is {-100 * (highest - 0.4):.1f} [" in text.replace("−", "-")
+
+
+def test_betas_beyond_the_published_ones_are_left_out_of_the_spread():
+    text = spread([0.0, 0.9, 0.9999], sweep(0.4, 0.4, 0.9, noise=1e-4))
+    assert "2 different weightings (0; 0.9)" in text
+    assert "nothing can be said" in spread([0.0, 0.9], sweep(0.4, 0.5, seeds=1))
+    assert "nothing can be said" in spread([0.0, 0.8], sweep(0.4, 0.5))  # no run could tell them apart
+
+
+def validated(beta, test, validation, best=0.9, seeds=3):
+    return {beta: {s: record(s, test, validation=validation, held_out=0.1, best=best) for s in range(seeds)}}
+
+
+def test_beta_is_chosen_on_the_validation_split_and_peeking_is_priced():
+    split = validated(0.0, 0.40, 0.50, best=0.45) | validated(0.9, 0.42, 0.45, best=0.47)
+    split |= validated(0.9999, 0.60, 0.40, best=0.62)  # not among those that the original rule chose from
+    text = comparisons.clean_choice(split, published=[0.0, 0.9])
+    assert "With 10.0 % of every class held out" in text
+    assert "It chooses **β = 0**, which has 40.0 ± 0.0 % on the test set at the last epoch (3 seeds)" in text
+    assert "chooses β = 0.9 and reports 47.0 ± 0.0 %: peeking gains +7.0 [+7.0, +7.0] points, of which +5.0" in text
+    assert "1000 images of the most frequent class" in text
+    error = 100 * np.sqrt(10 * 0.25 / 1000) / 10
+    assert f"a standard error of {error:.1f} points" in text
+    assert "Not run yet" in comparisons.clean_choice({0.0: split[0.0], 0.9: {}}, [0.0, 0.9])
+    assert "Not run yet" in comparisons.clean_choice({}, [0.0])
+
+
+def test_a_beta_with_fewer_seeds_does_not_win_by_them():
+    split = validated(0.0, 0.40, 0.50) | validated(0.9, 0.42, 0.45) | validated(0.99, 0.5, 0.60, seeds=1)
+    assert "It chooses **β = 0**" in comparisons.clean_choice(split, published=[0.0, 0.9])
+    table = comparisons.clean_choice_table(split | {0.999: {}})
+    assert table.loc["β = 0.99"].tolist() == ["60.0", "50.0", "90.0", 1]
+    assert table.loc["β = 0.999"].tolist() == ["not run yet"] * 3 + [0]
+
+
+def reached(*accuracies):
+    return {s: record(s, 0.01, best=a) for s, a in enumerate(accuracies)}
+
+
+def test_a_published_accuracy_that_the_settings_can_give_needs_no_other_reading():
+    found = {"as stated": reached(0.80, 0.81, 0.82), "bfloat16": reached(0.807, 0.807)}
+    text = comparisons.likeliest_reading(found, 0.807)
+    assert "as stated end 0.3 points above the published 80.7 %, which lies within" in text
+    assert "no other reading is needed" in text
+
+
+def test_the_likeliest_reading_is_the_nearest_one():
+    found = {"as stated": reached(0.70, 0.702), "constant rate": reached(0.80, 0.81), "bfloat16": {}}
+    text = comparisons.likeliest_reading(found, 0.807)
+    assert "as stated end 10.6 points below the published 80.7 %" in text
+    assert "Of 2 readings the nearest is **constant rate** (0.2 points below it); one more run could" in text
+    assert "under constant rate. Not run yet: bfloat16." in text
+    assert "No other reading" in comparisons.likeliest_reading({"as stated": reached(0.7)}, 0.807)
+    assert "Not run yet" in comparisons.likeliest_reading({"as stated": {}}, 0.807)
+
+
+def test_like_is_compared_with_like():
+    candidates = {
+        Setting(0.01, 32): (runs(CB_ROW - 0.02), runs(CB_ROW)),
+        Setting(0.001, 32): (runs(CE_ROW, at="best"), {}),
+    }
+    text = comparisons.like_with_like(candidates, (CE_ROW, CB_ROW))
+    assert f"CB-Focal {100 * (CB_ROW.mean() - CE_ROW.mean()):+.1f} points from cross-entropy" in text
+    assert "- rate 0.01, batch 32: +" in text
+    assert "- rate 0.001" not in text
+    assert "Nearest to the published cross-entropy row is rate 0.001, batch 32." in text
+    assert "Not run yet" in comparisons.like_with_like({Setting(0.01, 32): ({}, {})}, (CE_ROW, CB_ROW))
+
+
+def test_the_headline_of_like_with_like_takes_the_settings_with_the_most_seeds():
+    candidates = {
+        Setting(0.1, 32): (runs(CB_ROW - 0.2), runs(CB_ROW - 0.3)),  # as many seeds, and farther from the published
+        Setting(0.01, 32): tuple({s: record(s, row, best=row) for s in range(4)} for row in (CB_ROW - 0.02, CB_ROW)),
+        Setting(0.001, 32): tuple({s: record(s, CE_ROW, best=CE_ROW) for s in range(2)} for _ in range(2)),
+    }
+    text = comparisons.alike_headline(candidates, (CE_ROW, CB_ROW))
+    assert text.startswith("**Like with like:** trained alike (rate 0.01, batch 32), CB-Focal less cross-entropy is +")
+    assert f"(4 seeds); the published closing table has {100 * (CB_ROW.mean() - CE_ROW.mean()):+.1f}." in text
+    assert "cross-entropy row is nearest to rate 0.001, batch 32 (0.0 points" in text
+    assert text.endswith("its CB-Focal row to rate 0.01, batch 32 (0.0).")
+    assert comparisons.alike_headline({Setting(0.01, 32): ({}, {})}, (CE_ROW, CB_ROW)) == ""
+
+
+def test_draws_are_compared_by_what_the_balanced_loss_gains_on_each():
+    by_draw = {
+        draw: ({s: record(s, 0.30) for s in range(2)}, {s: record(s, 0.30 + gain) for s in range(2)})
+        for draw, gain in enumerate((0.01, 0.03))
+    }
+    text = comparisons.draws(by_draw)
+    assert "gains +2.0 points on average, from +1.0 to +3.0 (standard deviation 1.4)" in text
+    assert "from the seeds alone one would expect 0.0" in text
+    assert "Not run yet" in comparisons.draws({0: by_draw[0], 1: ({}, {})})
+
+
+def test_the_ledger_is_summed_up_and_written_out():
+    verdicts = ["supported"] * 2 + ["contradicted"] * 7
+    ledger = [
+        (claim, Verdict(v, f"Because of {claim.number}.", short=f"why {claim.number}"))
+        for claim, v in zip(CLAIMS, verdicts, strict=True)
+    ]
+    headline = comparisons.claims_headline(ledger)
+    assert (
+        "9 claims,** held against these runs: 2 supported (1, 2), 7 contradicted (3, 4, 5, 6, 7, 8, 9), 0 undecided."
+        in headline
+    )
+    held, fell = comparisons.claims_by_verdict(ledger)
+    assert held == f"**Supported:** (1) {CLAIMS[0].statement} *Why 1.* (2) {CLAIMS[1].statement} *Why 2.*"
+    assert fell.startswith(f"**Contradicted:** (3) {CLAIMS[2].statement} *Why 3.* (4)")
+    assert comparisons.ledger_table(ledger).loc[3, "verdict"] == "contradicted"
+    text = comparisons.claims(ledger)
+    for claim in CLAIMS:
+        assert f"Because of {claim.number}." in text
+        assert claim.rule in text
+
+
+def test_tables_show_intervals_and_what_is_missing():
+    quality = tables.quality({"CE": [record(s, np.linspace(1, 0.1, 10)) for s in range(3)]})
+    assert quality.loc["CE", "head"] == "90.0 ± 0.0"
+    assert quality.loc["CE", "middle"] == "55.0 ± 0.0"
+    assert quality.loc["CE", "tail"] == "20.0 ± 0.0"
+    assert quality.loc["CE", "worst class"] == "10.0 ± 0.0"
+    assert quality.loc["CE", "calibration error"] == "10.0 ± 0.0"
+    compared = tables.compared({"a": runs(0.4), "b": runs(0.5), "c": {}}, base="a")
+    assert compared.loc["b", "difference to a (points)"].startswith("+")
+    assert compared.loc["c"].tolist() == ["not run yet", "–", 0, 0]
+    alike = tables.alike({"draw 0": ({0: record(0, 0.3)}, {0: record(0, 0.4)}), "draw 1": ({}, {})})
+    assert alike.loc["draw 0"].tolist() == ["30.0", "40.0", "+10.0", 1]
+    assert alike.loc["draw 1"].tolist() == ["not run yet"] * 3 + [0]
+    grid = tables.by_two({(0.9, 1.0): {0: record(0, 0.3)}, (0.9, 2.0): {}}, "β", "γ")
+    assert grid.loc["β = 0.9"].to_dict() == {"γ 1.0": "30.0", "γ 2.0": "not run yet"}
+    uneven = tables.alike({"a": ({s: record(s, 0.3 + 0.1 * s) for s in range(3)}, {0: record(0, 0.35)})})
+    assert uneven.loc["a"].tolist() == ["30.0", "35.0", "+5.0", 1]  # columns that subtract
+    readings = tables.readings({"as stated": reached(0.7), "bfloat16": {}}, 0.807)
+    assert readings.loc["as stated", "difference to published (points)"] == "-10.7"
+    assert readings.loc["bfloat16", "best epoch (%)"] == "not run yet"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_claims_are_about_whatever_records_there_are(seed):
+    """On a random set of records every claim ends in a verdict and a sentence."""
+    rng = np.random.default_rng(seed)
+    some = [runs(rng.uniform(0, 1, 10)) for _ in range(8)]
+    evidence = Evidence(
+        published=CLAIMED,
+        cross_entropy=some[0],
+        balanced={0.0: some[1], 0.8: some[2], 0.9: some[3]},
+        convnet={32: some[4], 128: some[5]},
+        gammas={1.0: some[6], 2.0: some[7]},
+        candidates={Setting(0.01, 32): (some[0], some[2])},
+    )
+    for _, found in claims.ledger(evidence):
+        assert found.verdict in comparisons.VERDICTS
+        assert "nan" not in found.because

