@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from lib.experiment import Experiment
 from lib.runs import index
@@ -81,6 +82,15 @@ class Store:
             raise UserError(
                 f"The {epoch} weights of run {experiment.key} are damaged ({error}); {_again(file.parent)}"
             ) from error
+
+    def logits(self, experiment: Experiment) -> Tensor | None:
+        """Logits of the last epoch on the test set, float16 [N, C] in the test set's order; None if not kept.
+
+        Runs keep them since 2026-11-25. Damaged ones are an error, as for `weights`.
+        """
+        if self.file(experiment.key, "logits.safetensors") is None:
+            return None
+        return self.weights(experiment, "logits")["test"]
 
     def put(self, record: Record, weights: dict[str, Weights]) -> None:
         """Store a run. It appears under its key complete or not at all, also after a kill or a full disk.

@@ -24,20 +24,24 @@ def predict(model: nn.Module, images: Tensor, precision: str) -> Tensor:
 
 
 def evaluate(model: nn.Module, data: ImageSet, precision: str, sigmoid: bool = False) -> Evaluation:
-    """Confusion matrix, cross-entropy and calibration of a model.
+    """`measure` of a model's logits on a set of images."""
+    return measure(predict(model, data.images, precision), data.labels, sigmoid)
+
+
+def measure(logits: Tensor, labels: Tensor, sigmoid: bool = False) -> Evaluation:
+    """Confusion matrix, cross-entropy and calibration of logits [N, C] for labels [N].
 
     Args:
         sigmoid: the logits were trained as C independent sigmoids; confidence is then the largest sigmoid.
             (The loss reported is the softmax cross-entropy all the same, so that runs can be compared.)
     """
-    logits = predict(model, data.images, precision)
     classes = logits.shape[1]
     confidence, predicted = (torch.sigmoid(logits) if sigmoid else logits.softmax(1)).max(dim=1)
-    confusion = torch.bincount(data.labels * classes + predicted, minlength=classes**2)
+    confusion = torch.bincount(labels * classes + predicted, minlength=classes**2)
     return Evaluation(
-        loss=F.cross_entropy(logits, data.labels).item(),
+        loss=F.cross_entropy(logits, labels).item(),
         confusion=confusion.view(classes, classes).tolist(),
-        calibration_error=calibration_error(confidence, predicted == data.labels),
+        calibration_error=calibration_error(confidence, predicted == labels),
     )
 
 

@@ -16,7 +16,7 @@ from lib.system.errors import Brief
 from lib.training import checkpoint as checkpoints
 from lib.training.batches import training_batches
 from lib.training.checkpoint import Checkpoint
-from lib.training.evaluation import evaluate
+from lib.training.evaluation import evaluate, measure, predict
 from lib.training.memory import keep_freed_memory
 from lib.training.outcome import check_finite, diverged, make_record, plain_weights
 from lib.training.precision import autocast
@@ -56,7 +56,8 @@ def train(
         origin: what asked for the run (a parameter file), kept in the record.
 
     Returns:
-        The record, and the weights of the "best" and the "last" epoch.
+        The record, and tensors by name: the weights of the "best" and the "last" epoch, and under "logits" those of
+        the last epoch on the test set ("test", float16 [N, C], in the order of the test set).
 
     Raises:
         Diverged: the loss is not finite; names epoch, step and settings.
@@ -87,18 +88,20 @@ def train(
     state = checkpoint and checkpoints.load(checkpoint, experiment.key, model, optimizer)
     state = state or Checkpoint(history=[], best={})
     sigmoid = experiment.loss == "sigmoid_focal"
+    logits = None  # of the newest epoch on the test set
     try:
         for number in range(len(state.history) + 1, experiment.epochs + 1):
             start = time.perf_counter()
             train_loss, hits, rate = train_epoch(model, optimizer, loss, training, experiment, number)
             trained = time.perf_counter()
+            logits = predict(model, test.images, experiment.precision)
             epoch = Epoch(
                 epoch=number,
                 learning_rate=rate,
                 train_loss=train_loss,
                 train_accuracy=sum(hits) / len(training),
                 train_hits=hits,
-                test=evaluate(model, test, experiment.precision, sigmoid),
+                test=measure(logits, test.labels, sigmoid),
                 validation=validation and evaluate(model, validation, experiment.precision, sigmoid),
                 seconds=time.perf_counter() - start,
                 images_per_second=len(training.labels) / (trained - start),
@@ -117,8 +120,18 @@ def train(
         message = f"Stopped after {len(state.history)} of {experiment.epochs} epochs; {kept}."
         raise Interrupted(message, state.history) from None
 
-    record = make_record(experiment, state.history, counts=counts, dataset=dataset, origin=origin)
-    return record, {"best": state.best, "last": plain_weights(model)}
+    if logits is None:  # the checkpoint held every epoch
+        logits = predict(model, test.images, experiment.precision)
+    final = evaluate(model, training, experiment.precision)
+    record = make_record(
+        experiment,
+        state.history,
+        counts=counts,
+        dataset=dataset,
+        origin=origin,
+        final_train_correct=[row[k] for k, row in enumerate(final.confusion)],
+    )
+    return record, {"best": state.best, "last": plain_weights(model), "logits": {"test": logits.half().cpu()}}
 
 
 def train_epoch(

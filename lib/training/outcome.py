@@ -48,6 +48,7 @@ def make_record(
     counts: list[int],
     dataset: Dataset,
     origin: str,
+    final_train_correct: list[int],
 ) -> Record:
     """The record of a run that has just finished on this machine.
 
@@ -66,4 +67,5 @@ def make_record(
         lib=lib.__version__,
         data_digest=dataset.digest,
         origin=origin,
+        final_train_correct=final_train_correct,
     )

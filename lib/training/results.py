@@ -65,6 +65,9 @@ class Record(BaseModel):
     lib: str  # version of this library
     data_digest: str  # of the data set it was trained on
     origin: str = ""  # the parameter file that first asked for it
+    # Training images classified correctly after the last epoch, by class, [C]: one more pass with fixed weights and
+    # without augmentation. None in records from before this was kept.
+    final_train_correct: list[int] | None = None
 
     def train_per_class(self, epoch: Epoch) -> np.ndarray:
         """Training accuracy of each class in an epoch of this run, [C], as `Epoch.train_accuracy`; NaN if not kept."""

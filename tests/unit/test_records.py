@@ -48,7 +48,14 @@ def test_what_is_put_is_got_again_bit_for_bit(stored, trained):
 
 def test_weights_are_stored_as_safetensors_and_nothing_else(stored, trained):
     files = {path.name for path in stored.path(trained[0].experiment).iterdir()}
-    assert files == {"record.json", "best.safetensors", "last.safetensors"}
+    assert files == {"record.json", "best.safetensors", "last.safetensors", "logits.safetensors"}
+
+
+def test_logits_are_read_on_demand_and_are_none_for_runs_that_kept_none(stored, trained):
+    experiment = trained[0].experiment
+    assert torch.equal(stored.logits(experiment), trained[1]["logits"]["test"])
+    (stored.path(experiment) / "logits.safetensors").unlink()
+    assert stored.logits(experiment) is None
 
 
 def test_storing_a_run_again_replaces_it_and_ends_its_checkpoint(stored, trained):

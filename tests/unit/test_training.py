@@ -124,6 +124,30 @@ def test_evaluation_equals_the_formulas(sample, sigmoid):
             assert np.isnan(result.per_class[k])
 
 
+def test_a_run_keeps_its_last_logits_and_the_training_accuracy_of_its_final_weights(few):
+    dataset = few()
+    record, kept = run(small(model="ResNet-32", learning_rate=0.01), dataset)
+    logits = kept["logits"]["test"]
+    assert (logits.shape, logits.dtype) == ((20, 10), torch.float16)
+    predicted = logits.argmax(1)
+    confusion = torch.tensor(record.last.test.confusion)
+    assert confusion.diagonal().tolist() == [
+        int(((predicted == k) & (dataset.test.labels == k)).sum()) for k in range(10)
+    ]
+    model = models.build("ResNet-32", 0)
+    model.load_state_dict(kept["last"])
+    final = torch.tensor(evaluate(model, dataset.train, "float32").confusion)  # fixed weights, plain images
+    assert record.final_train_correct == final.diagonal().tolist()
+
+
+def test_a_run_whose_checkpoint_holds_every_epoch_ends_with_the_same_logits(few, tmp_path):
+    dataset, experiment = few(), small()
+    record, kept = run(experiment, dataset, checkpoint=tmp_path / "state.safetensors")
+    again, kept_again = run(experiment, dataset, checkpoint=tmp_path / "state.safetensors")
+    assert torch.equal(kept["logits"]["test"], kept_again["logits"]["test"])
+    assert again.final_train_correct == record.final_train_correct
+
+
 def test_calibration_error_is_zero_when_confidence_is_deserved_and_full_when_wrong():
     sure = torch.ones(10)
     assert calibration_error(sure, torch.ones(10, dtype=torch.bool)) == 0
