@@ -1,7 +1,7 @@
 """One training run as a value: complete, frozen, validated, and with a key.
 
 Equal experiments have equal keys and are trained once. Whatever cannot change the outcome (the gamma of a
-cross-entropy, the step epochs of a one-cycle schedule) is set to one canonical value, so that two spellings
+cross-entropy, the milestones of a one-cycle schedule) is set to one canonical value, so that two spellings
 of the same run are the same experiment.
 """
 
@@ -9,8 +9,12 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from lib.data import DATASETS
+from lib.losses import LOSSES
+from lib.models import MODELS
+from lib.system import device
 from lib.system.errors import UserError
 
 #: Version of everything that decides the numbers of a run: initialisation, data order, augmentation, loss
@@ -20,7 +24,7 @@ NUMERICS_VERSION = 1
 
 
 def _number(value: Any) -> Any:
-    """PyYAML reads 1e-3 as a string; accept what is a number to a person."""
+    """PyYAML reads 1e-3 as a string; accept every spelling of a number."""
     if isinstance(value, str):
         try:
             return float(value)
@@ -32,6 +36,17 @@ def _number(value: Any) -> Any:
 def _whole(value: Any) -> Any:
     value = _number(value)
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _named_in(registry: dict[str, Any]) -> AfterValidator:
+    """A name in a registry, looked up when an experiment is made: registering a loss is enough to use it."""
+
+    def check(name: str) -> str:
+        if name not in registry:
+            raise ValueError(f"Input should be one of {', '.join(map(repr, registry))}")
+        return name
+
+    return AfterValidator(check)
 
 
 Number = Annotated[float, BeforeValidator(_number)]
@@ -49,15 +64,15 @@ class Experiment(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     # data
-    data: Literal["cifar10", "sample"] = "cifar10"
+    data: Annotated[str, _named_in(DATASETS)] = "cifar10"
     imbalance: Literal["none", "exponential", "step"] = "none"
     factor: Annotated[Number, Field(gt=0, le=1)] = 1.0  # images of the rarest class / the most frequent
     subset_seed: Annotated[Whole, Field(ge=0, lt=2**32)] = 0  # draws the subset, apart from the training seed
     validation: Fraction = 0.0  # share of every class held out of training; 0: none, the write-up's way
     augmentation: bool = True  # random crop 32 with padding 4, random horizontal flip
     # model and loss
-    model: Literal["ConvNet", "ConvNet-linear", "TwoLayerNet", "VanillaCNN", "ResNet-32"]
-    loss: Literal["cross_entropy", "focal", "sigmoid_focal"] = "cross_entropy"
+    model: Annotated[str, _named_in(MODELS)]
+    loss: Annotated[str, _named_in(LOSSES)] = "cross_entropy"
     beta: Annotated[Number, Field(ge=0, le=1)] | None = None  # class-balancing; None: every class weighs 1
     gamma: Annotated[Number, Field(ge=0)] = 0.0
     normalisation: Literal["count", "weights"] = "count"
@@ -83,7 +98,7 @@ class Experiment(BaseModel):
             neutral.update(imbalance="none", factor=1.0)
             if not self.validation:
                 neutral["subset_seed"] = 0  # it draws the validation split too
-        if self.loss == "cross_entropy":
+        if not LOSSES[self.loss].has_gamma:
             neutral["gamma"] = 0.0
         if self.beta is None:
             neutral["normalisation"] = "count"  # with weights of 1 both are the mean
@@ -108,9 +123,8 @@ class Experiment(BaseModel):
         experiment names what was really done.
         """
         if fields.get("precision") == "auto":
-            from lib.system.device import default_device, has_bfloat16  # torch is needed only to ask the machine
-
-            fields["precision"] = "bfloat16" if has_bfloat16(default_device().type) else "float32"
+            here = device.default_device().type
+            fields["precision"] = "bfloat16" if device.has_bfloat16(here) else "float32"
         try:
             return cls(**fields)
         except ValidationError as error:
@@ -132,8 +146,7 @@ class Experiment(BaseModel):
     @property
     def loss_name(self) -> str:
         """The loss as the field writes it: CE, Focal, CB-CE, CB-Focal."""
-        name = "CE" if self.loss == "cross_entropy" else self.loss.replace("_", " ").capitalize()
-        return name if self.beta is None else f"CB-{name}"
+        return LOSSES[self.loss].label if self.beta is None else f"CB-{LOSSES[self.loss].label}"
 
     @property
     def title(self) -> str:
@@ -147,13 +160,13 @@ class Experiment(BaseModel):
 
     @property
     def details(self) -> str:
-        """What the title leaves out: batch, rate, schedule, and what is not as the write-up has it."""
+        """Settings that the title leaves out: batch, rate, schedule, and every departure from the write-up."""
         parts = [f"batch {self.batch_size}", f"rate {self.learning_rate:g}"]
         if self.schedule == "one_cycle":
             parts.append("one-cycle")
         elif self.steps != (6, 8):
             parts.append(f"steps {', '.join(map(str, self.steps)) or 'none'}")
-        if self.loss != "cross_entropy":
+        if LOSSES[self.loss].has_gamma:
             parts.append(f"γ {self.gamma:g}")
         if self.normalisation != "count":
             parts.append(f"divided by {self.normalisation}")

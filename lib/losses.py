@@ -9,6 +9,9 @@ Shapes: logits are [N, C] (any floating dtype; the arithmetic is done in float32
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -16,11 +19,9 @@ from torch import Tensor
 
 from lib.system.errors import UserError
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-
 #: "count": divided by the number of images N (Cui et al.).
 #: "weights": by the sum of their class weights, as torch.nn.functional.cross_entropy(weight=...) does.
-NORMALISATIONS = ("count", "weights")
+REDUCTIONS = ("count", "weights")
 
 
 def effective_number(counts: Sequence[int], beta: float) -> Tensor:
@@ -61,47 +62,20 @@ def class_balanced_weights(counts: Sequence[int], beta: float) -> Tensor:
     return (weights * len(weights) / weights.sum()).float()
 
 
-def neutral_betas(counts: Sequence[int], betas: Sequence[float]) -> list[float]:
-    """The betas whose class weights are all exactly 1 in float32, and which are therefore one computation.
-
-    For the long-tailed CIFAR-10 with 50 images in its rarest class that is every beta up to about 0.7: what
-    beta^n takes from the weights is below single precision.
-    """
-    return [beta for beta in betas if bool((class_balanced_weights(counts, beta) == 1).all())]
-
-
-def beta_groups(counts: Sequence[int], betas: Sequence[float], tolerance: float = 1e-3) -> list[list[float]]:
-    """Ascending betas, those together whose class weights agree: no run could tell them apart.
-
-    Args:
-        tolerance: largest relative difference of a class's weight to that of the group's first beta.
-    """
-    found: list[list[float]] = []
-    for beta in sorted(betas):
-        weights = class_balanced_weights(counts, beta)
-        if found:
-            first = class_balanced_weights(counts, found[-1][0])
-            if ((weights / first - 1).abs() <= tolerance).all():
-                found[-1].append(beta)
-                continue
-        found.append([beta])
-    return found
-
-
-def _reduce(per_image: Tensor, image_weights: Tensor, normalisation: str) -> Tensor:
-    """Weighted sum of the per-image losses [N], divided as `normalisation` says."""
+def _reduce(per_image: Tensor, image_weights: Tensor, reduction: str) -> Tensor:
+    """Weighted sum of the per-image losses [N], divided as `reduction` says."""
     total = (image_weights * per_image).sum()
-    return total / (image_weights.sum() if normalisation == "weights" else len(per_image))
+    return total / (image_weights.sum() if reduction == "weights" else len(per_image))
 
 
-def cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor, normalisation: str = "count") -> Tensor:
+def cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor, reduction: str = "count") -> Tensor:
     """Softmax cross-entropy: mean of w_y * -log p_y."""
     per_image = F.cross_entropy(logits.float(), targets, reduction="none")
-    return _reduce(per_image, weights[targets], normalisation)
+    return _reduce(per_image, weights[targets], reduction)
 
 
-def focal(logits: Tensor, targets: Tensor, weights: Tensor, gamma: float, normalisation: str = "count") -> Tensor:
-    """Softmax focal loss: mean of w_y * (1 - p_y)^gamma * -log p_y.
+def focal(logits: Tensor, targets: Tensor, weights: Tensor, gamma: float, reduction: str = "count") -> Tensor:
+    """Softmax focal loss: mean of w_y * (1 - p_y)^gamma * -log p_y (Lin et al. 2017).
 
     p_y is the *unweighted* probability of the true class: the class weight scales the loss and leaves the
     focal factor alone. gamma = 0 is cross-entropy.
@@ -111,63 +85,88 @@ def focal(logits: Tensor, targets: Tensor, weights: Tensor, gamma: float, normal
     # where the loss itself is zero; at 1e-12 it is far below what float32 probabilities resolve.
     not_p = -torch.expm1(-minus_log_p)
     factor = not_p.clamp_min(1e-12) ** gamma if gamma else torch.ones_like(not_p)
-    return _reduce(factor * minus_log_p, weights[targets], normalisation)
+    return _reduce(factor * minus_log_p, weights[targets], reduction)
 
 
-def sigmoid_focal(
-    logits: Tensor, targets: Tensor, weights: Tensor, gamma: float, normalisation: str = "count"
-) -> Tensor:
-    """Sigmoid focal loss over all C logits, the form used by Cui et al. 2019 (section 4, "Focal loss").
+def sigmoid_focal(logits: Tensor, targets: Tensor, weights: Tensor, gamma: float, reduction: str = "count") -> Tensor:
+    """Sigmoid focal loss over all C logits, the form of Cui et al. 2019 (section 4, "Focal loss").
 
     With z = +logit for the true class and -logit for the others, each image contributes
-    w_y * sum_c (1 - sigmoid(z_c))^gamma * -log sigmoid(z_c). The paper pairs it with an output bias of
-    -log(C - 1) and no weight decay on that bias; the training loop does so for this loss.
+    w_y * sum_c (1 - sigmoid(z_c))^gamma * -log sigmoid(z_c).
     """
     logits = logits.float()
     sign = 2 * F.one_hot(targets, logits.shape[1]).to(logits.dtype) - 1
     z = sign * logits
     # (1 - sigmoid(z))^gamma = exp(gamma * logsigmoid(-z)): the textbook form overflows below z = -88.
     per_class = torch.exp(gamma * F.logsigmoid(-z)) * -F.logsigmoid(z)
-    return _reduce(per_class.sum(dim=1), weights[targets], normalisation)
+    return _reduce(per_class.sum(dim=1), weights[targets], reduction)
 
 
-#: Every loss by the name that parameter files use. A new loss is added here and called as
-#: loss(logits, targets, weights, [gamma,] normalisation=...).
-LOSSES = {"cross_entropy": cross_entropy, "focal": focal, "sigmoid_focal": sigmoid_focal}
+class Loss(Protocol):
+    """A loss bound to its settings."""
+
+    def __call__(self, logits: Tensor, targets: Tensor, epoch: int = 1) -> Tensor:
+        """Scalar loss of a batch: logits [N, C], targets [N], in an epoch counted from 1."""
 
 
-def build(
-    name: str,
-    *,
-    counts: Sequence[int],
-    beta: float | None = None,
-    gamma: float = 0.0,
-    normalisation: str = "count",
-    device: str | torch.device = "cpu",
-) -> Loss:
-    """Bind one loss to its settings: a function of (logits [N, C], targets [N]).
+@dataclass(frozen=True)
+class LossSettings:
+    """Everything that a loss may be built from."""
 
-    Args:
-        name: a key of LOSSES.
-        counts: training images per class, [C].
-        beta: class-balancing strength; None is the plain loss (all weights 1).
-        gamma: focusing strength, at least 0; ignored by cross-entropy.
-        normalisation: "count" or "weights".
+    counts: Sequence[int]  # training images per class, [C]
+    beta: float | None = None  # class-balancing strength; None: every class weighs 1
+    gamma: float = 0.0  # focusing strength
+    reduction: str = "count"  # one of REDUCTIONS
+    epochs: int = 1  # of the run, for a loss that changes on the way
+    device: str | torch.device = "cpu"
+
+    def weights(self) -> Tensor:
+        """Class weights [C] on the device."""
+        weights = torch.ones(len(self.counts)) if self.beta is None else class_balanced_weights(self.counts, self.beta)
+        return weights.to(self.device)
+
+
+@dataclass(frozen=True)
+class LossKind:
+    """A line of the registry: how a loss is built, and what else a run has to know about it."""
+
+    build: Callable[[LossSettings], Loss]
+    label: str  # as the field writes it
+    has_gamma: bool = True
+    #: Trained as C independent sigmoids: confidence is the largest sigmoid, the output bias starts at -log(C - 1) and
+    #: has no weight decay (Cui et al. 2019, section 5.1).
+    sigmoid: bool = False
+
+
+def _constant(function: Callable[..., Tensor], settings: LossSettings, **bound: Any) -> Loss:
+    """A loss that is the same in every epoch."""
+    bound |= {"weights": settings.weights(), "reduction": settings.reduction}
+    return lambda logits, targets, epoch=1: function(logits, targets, **bound)
+
+
+def _focusing(function: Callable[..., Tensor], settings: LossSettings) -> Loss:
+    return _constant(function, settings, gamma=settings.gamma)
+
+
+#: Every loss by the name that parameter files use. A new loss is added here.
+LOSSES: dict[str, LossKind] = {
+    "cross_entropy": LossKind(partial(_constant, cross_entropy), "CE", has_gamma=False),
+    "focal": LossKind(partial(_focusing, focal), "Focal"),
+    "sigmoid_focal": LossKind(partial(_focusing, sigmoid_focal), "Sigmoid focal", sigmoid=True),
+}
+
+
+def build(name: str, **settings: Any) -> Loss:
+    """Build the loss `name` from the fields of `LossSettings`.
 
     Raises:
-        UserError: for an unknown loss or normalisation, a negative gamma, or what `effective_number` refuses.
+        UserError: for an unknown loss or reduction, a negative gamma, or what `effective_number` refuses.
     """
+    made = LossSettings(**settings)
     if name not in LOSSES:
         raise UserError(f"There is no loss {name!r}; known losses: {', '.join(LOSSES)}.")
-    if normalisation not in NORMALISATIONS:
-        known = ", ".join(NORMALISATIONS)
-        raise UserError(f"There is no normalisation {normalisation!r}; known ones: {known}.")
-    if gamma < 0:
-        raise UserError(f"gamma has to be at least 0, not {gamma}.")
-    weights = torch.ones(len(counts)) if beta is None else class_balanced_weights(counts, beta)
-    weights = weights.to(device)
-    function = LOSSES[name]
-    settings = {"weights": weights, "normalisation": normalisation}
-    if name != "cross_entropy":
-        settings["gamma"] = gamma
-    return lambda logits, targets: function(logits, targets, **settings)
+    if made.reduction not in REDUCTIONS:
+        raise UserError(f"There is no reduction {made.reduction!r}; known ones: {', '.join(REDUCTIONS)}.")
+    if made.gamma < 0:
+        raise UserError(f"gamma has to be at least 0, not {made.gamma}.")
+    return LOSSES[name].build(made)

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from lib.analysis.betas import beta_groups
 from lib.analysis.claims import Claim, Setting, Verdict
 from lib.analysis.claims.evidence import shared_seeds
 from lib.analysis.claims.table import distance
 from lib.analysis.prose import points, seeds_in_words
 from lib.analysis.statistics import counting_variance, equivalent, paired_difference, prediction_interval
 from lib.analysis.tables import difference, percent, with_interval
-from lib.losses import beta_groups
 from lib.training import Record
 
 Runs = Mapping[int, Record]

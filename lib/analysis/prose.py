@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lib.analysis.betas import neutral_betas
 from lib.analysis.statistics import mean_interval, prediction_interval, proportion_interval
 from lib.analysis.tables import percent
 from lib.data import CLASS_NAMES
-from lib.losses import class_balanced_weights, neutral_betas
+from lib.losses import class_balanced_weights
 from lib.training import Record
 
 #: Accuracy below which a class counts as not learned: half of what guessing gives with ten classes.

@@ -9,8 +9,12 @@ from lib.data.longtail import PROFILES, class_counts, long_tailed_indices, strat
 from lib.data.sources import SOURCES
 from lib.system.errors import UserError
 
+#: Every data set by the name that parameter files use.
+DATASETS = ("cifar10", "sample")
+
 __all__ = [
     "CLASS_NAMES",
+    "DATASETS",
     "MEAN",
     "PROFILES",
     "SOURCES",

@@ -55,6 +55,9 @@ class Dataset:
     test: ImageSet
     name: str
     digest: str  # sha256, hexadecimal
+    classes: tuple[str, ...] = CLASS_NAMES
+    mean: tuple[float, ...] = MEAN
+    std: tuple[float, ...] = STD
 
 
 @dataclass(frozen=True)

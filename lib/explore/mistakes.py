@@ -7,7 +7,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from lib import models
+from lib import data, models
 from lib.analysis import plots
 from lib.analysis.plots import DARK, STYLE, WIDTH
 from lib.data import CLASS_NAMES, ImageSet
@@ -144,7 +144,7 @@ def _compute(record: Record, test: ImageSet) -> Tensor:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        logits = predict(model, test.images, precision)
+        logits = predict(model, test.images, precision, data.load(record.experiment.data))
     finally:
         torch.set_num_threads(threads)
     return torch.sigmoid(logits) if record.experiment.loss == "sigmoid_focal" else logits.softmax(1)

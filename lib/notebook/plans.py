@@ -3,10 +3,10 @@
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+from lib.analysis.betas import neutral_betas
 from lib.analysis.claims import Evidence, Setting
 from lib.analysis.claims.evidence import shared_seeds
 from lib.experiment import Experiment
-from lib.losses import neutral_betas
 from lib.notebook.session import Notebook, asked_by
 from lib.system.errors import UserError
 from lib.training import Record

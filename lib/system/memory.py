@@ -1,10 +1,12 @@
-"""Memory of processes."""
+"""Memory of processes, and what the C library does with freed memory."""
 
+import ctypes
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -74,3 +76,24 @@ def peak_of_children(peak: Peak) -> Iterator[None]:
     finally:
         done.set()
         follower.join()
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
+_KEPT = 2**30  # bytes
+_MOST_OF_OLDER_VERSIONS = 2**25
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Let this process reuse what a step has freed; does nothing where the C library is not glibc.
+
+    Every step allocates and frees the same activations. By its defaults glibc returns large ones to the system,
+    depending on what was allocated before, and pays for them page by page at the next step.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # musl, macOS, Windows
+        return
+    if not mallopt(_M_MMAP_THRESHOLD, _KEPT):
+        mallopt(_M_MMAP_THRESHOLD, _MOST_OF_OLDER_VERSIONS)
+    mallopt(_M_TRIM_THRESHOLD, _KEPT)

@@ -1,7 +1,7 @@
-"""Experiment in, record out: batches, schedule, the loop and evaluation."""
+"""One run, from an experiment to its record: batches, optimiser, loop, evaluation and checkpoints."""
 
-from lib.training.loop import Interrupted, train
-from lib.training.outcome import Diverged
+from lib.training.batches import training_part
+from lib.training.loop import Diverged, Interrupted, train
 from lib.training.results import Epoch, Evaluation, Record, Weights
 
-__all__ = ["Diverged", "Epoch", "Evaluation", "Interrupted", "Record", "Weights", "train"]
+__all__ = ["Diverged", "Epoch", "Evaluation", "Interrupted", "Record", "Weights", "train", "training_part"]

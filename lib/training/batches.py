@@ -1,4 +1,4 @@
-"""Batches from images that stay on the device as uint8.
+"""The images that a run trains on, and batches of them from uint8 images that stay on the device.
 
 An epoch's order, crops and flips are a pure function of (seed, epoch): stopping and resuming a run, or
 training several side by side, cannot change what any of them sees.
@@ -13,7 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lib.data import MEAN, STD, ImageSet
+from lib import data
+from lib.data import Dataset, ImageSet
+from lib.experiment import Experiment
 
 PADDING = 4
 #: Images are augmented in blocks of about this many: few enough to stay in the processor's cache, many
@@ -21,9 +23,35 @@ PADDING = 4
 _BLOCK = 256
 
 
+def training_part(dataset: Dataset, experiment: Experiment) -> tuple[ImageSet, ImageSet | None]:
+    """The images that an experiment trains on, and those that it holds out for validation, if any.
+
+    The long-tailed subset is drawn first, the validation split is then taken from it.
+    """
+    labels = dataset.train.labels
+    chosen, held_out = np.arange(len(labels)), None
+    if experiment.imbalance != "none":
+        chosen = data.long_tailed_indices(labels, experiment.factor, experiment.imbalance, experiment.subset_seed)
+    if experiment.validation:
+        kept, held = data.stratified_split(labels[chosen], experiment.validation, experiment.subset_seed)
+        chosen, held_out = chosen[kept], chosen[held]
+    training = dataset.train if len(chosen) == len(labels) else _take(dataset.train, chosen)
+    return training, None if held_out is None else _take(dataset.train, held_out)
+
+
+def _take(images: ImageSet, indices: np.ndarray) -> ImageSet:
+    chosen = torch.from_numpy(indices)
+    return ImageSet(images.images[chosen], images.labels[chosen])
+
+
+def to_device(images: ImageSet, device: torch.device) -> ImageSet:
+    """The same images on a device; on a CPU still views into the mapped file."""
+    return ImageSet(images.images.to(device), images.labels.to(device))
+
+
 @dataclass(frozen=True)
 class Draws:
-    """The chances of one epoch over n images."""
+    """The random draws of one epoch over n images."""
 
     order: Tensor  # int64 [n], a permutation
     offsets: Tensor  # int64 [n, 2], row and column of the crop in the padded image, 0 ... 2 * PADDING
@@ -40,7 +68,7 @@ def draw(seed: int, epoch: int, n: int) -> Draws:
 
 
 def crop_and_flip(images: Tensor, offsets: Tensor, flips: Tensor) -> Tensor:
-    """RandomCrop(32, padding=4) and RandomHorizontalFlip with the chances given, as one gather.
+    """RandomCrop(32, padding=4) and RandomHorizontalFlip from given draws, as one gather.
 
     The padding is black in pixel values, before normalisation, as in torchvision.
 
@@ -62,35 +90,42 @@ def crop_and_flip(images: Tensor, offsets: Tensor, flips: Tensor) -> Tensor:
     return padded.view(n, channels, -1).gather(2, pixels).view_as(images)
 
 
-def normalise(images: Tensor) -> Tensor:
-    """uint8 [N, 3, H, W] to float32, scaled to [0, 1], minus MEAN, by STD; in channels-last layout."""
-    scale, shift = _scale_and_shift(images.device)
+def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    """uint8 [N, 3, H, W] to float32, scaled to [0, 1], minus `mean`, by `std`; in channels-last layout.
+
+    Args:
+        mean, std: of each channel, of pixels scaled to [0, 1], as `Dataset` has them.
+    """
+    scale, shift = _scale_and_shift(mean, std, images.device)
     # Arithmetic in the plain layout, where a channel is one run of memory, then one change of layout.
     return images.to(torch.float32).mul_(scale).sub_(shift).contiguous(memory_format=torch.channels_last)
 
 
 @cache  # copying them to a GPU anew would make the host wait
-def _scale_and_shift(device: torch.device) -> tuple[Tensor, Tensor]:
-    mean = torch.tensor(MEAN, device=device).view(3, 1, 1)
-    std = torch.tensor(STD, device=device).view(3, 1, 1)
-    return 1 / (255 * std), mean / std
+def _scale_and_shift(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    by, minus = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (std, mean))
+    return 1 / (255 * by), minus / by
 
 
 def training_batches(
-    data: ImageSet, *, batch_size: int, seed: int, epoch: int, augmentation: bool
+    images: ImageSet, dataset: Dataset, *, batch_size: int, seed: int, epoch: int, augmentation: bool
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Every image once, in the epoch's order; the last, smaller batch is kept.
+
+    Args:
+        dataset: the data set whose mean and standard deviation normalise the images.
 
     Yields:
         (float32 [B, 3, H, W] normalised and channels-last, int64 [B]).
     """
-    device = data.images.device
-    draws = draw(seed, epoch, len(data.labels))
+    device = images.labels.device
+    draws = draw(seed, epoch, len(images))
     order, offsets, flips = (t.to(device) for t in (draws.order, draws.offsets, draws.flips))
     block = batch_size * max(1, _BLOCK // batch_size)
     for start in range(0, len(order), block):
         chosen = order[start : start + block]
-        images, labels = data.images[chosen], data.labels[chosen]
+        pixels, labels = images.images[chosen], images.labels[chosen]
         if augmentation:
-            images = crop_and_flip(images, offsets[start : start + block], flips[start : start + block])
-        yield from zip(normalise(images).split(batch_size), labels.split(batch_size), strict=True)
+            pixels = crop_and_flip(pixels, offsets[start : start + block], flips[start : start + block])
+        inputs = normalise(pixels, dataset.mean, dataset.std)
+        yield from zip(inputs.split(batch_size), labels.split(batch_size), strict=True)

@@ -80,7 +80,7 @@ def load(path: Path, key: str, model: nn.Module, optimizer: torch.optim.SGD) -> 
 
 
 def finished_epochs(path: Path) -> list[Epoch]:
-    """The history in a checkpoint, for whoever watches a run that goes on from it; empty where there is none."""
+    """Epochs in a checkpoint, for a display of a run that goes on from it; empty where there is none."""
     try:
         with safe_open(path, "pt") as file:
             return [Epoch.model_validate(epoch) for epoch in json.loads((file.metadata() or {})["history"])]

@@ -1,12 +1,12 @@
-"""A model on a set of images, without augmentation."""
+"""Evaluation of a model on a set of images, without augmentation."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lib.data import ImageSet
+from lib.data import Dataset, ImageSet
 from lib.training.batches import normalise
-from lib.training.precision import autocast
+from lib.training.optimizer import autocast
 from lib.training.results import Evaluation
 
 #: Images at a time. On a CPU, few enough that a layer's output stays in the cache; the logits are the same to
@@ -16,16 +16,21 @@ _BINS = 15
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, images: Tensor, precision: str) -> Tensor:
-    """Logits of uint8 images [N, 3, H, W], as float32 [N, C]; leaves the model in eval mode."""
+def predict(model: nn.Module, images: Tensor, precision: str, dataset: Dataset) -> Tensor:
+    """Logits of uint8 images [N, 3, H, W], as float32 [N, C]; leaves the model in eval mode.
+
+    Args:
+        dataset: the data set whose mean and standard deviation normalise the images.
+    """
     model.eval()
+    parts = images.split(_BATCH[images.device.type])
     with autocast(images.device, precision):
-        return torch.cat([model(normalise(part)).float() for part in images.split(_BATCH[images.device.type])])
+        return torch.cat([model(normalise(part, dataset.mean, dataset.std)).float() for part in parts])
 
 
-def evaluate(model: nn.Module, data: ImageSet, precision: str, sigmoid: bool = False) -> Evaluation:
-    """`measure` of a model's logits on a set of images."""
-    return measure(predict(model, data.images, precision), data.labels, sigmoid)
+def evaluate(model: nn.Module, images: ImageSet, precision: str, dataset: Dataset, sigmoid: bool = False) -> Evaluation:
+    """`measure` of a model's logits on a set of images; arguments as for `predict` and `measure`."""
+    return measure(predict(model, images.images, precision, dataset), images.labels, sigmoid)
 
 
 def measure(logits: Tensor, labels: Tensor, sigmoid: bool = False) -> Evaluation:
@@ -41,11 +46,11 @@ def measure(logits: Tensor, labels: Tensor, sigmoid: bool = False) -> Evaluation
     return Evaluation(
         loss=F.cross_entropy(logits, labels).item(),
         confusion=confusion.view(classes, classes).tolist(),
-        calibration_error=calibration_error(confidence, predicted == labels),
+        calibration_error=expected_calibration_error(confidence, predicted == labels),
     )
 
 
-def calibration_error(confidence: Tensor, correct: Tensor) -> float:
+def expected_calibration_error(confidence: Tensor, correct: Tensor) -> float:
     """Expected calibration error over 15 equal bins (Guo et al. 2017, arXiv:1706.04599).
 
     Args:

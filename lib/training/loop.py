@@ -3,30 +3,36 @@
 import math
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 from torch import nn
 
+import lib
 from lib import data, losses, models
 from lib.data import Dataset, ImageSet
-from lib.experiment import Experiment
+from lib.experiment import NUMERICS_VERSION, Experiment
 from lib.system import device
-from lib.system.errors import Brief
+from lib.system.errors import Brief, UserError
+from lib.system.memory import keep_freed_memory
 from lib.training import checkpoint as checkpoints
-from lib.training.batches import training_batches
+from lib.training.batches import to_device, training_batches, training_part
 from lib.training.checkpoint import Checkpoint
 from lib.training.evaluation import evaluate, measure, predict
-from lib.training.memory import keep_freed_memory
-from lib.training.outcome import check_finite, diverged, make_record, plain_weights
-from lib.training.precision import autocast
-from lib.training.results import Epoch, Record, Weights
-from lib.training.schedule import learning_rate
-from lib.training.setup import make_optimizer, start_as_rare, to_device, training_part
+from lib.training.optimizer import autocast, learning_rate, make_optimizer, start_as_rare
+from lib.training.results import Epoch, Record, Weights, plain_weights
+
+#: Asked once a step; True stops the training.
+Stop = Callable[[], bool]
+
+
+class Diverged(UserError):
+    """The loss became NaN or infinite."""
 
 
 class Interrupted(Brief, KeyboardInterrupt):
-    """Ctrl-C or an interrupted kernel; `history` holds the finished epochs."""
+    """Ctrl-C, an interrupted kernel or `stop`; `history` holds the finished epochs."""
 
     def __init__(self, message: str, history: list[Epoch]):
         super().__init__(message, history)  # both, so that the exception survives pickling
@@ -44,6 +50,7 @@ def train(
     on_epoch: Callable[[Epoch], None] | None = None,
     checkpoint: Path | None = None,
     origin: str = "",
+    stop: Stop | None = None,
 ) -> tuple[Record, dict[str, Weights]]:
     """Train one experiment from start to end.
 
@@ -53,7 +60,8 @@ def train(
         on_epoch: called after every newly finished epoch.
         checkpoint: file for the state after each epoch. If it exists the run goes on from there, and ends,
             on a CPU with the same number of threads, bit-identical to an undisturbed run.
-        origin: what asked for the run (a parameter file), kept in the record.
+        origin: the parameter file that asked for the run, kept in the record.
+        stop: asked once a step; True ends the run as Ctrl-C does.
 
     Returns:
         The record, and tensors by name: the weights of the "best" and the "last" epoch, and under "logits" those of
@@ -61,19 +69,20 @@ def train(
 
     Raises:
         Diverged: the loss is not finite; names epoch, step and settings.
-        Interrupted: on Ctrl-C; carries the history.
+        Interrupted: on Ctrl-C or `stop`; carries the history.
         NoRoom: the checkpoint cannot be written.
     """
     keep_freed_memory()
     on = on or device.default_device()
     dataset = dataset or data.load(experiment.data)
     training, validation = training_part(dataset, experiment)
-    counts = torch.bincount(training.labels, minlength=len(data.CLASS_NAMES)).tolist()
+    counts = torch.bincount(training.labels, minlength=len(dataset.classes)).tolist()
     training, test = to_device(training, on), to_device(dataset.test, on)
     validation = to_device(validation, on) if validation else None
 
-    model = models.build(experiment.model, experiment.seed)
-    if experiment.loss == "sigmoid_focal":
+    sigmoid = losses.LOSSES[experiment.loss].sigmoid
+    model = models.build(experiment.model, experiment.seed, classes=len(dataset.classes))
+    if sigmoid:
         start_as_rare(model)
     model = model.to(on, memory_format=torch.channels_last)
     loss = losses.build(
@@ -81,33 +90,35 @@ def train(
         counts=counts,
         beta=experiment.beta,
         gamma=experiment.gamma,
-        normalisation=experiment.normalisation,
+        reduction=experiment.normalisation,
+        epochs=experiment.epochs,
         device=on,
     )
     optimizer = make_optimizer(model, experiment)
     state = checkpoint and checkpoints.load(checkpoint, experiment.key, model, optimizer)
     state = state or Checkpoint(history=[], best={})
-    sigmoid = experiment.loss == "sigmoid_focal"
     logits = None  # of the newest epoch on the test set
     try:
         for number in range(len(state.history) + 1, experiment.epochs + 1):
             start = time.perf_counter()
-            train_loss, hits, rate = train_epoch(model, optimizer, loss, training, experiment, number)
+            train_loss, correct, rate = train_epoch(
+                model, optimizer, loss, training, dataset, experiment, number, stop=stop
+            )
             trained = time.perf_counter()
-            logits = predict(model, test.images, experiment.precision)
+            logits = predict(model, test.images, experiment.precision, dataset)
             epoch = Epoch(
                 epoch=number,
                 learning_rate=rate,
                 train_loss=train_loss,
-                train_accuracy=sum(hits) / len(training),
-                train_hits=hits,
+                train_accuracy=sum(correct) / len(training),
+                train_hits=correct,
                 test=measure(logits, test.labels, sigmoid),
-                validation=validation and evaluate(model, validation, experiment.precision, sigmoid),
+                validation=validation and evaluate(model, validation, experiment.precision, dataset, sigmoid),
                 seconds=time.perf_counter() - start,
-                images_per_second=len(training.labels) / (trained - start),
+                images_per_second=len(training) / (trained - start),
             )
             if not math.isfinite(epoch.test.loss):  # the last step of an epoch can be the one that diverges
-                raise diverged(f"test loss became {epoch.test.loss} after epoch {number}", experiment)
+                raise _diverged(f"test loss became {epoch.test.loss} after epoch {number}", experiment)
             if epoch.test.accuracy > max((e.test.accuracy for e in state.history), default=-1.0):
                 state.best = plain_weights(model)
             state.history.append(epoch)
@@ -121,13 +132,19 @@ def train(
         raise Interrupted(message, state.history) from None
 
     if logits is None:  # the checkpoint held every epoch
-        logits = predict(model, test.images, experiment.precision)
-    final = evaluate(model, training, experiment.precision)
-    record = make_record(
-        experiment,
-        state.history,
+        logits = predict(model, test.images, experiment.precision, dataset)
+    final = evaluate(model, training, experiment.precision, dataset)
+    record = Record(
+        experiment=experiment,
+        key=experiment.key,
+        numerics=NUMERICS_VERSION,
         counts=counts,
-        dataset=dataset,
+        history=state.history,
+        wall_time=sum(epoch.seconds for epoch in state.history),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=device.describe(),
+        lib=lib.__version__,
+        data_digest=dataset.digest,
         origin=origin,
         final_train_correct=[row[k] for k, row in enumerate(final.confusion)],
     )
@@ -139,19 +156,27 @@ def train_epoch(
     optimizer: torch.optim.SGD,
     loss: losses.Loss,
     training: ImageSet,
+    dataset: Dataset,
     experiment: Experiment,
     number: int,
+    stop: Stop | None = None,
 ) -> tuple[float, list[int], float]:
-    """One epoch; returns mean loss, images classified correctly by class, and the last rate.
+    """Train one epoch; the device is asked for its results once, at the end.
 
-    The device is asked once, at the end.
+    Args:
+        dataset: the data set whose mean and standard deviation normalise the images.
+        number: of the epoch, from 1.
+
+    Returns:
+        Mean loss over the images, images classified correctly by class [C], and the last learning rate.
     """
     model.train()
     on = training.labels.device
-    steps = math.ceil(len(training.labels) / experiment.batch_size)
+    steps = math.ceil(len(training) / experiment.batch_size)
     batch_losses, outputs, targets = [], [], []
     batches = training_batches(
         training,
+        dataset,
         batch_size=experiment.batch_size,
         seed=experiment.seed,
         epoch=number,
@@ -159,23 +184,34 @@ def train_epoch(
     )
     rate = experiment.learning_rate
     for step, (images, labels) in enumerate(batches):
+        if stop and stop():
+            raise KeyboardInterrupt
         rate = learning_rate(experiment, (number - 1) * steps + step, steps)
         for group in optimizer.param_groups:
             group["lr"] = rate
         with autocast(on, experiment.precision):
             logits = model(images)
-        batch_loss = loss(logits, labels)
+        batch_loss = loss(logits, labels, number)
         optimizer.zero_grad(set_to_none=True)
         batch_loss.backward()
         optimizer.step()
         batch_losses.append(batch_loss.detach())
         outputs.append(logits.detach())
         targets.append(labels)
-    batch_losses = torch.stack(batch_losses)
-    check_finite(batch_losses, experiment, number)
+    all_losses = torch.stack(batch_losses)
+    bad = (~all_losses.isfinite()).nonzero()
+    if len(bad):
+        step = int(bad[0])
+        value = all_losses[step].item()
+        raise _diverged(f"loss became {value} in epoch {number}, step {step + 1} of {steps}", experiment)
     sizes = torch.full((steps,), float(experiment.batch_size), device=on)
-    sizes[-1] = len(training.labels) - (steps - 1) * experiment.batch_size
-    mean_loss = (batch_losses * sizes).sum() / sizes.sum()
-    outputs, targets = torch.cat(outputs), torch.cat(targets)
-    hits = torch.bincount(targets[outputs.argmax(1) == targets], minlength=outputs.shape[1])
-    return mean_loss.item(), hits.tolist(), rate
+    sizes[-1] = len(training) - (steps - 1) * experiment.batch_size
+    mean_loss = (all_losses * sizes).sum() / sizes.sum()
+    answers, labels = torch.cat(outputs).argmax(1), torch.cat(targets)
+    correct = torch.bincount(labels[answers == labels], minlength=outputs[0].shape[1])
+    return mean_loss.item(), correct.tolist(), rate
+
+
+def _diverged(what: str, experiment: Experiment) -> Diverged:
+    settings = ", ".join(f"{name} {value}" for name, value in experiment.model_dump(exclude_defaults=True).items())
+    return Diverged(f"Training diverged: the {what}. Try a lower learning rate. The settings were: {settings}.")

@@ -1,8 +1,9 @@
-"""What a training run leaves behind."""
+"""The results of a training run."""
 
 import numpy as np
+import torch
 from pydantic import BaseModel, ConfigDict
-from torch import Tensor
+from torch import Tensor, nn
 
 from lib.experiment import Experiment
 
@@ -10,8 +11,16 @@ from lib.experiment import Experiment
 Weights = dict[str, Tensor]
 
 
+def plain_weights(model: nn.Module) -> Weights:
+    """A copy on the CPU in the plain layout: it can be stored, and further steps leave it alone."""
+    return {
+        name: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, value in model.state_dict().items()
+    }
+
+
 class Evaluation(BaseModel):
-    """A model on one set of images."""
+    """Result of a model on one set of images."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,7 +43,7 @@ class Evaluation(BaseModel):
 
 
 class Epoch(BaseModel):
-    """One pass over the training images, and the model after it."""
+    """Result of one pass over the training images, and of the model after it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -50,7 +59,7 @@ class Epoch(BaseModel):
 
 
 class Record(BaseModel):
-    """A finished run: what was asked, what happened epoch by epoch, and on which machine."""
+    """A finished run: its experiment, its epochs, and the machine that trained it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

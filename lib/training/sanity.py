@@ -1,4 +1,6 @@
-"""A check to make before believing any training: can the model memorise a few images?"""
+"""A check before any training is believed: a sound model and loop memorise a few images."""
+
+from dataclasses import replace
 
 import torch
 
@@ -30,7 +32,7 @@ def memorise(experiment: Experiment, dataset: Dataset, images: int = 50) -> list
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # ten images at a time are too few to share
     try:
-        record, _ = train(check, Dataset(few, few, f"{images} images", dataset.digest))
+        record, _ = train(check, replace(dataset, train=few, test=few, name=f"{images} images"))
     finally:
         torch.set_num_threads(threads)
     return [epoch.test.accuracy for epoch in record.history]

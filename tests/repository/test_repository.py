@@ -117,15 +117,3 @@ def test_the_quick_profile_is_what_the_notebooks_hold_by_default():
 def test_help_does_not_load_torch():
     code = "import sys, lib.__main__; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
-
-
-def test_an_experiment_names_every_model_and_loss_there_is():
-    from typing import get_args
-
-    from lib.experiment import Experiment
-    from lib.losses import LOSSES, NORMALISATIONS
-    from lib.models import MODELS
-
-    allowed = {name: set(get_args(Experiment.model_fields[name].annotation)) for name in ("model", "loss")}
-    assert allowed == {"model": set(MODELS), "loss": set(LOSSES)}
-    assert get_args(Experiment.model_fields["normalisation"].annotation) == NORMALISATIONS

@@ -1,4 +1,4 @@
-"""Augmentation is torchvision's, and an epoch's chances depend on seed and epoch alone."""
+"""Augmentation is torchvision's, and an epoch's random draws depend on seed and epoch alone."""
 
 import itertools
 
@@ -6,10 +6,13 @@ import pytest
 import torch
 from scipy import stats
 
-from lib.data import MEAN, STD, ImageSet
+from lib.data import ImageSet, load
 from lib.system.compat import import_torchvision
 from lib.training import batches
 from lib.training.batches import crop_and_flip, draw, normalise, training_batches
+
+SAMPLE = load("sample")
+MEAN, STD = SAMPLE.mean, SAMPLE.std
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +31,8 @@ def numbered(n):
 
 
 def epoch_of(data, batch_size=32, seed=0, epoch=1, augmentation=True):
-    return list(training_batches(data, batch_size=batch_size, seed=seed, epoch=epoch, augmentation=augmentation))
+    settings = {"batch_size": batch_size, "seed": seed, "epoch": epoch, "augmentation": augmentation}
+    return list(training_batches(data, SAMPLE, **settings))
 
 
 def test_crop_and_flip_equal_torchvision_pixel_for_pixel(sample, functional):
@@ -46,7 +50,7 @@ def test_crop_and_flip_equal_torchvision_pixel_for_pixel(sample, functional):
 def test_normalise_equals_torchvision_and_padding_is_black_before_it(sample, functional):
     images = crop_and_flip(sample.train.images[:8], torch.zeros(8, 2).long(), torch.zeros(8).bool())
     expected = functional.normalize(images.float() / 255, list(MEAN), list(STD))
-    actual = normalise(images)
+    actual = normalise(images, MEAN, STD)
     torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
     black = -torch.tensor(MEAN) / torch.tensor(STD)
     torch.testing.assert_close(actual[0, :, 0, 0], black)
@@ -95,7 +99,7 @@ def test_chances_belong_to_the_place_in_the_order(sample):
     draws = draw(2, 5, 50)
     images, labels = (torch.cat(part) for part in zip(*epoch_of(data, 8, seed=2, epoch=5), strict=True))
     expected = crop_and_flip(data.images[draws.order], draws.offsets, draws.flips)
-    assert torch.equal(images, normalise(expected))
+    assert torch.equal(images, normalise(expected, MEAN, STD))
     assert torch.equal(labels, data.labels[draws.order])
 
 

@@ -70,15 +70,15 @@ def test_ratio_of_largest_to_smallest_weight_is_what_the_field_knows(beta, ratio
 
 @pytest.mark.parametrize("beta", [0.0, 0.9, 0.9999])
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0, 5.0])
-@pytest.mark.parametrize("normalisation", losses.NORMALISATIONS)
+@pytest.mark.parametrize("reduction", losses.REDUCTIONS)
 @pytest.mark.parametrize("name", ["cross_entropy", "focal", "sigmoid_focal"])
-def test_loss_equals_the_formula(batch, name, beta, gamma, normalisation):
+def test_loss_equals_the_formula(batch, name, beta, gamma, reduction):
     logits, targets = batch
     by_loops = sigmoid_focal_by_loops if name == "sigmoid_focal" else softmax_focal_by_loops
     weights = exact_weights(beta)
     expected = by_loops(logits, targets, weights, 0.0 if name == "cross_entropy" else gamma)
-    divisor = len(targets) if normalisation == "count" else sum(weights[y] for y in targets.tolist())
-    loss = losses.build(name, counts=COUNTS, beta=beta, gamma=gamma, normalisation=normalisation)
+    divisor = len(targets) if reduction == "count" else sum(weights[y] for y in targets.tolist())
+    loss = losses.build(name, counts=COUNTS, beta=beta, gamma=gamma, reduction=reduction)
     assert loss(logits, targets).item() == pytest.approx(expected / divisor, rel=2e-5)
 
 
@@ -87,8 +87,8 @@ def test_plain_loss_has_no_class_weights(batch):
     torch.testing.assert_close(plain(*batch), F.cross_entropy(*batch))
 
 
-def test_normalisation_by_weights_is_what_torch_does(batch):
-    loss = losses.build("cross_entropy", counts=COUNTS, beta=0.999, normalisation="weights")
+def test_reduction_by_weights_is_what_torch_does(batch):
+    loss = losses.build("cross_entropy", counts=COUNTS, beta=0.999, reduction="weights")
     weights = losses.class_balanced_weights(COUNTS, 0.999)
     torch.testing.assert_close(loss(*batch), F.cross_entropy(*batch, weight=weights))
 
@@ -159,7 +159,7 @@ def test_beta_outside_its_range_is_an_error(beta):
     ("settings", "named"),
     [
         ({"name": "focall"}, "known losses: cross_entropy, focal"),
-        ({"name": "focal", "normalisation": "mean"}, "known ones: count, weights"),
+        ({"name": "focal", "reduction": "mean"}, "known ones: count, weights"),
         ({"name": "focal", "gamma": -1}, "gamma"),
     ],
 )

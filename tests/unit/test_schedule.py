@@ -4,7 +4,7 @@ import pytest
 import torch
 from conftest import small
 
-from lib.training.schedule import learning_rate
+from lib.training.optimizer import learning_rate
 
 
 def by_epoch(experiment, steps=3):

@@ -5,17 +5,17 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import run, small
+from conftest import numbers, run, small
 from torch import nn
 
-from lib import data, models
+from lib import data, losses, models
 from lib.data import Dataset, ImageSet
 from lib.system.errors import UserError
 from lib.training import Diverged, Epoch, Evaluation, Interrupted
-from lib.training.batches import normalise, training_batches
-from lib.training.evaluation import calibration_error, evaluate
+from lib.training.batches import normalise, training_batches, training_part
+from lib.training.evaluation import evaluate, expected_calibration_error
+from lib.training.optimizer import make_optimizer, start_as_rare
 from lib.training.sanity import memorise
-from lib.training.setup import make_optimizer, start_as_rare, training_part
 
 pytestmark = pytest.mark.usefixtures("one_thread")  # small steps are fastest on one thread, and repeatable
 
@@ -37,7 +37,9 @@ def test_two_epochs_equal_a_plain_loop_with_torchs_own_parts(few, nesterov, sche
     expected = []
     for epoch in (1, 2):
         total = correct = 0
-        for images, labels in training_batches(dataset.train, batch_size=16, seed=0, epoch=epoch, augmentation=True):
+        for images, labels in training_batches(
+            dataset.train, dataset, batch_size=16, seed=0, epoch=epoch, augmentation=True
+        ):
             logits = model(images.contiguous())
             loss = nn.CrossEntropyLoss()(logits, labels)
             optimizer.zero_grad()
@@ -63,7 +65,7 @@ def test_the_mean_loss_counts_images_not_batches(few):
     dataset = few(20, 20)
     experiment = small(epochs=1, learning_rate=1e-12, augmentation=False, weight_decay=0)
     record, _ = run(experiment, dataset)
-    still = evaluate(models.build("TwoLayerNet", 0), dataset.train, "float32")
+    still = evaluate(models.build("TwoLayerNet", 0), dataset.train, "float32", dataset)
     assert record.last.train_loss == pytest.approx(still.loss, rel=1e-5)
     assert record.last.train_accuracy == pytest.approx(still.accuracy)
     assert record.last.train_hits == np.diag(still.confusion).tolist()
@@ -105,14 +107,14 @@ def test_evaluation_equals_the_formulas(sample, sigmoid):
     part = ImageSet(sample.test.images[:250], sample.test.labels[:250])  # the last two classes have no image
     model = models.build("VanillaCNN", 1)
     with torch.inference_mode():
-        logits = model(normalise(part.images)).double().numpy()
+        logits = model(normalise(part.images, sample.mean, sample.std)).double().numpy()
     y, predicted = part.labels.numpy(), logits.argmax(1)
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     confidence = (1 / (1 + np.exp(-logits)) if sigmoid else p).max(1)
     confusion = np.zeros((10, 10), int)
     np.add.at(confusion, (y, predicted), 1)
 
-    result = evaluate(model, part, "float32", sigmoid)
+    result = evaluate(model, part, "float32", sample, sigmoid)
     assert result.confusion == confusion.tolist()
     assert result.accuracy == pytest.approx((y == predicted).mean())
     assert result.loss == pytest.approx(-np.log(p[np.arange(250), y]).mean(), rel=1e-5)
@@ -136,7 +138,7 @@ def test_a_run_keeps_its_last_logits_and_the_training_accuracy_of_its_final_weig
     ]
     model = models.build("ResNet-32", 0)
     model.load_state_dict(kept["last"])
-    final = torch.tensor(evaluate(model, dataset.train, "float32").confusion)  # fixed weights, plain images
+    final = torch.tensor(evaluate(model, dataset.train, "float32", dataset).confusion)  # fixed weights, plain images
     assert record.final_train_correct == final.diagonal().tolist()
 
 
@@ -150,13 +152,13 @@ def test_a_run_whose_checkpoint_holds_every_epoch_ends_with_the_same_logits(few,
 
 def test_calibration_error_is_zero_when_confidence_is_deserved_and_full_when_wrong():
     sure = torch.ones(10)
-    assert calibration_error(sure, torch.ones(10, dtype=torch.bool)) == 0
-    assert calibration_error(sure, torch.zeros(10, dtype=torch.bool)) == 1
+    assert expected_calibration_error(sure, torch.ones(10, dtype=torch.bool)) == 0
+    assert expected_calibration_error(sure, torch.zeros(10, dtype=torch.bool)) == 1
     half = torch.full((10,), 0.5)
-    assert calibration_error(half, torch.arange(10) < 5) == 0
+    assert expected_calibration_error(half, torch.arange(10) < 5) == 0
     low = torch.tensor([0.03, 0.1])  # two bins whose gaps would partly cancel in one
-    assert calibration_error(low, torch.tensor([True, False])) == pytest.approx((0.97 + 0.1) / 2)
-    assert calibration_error(torch.zeros(1), torch.zeros(1, dtype=torch.bool)) == 0  # the lowest bin takes 0 too
+    assert expected_calibration_error(low, torch.tensor([True, False])) == pytest.approx((0.97 + 0.1) / 2)
+    assert expected_calibration_error(torch.zeros(1), torch.zeros(1, dtype=torch.bool)) == 0
 
 
 def test_best_is_the_first_of_the_highest_and_its_weights_are_kept(few):
@@ -170,7 +172,7 @@ def test_best_is_the_first_of_the_highest_and_its_weights_are_kept(few):
     for name, epoch in (("best", record.best), ("last", record.last)):
         model = models.build("TwoLayerNet", 9)
         model.load_state_dict(weights[name])
-        assert evaluate(model, dataset.test, "float32").confusion == epoch.test.confusion, name
+        assert evaluate(model, dataset.test, "float32", dataset).confusion == epoch.test.confusion, name
 
 
 def test_of_equal_epochs_the_first_is_best(few):
@@ -289,3 +291,37 @@ def test_training_learns(few):
     assert record.last.train_accuracy > 0.25
     assert record.last.test.accuracy > 0.2
     assert record.history[0].train_loss > record.history[-1].train_loss
+
+
+def test_a_loss_is_a_function_and_a_line_in_the_registry(few, monkeypatch):
+    """The promise of CONTRIBUTING.md, with a loss that needs the class counts and the epoch."""
+    seen = []
+
+    def deferred(settings):
+        def loss(logits, targets, epoch=1):
+            seen.append((epoch, settings.epochs, tuple(settings.counts)))
+            weights = settings.weights() if epoch > settings.epochs // 2 else None
+            return nn.functional.cross_entropy(logits, targets, weight=weights)
+
+        return loss
+
+    monkeypatch.setitem(losses.LOSSES, "deferred", losses.LossKind(deferred, "Deferred", has_gamma=False))
+    experiment = small(loss="deferred", beta=0.99, gamma=2)
+    assert (experiment.loss_name, experiment.gamma) == ("CB-Deferred", 0)
+    record, _ = run(experiment, few())
+    assert sorted(set(seen)) == [(1, 2, (8,) * 10), (2, 2, (8,) * 10)]
+    assert record.key != run(small(), few())[0].key
+
+
+def test_a_training_can_be_stopped_from_outside_and_goes_on(few, tmp_path):
+    dataset, experiment, asked = few(), small(epochs=3), []
+
+    def in_the_second_epoch():
+        asked.append(1)
+        return len(asked) > 7  # five steps are an epoch
+
+    with pytest.raises(Interrupted, match="after 1 of 3 epochs; run it again") as stopped:
+        run(experiment, dataset, stop=in_the_second_epoch, checkpoint=tmp_path / "state.safetensors")
+    assert len(stopped.value.history) == 1
+    on = run(experiment, dataset, checkpoint=tmp_path / "state.safetensors")[0]
+    assert numbers(on) == numbers(run(experiment, dataset)[0])

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lib.losses import LOSSES, beta_groups
+from lib import losses
+from lib.analysis.betas import beta_groups
 from lib.training import Record
 
 #: Runs of one setting by their seed; runs of two settings are paired by it.
@@ -36,7 +37,9 @@ class Evidence:
     gamma_beta: float | None = None  # that beta
     #: The two rows of the closing table under the settings it may have been made with: (cross-entropy, balanced).
     candidates: Mapping[Setting, tuple[Runs, Runs]] = field(default_factory=dict)
-    losses: Mapping[str, Callable] = field(default_factory=lambda: LOSSES)
+    losses: Mapping[str, Callable] = field(
+        default_factory=lambda: {name: getattr(losses, name) for name in losses.LOSSES}
+    )
 
     @property
     def chosen(self) -> float:
