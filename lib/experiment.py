@@ -15,7 +15,7 @@ from lib.data import DATASETS
 from lib.losses import LOSSES
 from lib.models import MODELS
 from lib.system import device
-from lib.system.errors import UserError
+from lib.system.errors import UserError, explain
 
 #: Version of everything that decides the numbers of a run: initialisation, data order, augmentation, loss
 #: arithmetic, schedule, optimiser, evaluation. tests/unit/test_golden.py pins a tiny run; when it fails because
@@ -157,39 +157,3 @@ class Experiment(BaseModel):
     def setting(self) -> str:
         """The title without the seed."""
         return f"{self.model} {self.loss_name}" + ("" if self.beta is None else f" β {self.beta:g}")
-
-    @property
-    def details(self) -> str:
-        """Settings that the title leaves out: batch, rate, schedule, and every departure from the write-up."""
-        parts = [f"batch {self.batch_size}", f"rate {self.learning_rate:g}"]
-        if self.schedule == "one_cycle":
-            parts.append("one-cycle")
-        elif self.steps != (6, 8):
-            parts.append(f"steps {', '.join(map(str, self.steps)) or 'none'}")
-        if LOSSES[self.loss].has_gamma:
-            parts.append(f"γ {self.gamma:g}")
-        if self.normalisation != "count":
-            parts.append(f"divided by {self.normalisation}")
-        if self.imbalance != "none" and self.subset_seed:
-            parts.append(f"draw {self.subset_seed}")
-        if self.validation:
-            parts.append(f"{100 * self.validation:g} % held out")
-        if not self.augmentation:
-            parts.append("no augmentation")
-        parts += ["bfloat16"] if self.precision == "bfloat16" else []
-        return ", ".join(parts)
-
-
-def explain(error: ValidationError, known: list[str]) -> str:
-    """Pydantic's list of complaints as one sentence per complaint, naming key, value and what is allowed."""
-    sentences = []
-    for item in error.errors():
-        name = ".".join(str(part) for part in item["loc"]) or "the settings"
-        if item["type"] == "extra_forbidden":
-            sentences.append(f"There is no setting {name!r}; known settings: {', '.join(known)}.")
-        elif item["type"] == "missing":
-            sentences.append(f"The setting {name!r} is missing.")
-        else:
-            value = "" if name == "the settings" else f", not {item['input']!r}"
-            sentences.append(f"{name}: {item['msg'].removeprefix('Value error, ')}{value}.")
-    return " ".join(sentences)

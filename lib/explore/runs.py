@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from lib.analysis.naming import details
 from lib.analysis.plots import COLOUR, PERCENT, STYLE, WIDTH
 from lib.analysis.statistics import mean_interval, paired_difference
 from lib.data import CLASS_NAMES
@@ -156,7 +157,7 @@ def by_setting(picked: Sequence[Record], among: Sequence[Record]) -> dict[str, l
 def circumstances(e: Experiment) -> str:
     """What a run's title leaves out."""
     tail = "all images" if e.imbalance == "none" else f"{e.imbalance} {e.factor:g}"
-    return f"{tail}, {e.epochs} epochs, {e.details}"
+    return f"{tail}, {e.epochs} epochs, {details(e)}"
 
 
 def _differing(settings: Sequence[Experiment]) -> list[str]:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
+from lib.analysis.naming import details
 from lib.notebook import parameters
 from lib.report.document import DocumentMeta
 from lib.report.executed import Execution, exhibits, failed_runs, headlines
@@ -152,7 +153,7 @@ def appendix(profile: str, executions: Sequence[Execution]) -> str:
     made = {key: f"{r.machine['device']}, torch {r.machine['torch']}, numerics {r.numerics}" for key, r in used.items()}
     mixed = len(set(made.values())) > 1
     runs_table = [
-        f"| `{r.key[:8]}` | {r.experiment.title}: {r.experiment.details} | {r.experiment.epochs} | "
+        f"| `{r.key[:8]}` | {r.experiment.title}: {details(r.experiment)} | {r.experiment.epochs} | "
         f"{r.wall_time:.0f} s | {r.finished[:16]} | {r.origin} |{f' {made[key]} |' if mixed else ''}"
         for key, r in used.items()
     ]

@@ -4,7 +4,6 @@ import math
 import pickle
 
 import pytest
-from conftest import small
 from pydantic import ValidationError
 
 from lib.experiment import Experiment
@@ -148,24 +147,3 @@ def test_an_experiment_cannot_be_changed_only_replaced():
         experiment.replace(gamma=-1)
     assert pickle.loads(pickle.dumps(experiment)) == experiment
     assert hash(experiment) == hash(Experiment.make(**BASE))
-
-
-def test_details_tell_runs_of_one_title_apart():
-    plain = small(batch_size=32)
-    assert plain.details == "batch 32, rate 0.01"
-    varied = {
-        "batch 128": {"batch_size": 128},
-        "rate 0.001": {"learning_rate": 0.001},
-        "one-cycle": {"schedule": "one_cycle"},
-        "steps 48, 64": {"steps": (48, 64)},
-        "steps none": {"steps": ()},
-        "γ 2": {"loss": "focal", "gamma": 2},
-        "divided by weights": {"beta": 0.9, "normalisation": "weights"},
-        "draw 1": {"imbalance": "exponential", "factor": 0.1, "subset_seed": 1},
-        "10 % held out": {"validation": 0.1},
-        "no augmentation": {"augmentation": False},
-        "bfloat16": {"precision": "bfloat16"},
-    }
-    for said, fields in varied.items():
-        assert said in plain.replace(**fields).details
-        assert said not in plain.details

@@ -153,16 +153,3 @@ def test_an_empty_class_is_an_error_that_names_it():
 def test_beta_outside_its_range_is_an_error(beta):
     with pytest.raises(UserError, match=r"\[0, 1\]"):
         losses.effective_number(COUNTS, beta)
-
-
-@pytest.mark.parametrize(
-    ("settings", "named"),
-    [
-        ({"name": "focall"}, "known losses: cross_entropy, focal"),
-        ({"name": "focal", "reduction": "mean"}, "known ones: count, weights"),
-        ({"name": "focal", "gamma": -1}, "gamma"),
-    ],
-)
-def test_a_wrong_setting_is_an_error_that_says_what_is_allowed(settings, named):
-    with pytest.raises(UserError, match=named):
-        losses.build(**settings, counts=COUNTS)
