@@ -84,7 +84,7 @@ def train(
     model = models.build(experiment.model, experiment.seed, classes=len(dataset.classes))
     if sigmoid:
         start_as_rare(model)
-    model = model.to(on, memory_format=torch.channels_last)
+    model = model.to(on).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     loss = losses.build(
         experiment.loss,
         counts=counts,

@@ -7,6 +7,7 @@ from torch import nn
 
 from lib.experiment import Experiment
 from lib.losses import LOSSES
+from lib.models import output_layer
 
 #: One-cycle (Smith & Topin 2018, arXiv:1708.07120), with the rates of torch's OneCycleLR; momentum stays.
 _RISE = 0.3  # share of the steps before the peak
@@ -20,9 +21,9 @@ def make_optimizer(model: nn.Module, experiment: Experiment, fused: bool = True)
     Args:
         fused: one kernel for all parameters; the same numbers as without, in less time.
     """
-    exempt = [model.output.bias] if LOSSES[experiment.loss].sigmoid else []
+    exempt = [output_layer(model).bias] if LOSSES[experiment.loss].sigmoid else []
     decayed = [p for p in model.parameters() if all(p is not e for e in exempt)]
-    groups = [{"params": decayed, "weight_decay": experiment.weight_decay}]
+    groups: list[dict] = [{"params": decayed, "weight_decay": experiment.weight_decay}]
     if exempt:
         groups.append({"params": exempt, "weight_decay": 0.0})
     return torch.optim.SGD(
@@ -36,7 +37,8 @@ def make_optimizer(model: nn.Module, experiment: Experiment, fused: bool = True)
 
 def start_as_rare(model: nn.Module) -> None:
     """Set the output bias to -log(C - 1): every sigmoid starts at 1 / C (Cui et al. 2019, section 5.1)."""
-    nn.init.constant_(model.output.bias, -math.log(model.output.out_features - 1))
+    output = output_layer(model)
+    nn.init.constant_(output.bias, -math.log(output.out_features - 1))
 
 
 def learning_rate(experiment: Experiment, step: int, steps_per_epoch: int) -> float:
