@@ -10,11 +10,10 @@ from torch import Tensor
 from benchmarks.task import Contender, Task
 from lib import losses
 from lib.data import ImageSet
-from lib.training.batches import training_batches
+from lib.system.memory import keep_freed_memory
+from lib.training.batches import to_device, training_batches
 from lib.training.loop import train_epoch
-from lib.training.memory import keep_freed_memory
-from lib.training.precision import autocast
-from lib.training.setup import make_optimizer, to_device
+from lib.training.optimizer import autocast, make_optimizer
 
 
 class Steps(Contender):
@@ -25,7 +24,7 @@ class Steps(Contender):
         channels_last: layout of images and weights.
         precision: "float32" or "bfloat16".
         fused: one kernel for all parameters in the optimiser.
-        keep_memory: see lib.training.memory.
+        keep_memory: see lib.system.memory.
         compiled: the model through torch.compile.
     """
 
@@ -79,7 +78,12 @@ class Steps(Contender):
         while True:
             epoch += 1
             yield from training_batches(
-                self.moved, batch_size=self.task.batch_size, seed=self.seed, epoch=epoch, augmentation=True
+                self.moved,
+                self.dataset,
+                batch_size=self.task.batch_size,
+                seed=self.seed,
+                epoch=epoch,
+                augmentation=True,
             )
 
 
@@ -92,7 +96,7 @@ class Whole(Contender):
         self.experiment = task.experiment(seed=seed, precision=precision)
         self.model.to(memory_format=torch.channels_last)
         self.optimizer = make_optimizer(self.model, self.experiment)
-        counts = torch.bincount(self.images.labels, minlength=10).tolist()
+        counts = torch.bincount(self.images.labels, minlength=len(self.dataset.classes)).tolist()
         self.loss = losses.build("cross_entropy", counts=counts, device=self.on)
         self.moved = to_device(self.images, self.on)
         self.epoch = 0
@@ -101,7 +105,7 @@ class Whole(Contender):
         while images > 0:
             self.epoch += 1
             part = self._part(images)
-            train_epoch(self.model, self.optimizer, self.loss, part, self.experiment, self.epoch)
+            train_epoch(self.model, self.optimizer, self.loss, part, self.dataset, self.experiment, self.epoch)
             images -= len(part)
         self.wait()
 
@@ -120,7 +124,9 @@ class Bare(Whole):
         """The first one; not views of its whole block."""
         size = self.task.batch_size
         images, labels = next(
-            training_batches(self._part(size), batch_size=size, seed=self.seed, epoch=1, augmentation=True)
+            training_batches(
+                self._part(size), self.dataset, batch_size=size, seed=self.seed, epoch=1, augmentation=True
+            )
         )
         return images.clone(), labels.clone()
 

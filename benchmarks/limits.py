@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from lib import models
-from lib.training.memory import keep_freed_memory
+from lib.system.memory import keep_freed_memory
 
 #: Sides of square matrices; (channels, side, images) of 3x3 convolutions.
 _MATRICES = (512, 1024, 2048)

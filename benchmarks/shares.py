@@ -9,10 +9,9 @@ import pandas as pd
 from benchmarks.ladder import Bare, Whole
 from benchmarks.process import Process
 from benchmarks.task import Task
-from lib import data
 from lib.data import ImageSet
+from lib.training.batches import to_device
 from lib.training.evaluation import evaluate
-from lib.training.setup import to_device
 
 
 class Evaluated(Whole):
@@ -20,11 +19,10 @@ class Evaluated(Whole):
 
     @cached_property
     def test(self) -> ImageSet:
-        """Loaded once, as in a run: every loading verifies the whole file."""
-        return to_device(data.load(self.task.dataset).test, self.on)
+        return to_device(self.dataset.test, self.on)
 
     def evaluate(self) -> None:
-        evaluate(self.model, self.test, self.experiment.precision)
+        evaluate(self.model, self.test, self.experiment.precision, self.dataset)
         self.wait()
 
 

@@ -130,20 +130,6 @@ def _difference(group: np.ndarray, base: np.ndarray) -> tuple[float, float, floa
     return difference, test.pvalue, test.confidence_interval(0.95).low
 
 
-def fused(grown: Mapping[str, Mapping[str, pd.DataFrame]]) -> str:
-    """What fusing runs into one model brings, as a sentence per model."""
-    said = []
-    for model, frames in grown.items():
-        rates = frames["replicas"].groupby("replicas").images_per_second.median()
-        best = rates.idxmax()
-        said.append(
-            f"**{model}:** runs fused into one model are together fastest at {best} "
-            f"({rates[best] / rates.iloc[0]:.2f} × the speed of {rates.index[0]}); at {rates.index[-1]} they reach "
-            f"{rates.iloc[-1] / rates.iloc[0]:.2f} ×."
-        )
-    return "\n\n".join(said)
-
-
 def seconds_to(record: Record, target: float) -> float | None:
     """Seconds of training, evaluations apart, to the end of the first epoch that reaches an accuracy; or None."""
     passed = 0.0

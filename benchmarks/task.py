@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from lib import data, models
-from lib.data import ImageSet
+from lib.data import Dataset, ImageSet
 from lib.experiment import Experiment
 from lib.system.memory import peak_resident
+from lib.training.batches import to_device, training_part
 from lib.training.evaluation import evaluate
-from lib.training.setup import to_device, training_part
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,12 @@ class Contender(ABC):
     @cached_property
     def images(self) -> ImageSet:
         """The training images."""
-        return training_part(data.load(self.task.dataset), self.task.experiment())[0]
+        return training_part(self.dataset, self.task.experiment())[0]
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """Loaded once, as in a run: every loading verifies the whole file."""
+        return data.load(self.task.dataset)
 
     @abstractmethod
     def train(self, images: int) -> None:
@@ -57,9 +62,9 @@ class Contender(ABC):
         """Train for so many epochs; the test accuracy then, measured in the same way for everybody."""
         self.train(epochs * len(self.images))
         self.wait()
-        test = to_device(data.load(self.task.dataset).test, self.on)
+        test = to_device(self.dataset.test, self.on)
         model = self.model.to(self.on, memory_format=torch.channels_last)
-        return evaluate(model, test, "float32").accuracy
+        return evaluate(model, test, "float32", self.dataset).accuracy
 
     def peak_resident(self) -> int:
         """The most physical memory this process has held, in bytes."""

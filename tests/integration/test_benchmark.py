@@ -9,10 +9,9 @@ import psutil
 import pytest
 import torch
 import torch.nn.functional as functional
-from lib.training.replicas import train_together
 from scipy import stats
 
-from benchmarks import bars, contenders, growth, kept, limits, process, shares, startup, summary
+from benchmarks import bars, contenders, kept, limits, process, shares, startup, summary
 from benchmarks.ladder import Bare, Steps, Whole
 from benchmarks.peers import PILImages, PlainLoop
 from benchmarks.task import Contender, Task
@@ -113,25 +112,6 @@ def test_a_contender_trains_on_as_many_images_as_it_is_asked_to(make, one_thread
     assert len(steps) == 2 * per_epoch
 
 
-def test_fused_runs_are_as_many_as_said_and_their_speeds_add_up():
-    frame = growth.with_replicas(TASK, [1, 3], threads=1, precision="float32", images=96, repeats=2)
-    assert list(frame.replicas) == [1, 1, 3, 3]
-    assert (frame.images_per_second > 0).all()
-
-
-def test_the_speed_of_fused_runs_is_that_of_all_together(monkeypatch, one_thread):
-    trained = []
-
-    def noted(experiments, dataset):
-        trained.extend(train_together(experiments, dataset))
-        return trained
-
-    monkeypatch.setattr(growth, "train_together", noted)
-    speeds = growth.Fused(TASK, replicas=3, precision="float32").speeds(96, repeats=1)
-    assert [record.experiment.seed for record, _ in trained] == [0, 1, 2]
-    assert speeds == [pytest.approx(3 * trained[0][0].last.images_per_second)]
-
-
 def test_bare_steps_are_as_many_on_one_batch(one_thread, monkeypatch):
     bare = Bare(TASK)
     seen = []
@@ -152,7 +132,12 @@ def test_the_plain_loop_sees_the_images_that_this_project_trains_on(monkeypatch)
     images = PILImages(contender.images)
     images.transform.transforms = images.transform.transforms[2:]  # without the chances
     seen = torch.stack([images[k][0] for k in range(20)])
-    torch.testing.assert_close(seen, normalise(contender.images.images[:20]).contiguous(), rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        seen,
+        normalise(contender.images.images[:20], contender.dataset.mean, contender.dataset.std).contiguous(),
+        rtol=0,
+        atol=1e-5,
+    )
     assert [images[k][1] for k in range(20)] == contender.images.labels[:20].tolist()
 
 
