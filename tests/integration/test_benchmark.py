@@ -328,5 +328,5 @@ def test_the_convnet_pools_before_relu_without_changing_a_bit(one_thread):
 def test_evaluation_is_timed_without_loading_the_data(monkeypatch, one_thread):
     contender = shares.Evaluated(TASK)
     contender.evaluate()
-    monkeypatch.setattr(shares.data, "load", lambda name: pytest.fail("loaded again"))
+    monkeypatch.setattr(data, "load", lambda name: pytest.fail("loaded again"))
     contender.evaluate()
