@@ -15,7 +15,7 @@ from benchmarks import bars, contenders, kept, limits, process, shares, startup,
 from benchmarks.ladder import Bare, Steps, Whole
 from benchmarks.peers import PILImages, PlainLoop
 from benchmarks.task import Contender, Task
-from lib import models
+from lib import data, models
 from lib.system.errors import UserError
 from lib.system.memory import Footprint, Peak
 from lib.training.batches import normalise
