@@ -26,8 +26,8 @@ NUMERICS_VERSION = 1
 def _whole(value: Any) -> Any:
     """PyYAML reads 1e3 as a string; accept every spelling of a whole number."""
     try:
-        return int(value) if float(value).is_integer() else value
-    except (TypeError, ValueError):
+        return int(float(value)) if isinstance(value, str | float) and float(value).is_integer() else value
+    except ValueError:
         return value
 
 
