@@ -4,4 +4,4 @@ The rooms build on each other in one direction (see "Where things are" in the RE
 nothing, so that the command line can print its help without loading torch.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -23,19 +23,12 @@ from lib.system.errors import UserError, explain
 NUMERICS_VERSION = 1
 
 
-def _number(value: Any) -> Any:
-    """PyYAML reads 1e-3 as a string; accept every spelling of a number."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
-
-
 def _whole(value: Any) -> Any:
-    value = _number(value)
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    """PyYAML reads 1e3 as a string; accept every spelling of a whole number."""
+    try:
+        return int(float(value)) if isinstance(value, str | float) and float(value).is_integer() else value
+    except ValueError:
+        return value
 
 
 def _named_in(registry: dict[str, Any]) -> AfterValidator:
@@ -49,9 +42,8 @@ def _named_in(registry: dict[str, Any]) -> AfterValidator:
     return AfterValidator(check)
 
 
-Number = Annotated[float, BeforeValidator(_number)]
 Whole = Annotated[int, BeforeValidator(_whole)]
-Fraction = Annotated[Number, Field(ge=0, lt=1)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Experiment(BaseModel):
@@ -66,23 +58,23 @@ class Experiment(BaseModel):
     # data
     data: Annotated[str, _named_in(DATASETS)] = "cifar10"
     imbalance: Literal["none", "exponential", "step"] = "none"
-    factor: Annotated[Number, Field(gt=0, le=1)] = 1.0  # images of the rarest class / the most frequent
+    factor: Annotated[float, Field(gt=0, le=1)] = 1.0  # images of the rarest class / the most frequent
     subset_seed: Annotated[Whole, Field(ge=0, lt=2**32)] = 0  # draws the subset, apart from the training seed
     validation: Fraction = 0.0  # share of every class held out of training; 0: none, the write-up's way
     augmentation: bool = True  # random crop 32 with padding 4, random horizontal flip
     # model and loss
     model: Annotated[str, _named_in(MODELS)]
     loss: Annotated[str, _named_in(LOSSES)] = "cross_entropy"
-    beta: Annotated[Number, Field(ge=0, le=1)] | None = None  # class-balancing; None: every class weighs 1
-    gamma: Annotated[Number, Field(ge=0)] = 0.0
+    beta: Annotated[float, Field(ge=0, le=1)] | None = None  # class-balancing; None: every class weighs 1
+    gamma: Annotated[float, Field(ge=0)] = 0.0
     normalisation: Literal["count", "weights"] = "count"
     # optimiser and schedule
     epochs: Annotated[Whole, Field(ge=1)]
     batch_size: Annotated[Whole, Field(ge=1)] = 32
-    learning_rate: Annotated[Number, Field(gt=0)] = 0.01
+    learning_rate: Annotated[float, Field(gt=0)] = 0.01
     momentum: Fraction = 0.9
     nesterov: bool = False
-    weight_decay: Annotated[Number, Field(ge=0)] = 0.0005
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0005
     schedule: Literal["steps", "one_cycle"] = "steps"
     steps: tuple[Annotated[Whole, Field(ge=1)], ...] = (6, 8)  # after each of these epochs the rate falls ten-fold
     warmup: Annotated[Whole, Field(ge=0)] = 0  # epochs of linear warm-up (steps)
