@@ -1,4 +1,4 @@
-"""A real JupyterLab server and a real browser, for tests/test_browser_*.py (make test-browser)."""
+"""A real JupyterLab server and a real browser, for tests/browser (make test-browser)."""
 
 import os
 import shutil
