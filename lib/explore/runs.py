@@ -32,7 +32,8 @@ _ALT = (
 )
 _COLUMNS = ["model", "loss", "beta", "gamma", "seed", "best_accuracy", "last_accuracy", "data", "imbalance", "factor"]
 _COLUMNS += ["epochs", "batch_size", "learning_rate", "finished", "key"]
-_LABELS = {"beta": "β", "gamma": "γ", "best_accuracy": "best epoch (%)", "last_accuracy": "last epoch (%)"}
+_LABELS = {"beta": "β", "gamma": "γ", "batch_size": "batch"}
+_LABELS |= {"best_accuracy": "best epoch (%)", "last_accuracy": "last epoch (%)"}
 _TABLE = {
     **{"select": "multi", "scrollX": True, "pageLength": 8, "showIndex": False},
     "maxBytes": 0,  # no limit: a long table is shown whole

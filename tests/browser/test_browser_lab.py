@@ -170,6 +170,17 @@ def test_a_saved_parameter_file_is_on_disk_and_valid(explore, workplace):
     assert f"-f {file}" in explore.content()
 
 
+def test_stop_ends_a_training_from_the_page(explore):
+    field(explore, "epochs").fill("5000")
+    field(explore, "epochs").press("Enter")
+    explore.locator("button:has-text('Train')").last.click()
+    explore.get_by_text("/5000 · test").last.wait_for()
+    explore.locator("button:has-text('Stop')").last.click()
+    explore.get_by_text(re.compile(r"Stopped after \d+ of 5000 epochs. Train continues from there.")).wait_for()
+    explore.locator("button:has-text('Train'):enabled").last.wait_for()
+    shot(explore, "stopped", "Try it")
+
+
 def test_an_interrupted_training_keeps_its_figure_and_says_how_to_go_on(browser, lab):
     page = opened(browser, lab, "convnet")
     page.locator(".jp-RenderedSVG").first.wait_for()  # the figure has begun to grow
