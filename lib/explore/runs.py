@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from lib import data
 from lib.analysis import plots
+from lib.analysis.naming import details
 from lib.analysis.plots import COLOUR, PERCENT
 from lib.analysis.statistics import mean_interval, per_class
 from lib.experiment import Experiment
@@ -148,7 +149,7 @@ def by_setting(picked: Sequence[Record], among: Iterable[Record]) -> dict[str, l
 def circumstances(e: Experiment) -> str:
     """Return the settings that a run's title leaves out."""
     tail = "all images" if e.imbalance == "none" else f"{e.imbalance} {e.factor:g}"
-    return f"{tail}, {e.epochs} epochs, {e.details}"
+    return f"{tail}, {e.epochs} epochs, {details(e)}"
 
 
 def _differing(settings: Sequence[Experiment]) -> list[str]:

@@ -6,22 +6,26 @@ import re
 import shlex
 import sys
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 import ipywidgets as widgets
 
+from lib.data import DATASETS, PROFILES
 from lib.experiment import Experiment
 from lib.explore import page
 from lib.explore.trainer import Trainer
+from lib.losses import LOSSES
+from lib.models import MODELS
 from lib.notebook import exhibits, parameters
 from lib.notebook.session import Notebook
 from lib.system import paths
 from lib.system.errors import UserError
 
 NOTEBOOK = paths.NOTEBOOKS / "beta_sweep.ipynb"
-#: The form's fields: parameters of the notebook, with the labels that are not their names.
+#: The form's fields: parameters of the notebook; their choices, and the labels that are not their names.
 _FORM = ["model", "dataset", "imbalance", "factor", "loss", "beta", "gamma"]
 _FORM += ["epochs", "batch_size", "learning_rate", "seed"]
+_CHOICES = {"model": MODELS, "dataset": DATASETS, "imbalance": ("none", *PROFILES), "loss": LOSSES}
 _LABELS = {"dataset": "data", "factor": "imbalance factor", "beta": "β", "betas": "β", "gamma": "γ (focal)"}
 #: Profiles of the repository, and folders in outputs/ that hold no executed notebooks of a profile.
 _TAKEN = {"smoke", "quick", "writeup", "runs", "published", "reproduced", "screenshots"}
@@ -57,12 +61,11 @@ def fields(dataset: str) -> dict[str, widgets.Widget]:
     """Return the form's widgets by parameter: a list to choose from, or a number."""
     start, form = defaults(dataset), {}
     for name in _FORM:
-        kind = Experiment.model_fields[parameters.field_of(name)].annotation
         look = {"description": _label(name), "value": start[name], **page.CONTROL}
-        if get_origin(kind) is Literal:
-            form[name] = widgets.Dropdown(options=get_args(kind), **look)
+        if name in _CHOICES:
+            form[name] = widgets.Dropdown(options=list(_CHOICES[name]), **look)
         else:
-            form[name] = (widgets.IntText if kind is int else widgets.FloatText)(**look)
+            form[name] = (widgets.IntText if isinstance(start[name], int) else widgets.FloatText)(**look)
     return form
 
 

@@ -25,6 +25,7 @@ from lib import data, losses
 from lib.analysis import plots
 from lib.experiment import Experiment
 from lib.explore import longtail, loss, mistakes, runs, tryout
+from lib.models import MODELS
 from lib.notebook import parameters
 from lib.report.executed import exhibits
 from lib.runs import sweep
@@ -280,6 +281,16 @@ def test_the_cells_of_the_confusion_matrix_hold_the_records_counts(here, sample)
 def form(**changes):
     values = panel["tryout"].defaults("sample") | {"model": "TwoLayerNet", "epochs": 1, "factor": 0.1}
     return values | changes
+
+
+def test_the_form_offers_every_model_and_loss_and_numbers_for_the_rest(here, page):
+    form, *_ = page(panel["tryout"].tryout, "sample")
+    fields = {widget.description: widget for widget in form.children}
+    assert list(fields["model"].options) == list(MODELS)
+    assert list(fields["loss"].options) == list(losses.LOSSES)
+    assert (fields["data"].value, fields["β"].value) == ("sample", 0.99)
+    numbers = {name for name, widget in fields.items() if isinstance(widget.value, int | float)}
+    assert set(fields) - numbers == {"model", "data", "imbalance", "loss"}
 
 
 def test_a_saved_file_makes_papermill_train_the_run_of_the_form(here, tmp_path, monkeypatch):
