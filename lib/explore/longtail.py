@@ -37,7 +37,7 @@ def longtail(here: Notebook, dataset: Dataset) -> None:
         drawn, summary = draw(dataset, **chosen)
         return page.picture(drawn, _ALT) + page.sentence(summary)
 
-    page.show(page.row(*controls.values()), page.redraw(controls, html))
+    page.show([*controls.values()], page.redraw(controls, html))
 
 
 @mpl.rc_context(plots.STYLE)
@@ -56,7 +56,14 @@ def draw(dataset: Dataset, profile: str, factor: float, number: int) -> tuple[Fi
     left.invert_yaxis()
     right.axis("off")
     _tiles(right, dataset.train.images[subset[chosen]], [dataset.classes[k] for k in labels[chosen]])
-    return figure, _expected(counts, dataset.classes)
+    share = counts / counts.sum()
+    head, tail = int(counts.argmax()), int(counts.argmin())
+    summary = (
+        f"{counts.sum():,} training images. A batch of {BATCH} holds on average {BATCH * share[head]:.1f} images of "
+        f"{dataset.classes[head]} and {BATCH * share[tail]:.1f} of {dataset.classes[tail]}; "
+        f"{100 - 100 * (1 - share[tail]) ** BATCH:.0f} % of the batches hold at least one of {dataset.classes[tail]}."
+    )
+    return figure, summary
 
 
 def _tiles(axes: Axes, images: Tensor, names: list[str]) -> None:
@@ -70,14 +77,3 @@ def _tiles(axes: Axes, images: Tensor, names: list[str]) -> None:
         if n % _COLUMNS == 0 or names[n] != names[n - 1]:
             axes.text(start, top + 33, names[n], fontsize=6, va="top")
     axes.imshow(sheet, interpolation="nearest")
-
-
-def _expected(counts: np.ndarray, classes: tuple[str, ...]) -> str:
-    share = counts / counts.sum()
-    head, tail = int(counts.argmax()), int(counts.argmin())
-    present = 1 - (1 - share[tail]) ** BATCH
-    return (
-        f"{counts.sum():,} training images. A batch of {BATCH} holds on average {BATCH * share[head]:.1f} images of "
-        f"{classes[head]} and {BATCH * share[tail]:.1f} of {classes[tail]}; {100 * present:.0f} % of the batches hold "
-        f"at least one of {classes[tail]}."
-    )

@@ -45,9 +45,9 @@ def loss(here: Notebook, classes: Sequence[str], counts: Sequence[int]) -> None:
     }
 
     def html(beta: float, gamma: float) -> str:
-        return page.image(plots.png(beta, gamma), _ALT) + page.sentence(describe(counts, beta, gamma))
+        return page.picture(plots.png(beta, gamma), _ALT) + page.sentence(describe(counts, beta, gamma))
 
-    page.show(page.row(*controls.values()), page.redraw(controls, html))
+    page.show([*controls.values()], page.redraw(controls, html))
 
 
 def describe(counts: Sequence[int], beta: float, gamma: float) -> str:

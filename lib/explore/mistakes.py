@@ -52,12 +52,12 @@ def mistakes(here: Notebook, dataset: Dataset) -> None:
         grid.box.layout.display = "none" if lacking else ""
         images.value = ""
         if lacking:
-            says.value = page.sentence(
+            status.value = page.sentence(
                 "The weights of this run are not stored. Train computes them again: "
                 f"{record.experiment.epochs} epochs; the first time they took {record.wall_time / 60:.0f} minutes."
             )
             return
-        says.value = page.sentence("Click a cell. Rows: true class; columns: predicted class; percent of the row.")
+        status.value = page.sentence("Click a cell. Rows: true class; columns: predicted class; percent of the row.")
         grid.fill(confusion(record))
         images.value = page.sentence("Computing the predictions on the test images ...")
         choose_cell(*most_frequent(record))
@@ -82,12 +82,12 @@ def mistakes(here: Notebook, dataset: Dataset) -> None:
 
     wide = {"layout": {"width": "60em", "max_width": "100%"}, "style": {"description_width": "3em"}}
     chosen = widgets.Dropdown(options=options(), description="run", **wide)
-    grid, says, images = Grid(dataset.classes, choose_cell), widgets.HTML(), widgets.HTML()
+    grid, status, images = Grid(dataset.classes, choose_cell), widgets.HTML(), widgets.HTML()
     train = widgets.VBox(Trainer(lambda: records[chosen.value].experiment).parts)
     chosen.observe(choose_run, names="value")
     choose_run()
     page.on_stored("mistakes", stored)
-    page.show(chosen, says, train, grid.box, images)
+    page.show(chosen, status, train, grid.box, images)
 
 
 def _once(record: Record | None, dataset: Dataset) -> None:

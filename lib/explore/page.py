@@ -18,17 +18,14 @@ CONTROL = {"style": {"description_width": "9em"}, "layout": {"width": "23em"}}
 _listeners: dict[str, Callable[[], None]] = {}  # by panel: a cell that is run again replaces its own
 
 
-def picture(drawn: Figure, alt: str) -> str:
-    """Return a figure as an HTML image with its data inline, and close the figure."""
-    buffer = io.BytesIO()
-    drawn.savefig(buffer, format="png", dpi=130)
-    plt.close(drawn)
-    return image(buffer.getvalue(), alt)
-
-
-def image(png: bytes, alt: str) -> str:
-    """Return a PNG file as an HTML image with its data inline."""
-    source = base64.b64encode(png).decode()
+def picture(drawn: Figure | bytes, alt: str) -> str:
+    """Return a figure, which is closed, or the content of a PNG file as an HTML image with its data inline."""
+    if isinstance(drawn, Figure):
+        buffer = io.BytesIO()
+        drawn.savefig(buffer, format="png", dpi=130)
+        plt.close(drawn)
+        drawn = buffer.getvalue()
+    source = base64.b64encode(drawn).decode()
     return f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{source}" style="width: 100%; max-width: 60em">'
 
 
@@ -59,14 +56,10 @@ def redraw(controls: dict[str, widgets.Widget], draw: Callable[..., str]) -> wid
     return shown
 
 
-def row(*parts: widgets.Widget) -> widgets.Box:
-    """Return controls side by side, wrapped onto more lines if the page is narrow."""
-    return widgets.Box(parts, layout={"display": "flex", "flex_flow": "row wrap"})
-
-
-def show(*parts: widgets.Widget) -> None:
-    """Display the parts of a panel, one below the other."""
-    ipython.display(widgets.VBox(parts))
+def show(*parts: widgets.Widget | list[widgets.Widget]) -> None:
+    """Display the parts of a panel below each other; those in a list side by side, if the page is wide enough."""
+    look = {"display": "flex", "flex_flow": "row wrap"}
+    ipython.display(widgets.VBox([widgets.Box(p, layout=look) if isinstance(p, list) else p for p in parts]))
 
 
 def on_stored(panel: str, call: Callable[[], None]) -> None:

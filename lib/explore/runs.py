@@ -88,7 +88,7 @@ def runs(here: Notebook) -> None:
     all_seeds.observe(compare, names="value")
     compare()
     page.on_stored("runs", stored)
-    page.show(listed, page.row(all_seeds), figure)
+    page.show(listed, all_seeds, figure)
 
 
 def table(store: Store) -> pd.DataFrame:

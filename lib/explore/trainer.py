@@ -25,20 +25,14 @@ class Trainer:
 
     def __init__(self, chosen: Callable[[], Experiment]):
         self._chosen = chosen
-        self._thread: threading.Thread | None = None
         self._stopped = threading.Event()
-        self._speaks = threading.Lock()  # no "Stopping ..." after the thread's last sentence
+        self._lock = threading.Lock()  # no "Stopping ..." after the thread's last sentence
         self.start = widgets.Button(description="Train", button_style="primary", icon="play")
         self.stop = widgets.Button(description="Stop", icon="stop", disabled=True)
-        self.says, self.figure = widgets.HTML(), widgets.HTML()
+        self.status, self.figure = widgets.HTML(), widgets.HTML()
         self.start.on_click(lambda _: self._begin())
         self.stop.on_click(lambda _: self._stop())
-        self.parts = (widgets.HBox([self.start, self.stop]), self.says, self.figure)
-
-    def wait(self) -> None:
-        """Wait for the end of the run."""
-        if self._thread:
-            self._thread.join()
+        self.parts = (widgets.HBox([self.start, self.stop]), self.status, self.figure)
 
     def _begin(self) -> None:
         if self.start.disabled:
@@ -51,11 +45,11 @@ class Trainer:
         self._stopped.clear()
         self.start.disabled, self.stop.disabled = True, False
         self._say(f"{experiment.title}: starting ...")
-        self._thread = threading.Thread(target=self._train, args=(experiment,), daemon=True)
-        self._thread.start()
+        self.thread = threading.Thread(target=self._train, args=(experiment,), daemon=True)
+        self.thread.start()
 
     def _stop(self) -> None:
-        with self._speaks:
+        with self._lock:
             if not self.stop.disabled:
                 self._stopped.set()
                 self._say("Stopping ...")
@@ -70,6 +64,7 @@ class Trainer:
         watched = {"on_epoch": on_epoch, "tell": live.tell, "stop": self._stopped.is_set}
         try:
             (record,) = sweep.run([experiment], origin="notebooks/explore.ipynb", **watched)
+            live.show([record.history])
         except Interrupted as stopped:
             bad, end = False, f"{str(stopped).partition(';')[0]}. Train continues from there."
         except sweep.RunsFailed as error:
@@ -77,18 +72,17 @@ class Trainer:
         except Exception as error:  # nobody sees a thread's traceback
             end = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         else:
-            live.show([record.history])
             best, last = (100 * epoch.test.accuracy for epoch in (record.best, record.last))
             bad, end = False, f"Done: test accuracy {best:.1f} % at the best epoch, {last:.1f} % at the last."
             end += f" Stored as run {record.key}."
-        with self._speaks:
+        with self._lock:
             self._say(end, bad)
             self.start.disabled, self.stop.disabled = False, True
         if record:
             page.stored()
 
     def _say(self, text: str, bad: bool = False) -> None:
-        self.says.value = page.sentence(text, bad)
+        self.status.value = page.sentence(text, bad)
 
 
 class _OnPage(Live):

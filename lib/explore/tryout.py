@@ -51,10 +51,10 @@ def tryout(here: Notebook, dataset: str) -> None:
 
     name = widgets.Text(value="mine", description="name", **page.CONTROL)
     button = widgets.Button(description="Save as parameter file", icon="save", layout={"width": "auto"})
-    says = widgets.HTML()
-    button.on_click(lambda _: page.fill(says, saved))
+    status = widgets.HTML()
+    button.on_click(lambda _: page.fill(status, saved))
     trainer = Trainer(lambda: experiment(values()))
-    page.show(page.row(*form.values()), *trainer.parts, page.row(name, button), says)
+    page.show([*form.values()], *trainer.parts, [name, button], status)
 
 
 def fields(dataset: str) -> dict[str, widgets.Widget]:

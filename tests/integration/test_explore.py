@@ -202,14 +202,14 @@ def test_a_run_trained_on_the_page_is_there_to_be_compared(here, page, sample):
 
     (everything().path(here[0].experiment) / "best.safetensors").unlink()
     listed, *_ = page(panel["runs"].runs)
-    chosen, says, *_ = page(panel["mistakes"].mistakes, sample)
+    chosen, status, *_ = page(panel["mistakes"].mistakes, sample)
     chosen.value = here[0].key
-    assert "weights of this run are not stored" in says.value
+    assert "weights of this run are not stored" in status.value
     picked = list(listed.df["key"].iloc[listed.selected_rows])
     for experiment in (small(seed=5), small(seed=6)):
         trainer = Trainer(lambda experiment=experiment: experiment)
         trainer.start.click()
-        trainer.wait()
+        trainer.thread.join()
     assert listed.df["key"][0] == small(seed=6).key
     assert sorted(listed.df["key"].iloc[listed.selected_rows]) == sorted(picked)
     assert chosen.value == here[0].key
@@ -285,7 +285,7 @@ def form(**changes):
 
 def test_the_form_offers_every_model_and_loss_and_numbers_for_the_rest(here, page):
     form, *_ = page(panel["tryout"].tryout, "sample")
-    fields = {widget.description: widget for widget in form.children}
+    fields = {widget.description: widget for widget in form}
     assert list(fields["model"].options) == list(MODELS)
     assert list(fields["loss"].options) == list(losses.LOSSES)
     assert (fields["data"].value, fields["β"].value) == ("sample", 0.99)
@@ -348,10 +348,10 @@ def test_two_quick_clicks_train_once(here, monkeypatch):
     clicked.start.click()
     clicked.start.click()
     go.set()
-    clicked.wait()
+    clicked.thread.join()
     assert begun == [1]
     clicked.start.click()
-    clicked.wait()
+    clicked.thread.join()
     assert begun == [1, 1]
 
 
@@ -360,9 +360,9 @@ def test_a_run_that_cannot_be_trained_says_why_and_no_more(here):
 
     trainer = Trainer(lambda: panel["tryout"].experiment(form(factor=1e-9)))
     trainer.start.click()
-    trainer.wait()
-    assert "choose a factor of at least" in trainer.says.value
-    assert "runs failed" not in trainer.says.value
+    trainer.thread.join()
+    assert "choose a factor of at least" in trainer.status.value
+    assert "runs failed" not in trainer.status.value
     assert not trainer.start.disabled
 
 
@@ -372,16 +372,16 @@ def test_training_beside_the_page_can_be_stopped_and_goes_on(here):
     experiment = Experiment.make(data="sample", model="TwoLayerNet", epochs=40, seed=9)
     trainer = Trainer(lambda: experiment)
     trainer.start.click()
-    while not (said := re.search(r"epoch (\d+)/", trainer.says.value)) or int(said[1]) < 2:
+    while not (said := re.search(r"epoch (\d+)/", trainer.status.value)) or int(said[1]) < 2:
         time.sleep(0.01)
     trainer.stop.click()
-    trainer.wait()
-    assert "of 40 epochs. Train continues from there." in trainer.says.value
+    trainer.thread.join()
+    assert "of 40 epochs. Train continues from there." in trainer.status.value
     assert everything().get(experiment) is None
     assert 'aria-label="Line plots' in trainer.figure.value
     trainer.start.click()
-    trainer.wait()
-    assert "Done:" in trainer.says.value
+    trainer.thread.join()
+    assert "Done:" in trainer.status.value
     assert len(everything().get(experiment).history) == 40
 
 
@@ -392,15 +392,15 @@ def test_stop_does_not_wait_for_the_end_of_an_epoch(here):
     trainer = Trainer(lambda: long)
     trainer.start.click()
     time.sleep(2)
-    assert "starting" in trainer.says.value  # no epoch is over
+    assert "starting" in trainer.status.value  # no epoch is over
     start = time.monotonic()
     trainer.stop.click()
-    trainer.wait()
+    trainer.thread.join()
     assert time.monotonic() - start < 5
-    assert "Stopped after 0 of 2 epochs." in trainer.says.value
+    assert "Stopped after 0 of 2 epochs." in trainer.status.value
     assert not trainer.start.disabled
     trainer.stop.click()  # nothing to stop any more
-    assert "Stopped after 0 of 2 epochs." in trainer.says.value
+    assert "Stopped after 0 of 2 epochs." in trainer.status.value
 
 
 def test_widgets_redraw_when_a_control_moves():
