@@ -68,12 +68,13 @@ def draw(dataset: Dataset, profile: str, factor: float, number: int) -> tuple[Fi
 
 def _tiles(axes: Axes, images: Tensor, names: list[str]) -> None:
     """Draw images as tiles; the first of each class in a row has its name below, as all of them would not fit."""
-    high, wide = 44, 40
+    height, width = images.shape[2:]
+    high, wide = height + 12, width + 8
     rows = -(-len(images) // _COLUMNS)
     sheet = np.full((rows * high, _COLUMNS * wide, 3), 255, np.uint8)
     for n, image in enumerate(images.permute(0, 2, 3, 1).numpy()):
         top, start = n // _COLUMNS * high, n % _COLUMNS * wide
-        sheet[top : top + 32, start : start + 32] = image
+        sheet[top : top + height, start : start + width] = image
         if n % _COLUMNS == 0 or names[n] != names[n - 1]:
-            axes.text(start, top + 33, names[n], fontsize=6, va="top")
+            axes.text(start, top + height + 1, names[n], fontsize=6, va="top")
     axes.imshow(sheet, interpolation="nearest")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import ipywidgets
@@ -21,8 +22,9 @@ import pytest
 from conftest import small
 from test_pipeline import WIDGET, run
 
-from lib import data, losses
+from lib import data, losses, models
 from lib.analysis import plots
+from lib.data import ImageSet
 from lib.experiment import Experiment
 from lib.explore import longtail, loss, mistakes, runs, tryout
 from lib.models import MODELS
@@ -276,6 +278,32 @@ def test_the_cells_of_the_confusion_matrix_hold_the_records_counts(here, sample)
     given = panel["mistakes"].probabilities(record.experiment, sample)[inside, answer]
     assert (given[:-1] >= given[1:]).all()
     assert (sample.test.labels[inside] == true).all()
+
+
+def test_the_panels_show_as_many_classes_as_the_data_set_has(here, sample, monkeypatch):
+    names = ("red", "green", "blue")
+    parts = [
+        ImageSet(part.images[part.labels < 3], part.labels[part.labels < 3]) for part in (sample.train, sample.test)
+    ]
+    three = replace(sample, train=parts[0], test=parts[1], classes=names)
+    assert len(panel["longtail"].draw(three, "step", 0.5, 0)[0].axes[0].patches) == 3
+    labels = panel["loss"].Plots(names, [9, 3, 1]).figure.axes[0].get_xticklabels()
+    assert [label.get_text() for label in labels] == list(names)
+    assert len(panel["mistakes"].Grid(names, lambda *_: None).cells) == 9
+
+    weights = models.build("TwoLayerNet", 0, 3).state_dict()
+    monkeypatch.setattr(panel["mistakes"], "everything", lambda: SimpleNamespace(weights=lambda *_: weights))
+    given = panel["mistakes"].probabilities(here[0].experiment, three)
+    assert given.shape == (len(parts[1]), 3)
+    true, predicted = int(parts[1].labels[0]), int(given[0].argmax())
+    said = panel["mistakes"].describe(here[0], three, true, predicted)
+    assert said.startswith(f"{names[true]} predicted as {names[predicted]}: ")
+
+    monkeypatch.setattr(data, "classes", lambda _: names)
+    test = here[0].last.test.model_copy(update={"confusion": np.eye(3).tolist()})
+    record = here[0].model_copy(update={"history": [here[0].last.model_copy(update={"test": test})]})
+    levels = panel["runs"].draw({"a": [record]}).axes[1]
+    assert [label.get_text() for label in levels.get_xticklabels()] == list(names)
 
 
 def form(**changes):
