@@ -6,10 +6,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import nbformat
-
 from lib.experiment import Experiment
-from lib.notebook import exhibits, parameters
+from lib.notebook import exhibits, parameters, plan
 from lib.notebook.live import Live
 from lib.runs import sweep
 from lib.runs.store import Store, opened
@@ -17,7 +15,6 @@ from lib.system import paths
 from lib.system.errors import UserError
 from lib.training import Interrupted, Record
 
-_MODES = {"headless", "profile", "runs", "scheduler"}
 _BEGUN = "_writeup_begun"
 _IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
 
@@ -166,7 +163,13 @@ def begin(name: str, namespace: dict[str, Any]) -> Notebook:
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     values = {key: namespace[key] for key in parameters.declared(file) if key in namespace}
     store = opened(given["profile"], values.get("runs", "train"))
-    return Notebook(name, headless=namespace["headless"], origin=_origin(name, given), values=values, store=store)
+    return Notebook(
+        name,
+        headless=namespace["headless"],
+        origin=plan.origin(given["profile"], name, given),
+        values=values,
+        store=store,
+    )
 
 
 def asked_by(name: str, profile: str) -> Notebook:
@@ -174,30 +177,13 @@ def asked_by(name: str, profile: str) -> Notebook:
 
     Its runs can be loaded, not trained.
     """
-    file = paths.NOTEBOOKS / f"{name}.ipynb"
-    executed = paths.OUTPUTS / profile / f"{name}.ipynb"
-    if executed.exists():
-        given = dict(nbformat.read(executed, 4).metadata.papermill.parameters)
-    else:
-        given = parameters.read(paths.PARAMS / profile / f"{name}.yaml", file)
-    values = parameters.complete(parameters.check(given, file, where=f"the parameters of {name}"), file)
+    values = plan.executed(profile, name)
     store = opened(profile, values.get("runs", "train"))
     return Notebook(name, headless=True, origin="", values=values | {"runs": "published"}, store=store, says=False)
 
 
-def _origin(name: str, given: dict[str, Any]) -> str:
-    """The parameter file that these values come from, with what differs from it; else the notebook."""
-    file = paths.PARAMS / given["profile"] / f"{name}.yaml"
-    if not file.exists():
-        return f"notebooks/{name}.ipynb"
-    notebook = paths.NOTEBOOKS / f"{name}.ipynb"
-    asked = parameters.complete(parameters.read(file, notebook), notebook)
-    changed = [f"{key}={value}" for key, value in given.items() if key not in _MODES and value != asked[key]]
-    return paths.shown(file) + (f" with {', '.join(changed)}" if changed else "")
-
-
 def _is_value(key: str, value: Any) -> bool:
-    """Whether a global is a parameter rather than IPython's furniture or an import."""
+    """Tell a parameter from the globals of IPython and from imports."""
     if key.startswith("_") or key in _IPYTHON:
         return False
     return not isinstance(value, types.ModuleType) and not callable(value)
