@@ -48,7 +48,7 @@ class Departure:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the notebooks of a profile are executed with."""
+    """Parameters of a profile's notebooks."""
 
     profile: str
     files: dict[str, Values]  # complete parameters by notebook, as the profile's files have them

@@ -1,4 +1,4 @@
-"""An executed notebook, and what it shows."""
+"""An executed notebook and its exhibits."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ class Execution:
 
 
 def exhibits(notebook: NotebookNode) -> list[dict[str, Any]]:
-    """What lib.notebook.exhibits noted about each figure and table of an executed notebook, in order."""
+    """Return the notes of lib.notebook.exhibits on each figure and table of an executed notebook, in order."""
     noted = [output.get("metadata", {}).get("writeup") for output in _outputs(notebook)]
     return [note for note in noted if note and note["kind"] in ("figure", "table")]
 

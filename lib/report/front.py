@@ -1,4 +1,4 @@
-"""The parts of the report that no notebook writes: what was shortened, the summary, and the origins."""
+"""Parts of the report that belong to no notebook: departures, summary and origins."""
 
 import subprocess
 from collections.abc import Sequence
@@ -98,7 +98,7 @@ def summary(profile: str, executions: Sequence[Execution]) -> str:
 
 
 def _untrained(profile: str, executions: Sequence[Execution]) -> str:
-    """What the first page says where no run was trained for the report."""
+    """Sentence of the first page for a report that trains nothing."""
     notebooks = [e.read() for e in executions]
     if not any(n.metadata.get("papermill", {}).get("parameters", {}).get("runs") == "published" for n in notebooks):
         return ""
