@@ -34,6 +34,7 @@ class Patience:
     cuts: int = 3  # connections in a row that may end without bringing anything
 
 
+HURRIED = Patience()
 #: For a source that was asked for by name: slow is accepted, silence is not.
 PATIENT = Patience(rate=1, window=60.0, silent_start=60.0)
 
@@ -75,21 +76,25 @@ def _transfer(host: str, size: int, patience: Patience, grace: float = 0.0) -> I
     Yields:
         A function to call with the number of bytes so far, as MinimumRate.
     """
-    from tqdm import tqdm
+    from rich.console import Console
+    from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
     say(f"downloading {size / 1e6:.0f} MB from {host}")
     started, fast_enough = time.monotonic(), MinimumRate(patience.rate, patience.window, grace)
-    with tqdm(total=size, unit="B", unit_scale=True, leave=False, disable=None) as bar:  # None: only on a terminal
+    columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
+    console = Console(stderr=True, force_jupyter=False)  # a notebook's widget would not survive being saved
+    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("", total=size)
 
         def arrived(done: int) -> None:
-            bar.update(done - bar.n)
+            bar.update(task, completed=done)
             fast_enough(done)
 
         yield arrived
     say(f"downloaded in {time.monotonic() - started:.0f} s")
 
 
-def download(url: str, target: Path, size: int, patience: Patience | None = None) -> None:
+def download(url: str, target: Path, size: int, patience: Patience = HURRIED) -> None:
     """Stream `url` into `target`, and resume when the connection is cut.
 
     Args:
@@ -98,7 +103,7 @@ def download(url: str, target: Path, size: int, patience: Patience | None = None
     Raises:
         SourceFailed: unreachable, refused, too slow, or cut off again and again.
     """
-    patience, host = patience or Patience(), urlsplit(url).netloc
+    host = urlsplit(url).netloc
     done = cuts = 0
     with target.open("wb") as file, _transfer(host, size, patience) as arrived:
         while True:
@@ -137,7 +142,7 @@ def _open(url: str, host: str, start: int, timeout: float) -> HTTPResponse:
         raise SourceFailed(f"{host} unreachable: {getattr(error, 'reason', error)}") from error
 
 
-def npm_pack(package: str, size: int, folder: Path, patience: Patience | None = None) -> Path:
+def npm_pack(package: str, size: int, folder: Path, patience: Patience = HURRIED) -> Path:
     """Run `npm pack` in `folder`, with the same display and limit on speed as a download.
 
     Args:
@@ -151,7 +156,7 @@ def npm_pack(package: str, size: int, folder: Path, patience: Patience | None = 
         SourceFailed: no npm, registry unreachable, too slow, or npm fails for another reason.
         OSError: ENOSPC, when npm runs out of space.
     """
-    patience, npm = patience or Patience(), shutil.which("npm")
+    npm = shutil.which("npm")
     if npm is None:
         raise SourceFailed("npm is not installed")
     # A cache of its own: its size shows how much npm has received.
