@@ -56,10 +56,11 @@ data: .venv/ready  ## get CIFAR-10 into the local cache
 setup: .venv/ready  ## make the virtual environment only
 
 # Made once, and again when the dependencies change.
-.venv/ready: pyproject.toml constraints.txt
+.venv/ready: pyproject.toml packages/nbconvert-typst/pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	  --editable packages/nbconvert-typst --editable '.[dev]'
 	@touch $@
 
 # What the benchmark compares with is not needed for anything else.

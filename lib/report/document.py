@@ -10,7 +10,11 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_notebook
 
+from lib.system.errors import UserError
 from lib.system.paths import shown
+
+#: Key of the metadata in which this repository describes cells and outputs to the exporters.
+METADATA = "writeup"
 
 
 @dataclass(frozen=True)
@@ -68,27 +72,32 @@ def assemble(notebooks: list[Path], meta: DocumentMeta) -> NotebookNode:
         cells.append(new_markdown_cell(meta.appendix))
     for number, cell in enumerate(cells):
         cell.id = f"cell-{number}"  # two notebooks may use the same ids
-    metadata = {"title": meta.title, "writeup": {"facts": meta.facts()}, "language_info": language}
+    metadata = {"title": meta.title, METADATA: {"facts": meta.facts()}, "language_info": language}
     return new_notebook(cells=cells, metadata=metadata)
 
 
-def write_report(document: NotebookNode, folder: Path, show_code: bool = False) -> tuple[Path, Path]:
-    """Write `document` as report.html and report.pdf into `folder`; their paths.
+def write_report(
+    document: NotebookNode, folder: Path, show_code: bool = False, name: str = "report"
+) -> tuple[Path, Path]:
+    """Write `document` as HTML and PDF into `folder`; return their paths.
 
-    Each file appears whole or not at all. Raises UserError when pandoc or typst is missing.
+    Each file appears whole or not at all. Raises UserError where pandoc or typst is missing.
     """
-    from lib.report.html import ReportHTMLExporter
-    from lib.report.typst import TypstPDFExporter
+    from nbconvert_typst import MissingDependencyError, ReportHTMLExporter, TypstPDFExporter
 
-    resources = {"metadata": {"name": "report", "path": str(folder)}}
-    html, _ = ReportHTMLExporter(show_code=show_code).from_notebook_node(document, resources)
-    pdf, _ = TypstPDFExporter(show_code=show_code).from_notebook_node(document, resources)
+    resources = {"metadata": {"name": name, "path": str(folder)}}
+    options = {"show_code": show_code, "metadata_key": METADATA}
+    try:
+        html, _ = ReportHTMLExporter(**options).from_notebook_node(document, resources)
+        pdf, _ = TypstPDFExporter(**options).from_notebook_node(document, resources)
+    except MissingDependencyError as error:
+        raise UserError(str(error)) from None
     folder.mkdir(parents=True, exist_ok=True)
-    return _write(folder / "report.html", html.encode()), _write(folder / "report.pdf", pdf)
+    return _write(folder / f"{name}.html", html.encode()), _write(folder / f"{name}.pdf", pdf)
 
 
 def _cell(markdown: str, kind: str) -> NotebookNode:
-    return new_markdown_cell(markdown, metadata={"writeup": {"kind": kind}})
+    return new_markdown_cell(markdown, metadata={METADATA: {"kind": kind}})
 
 
 def _section(name: str, notebook: NotebookNode) -> Iterator[NotebookNode]:

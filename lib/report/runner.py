@@ -132,8 +132,7 @@ def document(profile: str) -> NotebookNode:
 
 def seconds_to_write(profile: str) -> float:
     """Seconds from executed notebooks to HTML and PDF, written to a place that is thrown away."""
-    import lib.report.html
-    import lib.report.typst  # noqa: F401  (imported only where a report is written, which is not to be timed)
+    import nbconvert_typst  # noqa: F401  (imported only where a report is written, which is not to be timed)
 
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
+from nbconvert_typst import TypstPDFExporter
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from lib.report.document import DocumentMeta, assemble, write_report
-from lib.report.typst import TypstPDFExporter
 
 matplotlib.use("agg")
 from matplotlib.figure import Figure
@@ -125,7 +125,7 @@ def page(report):
 def query(document, tmp_path_factory):
     typst = pytest.importorskip("typst")
     folder = tmp_path_factory.mktemp("typst")
-    main, _ = TypstPDFExporter(show_code=False).write_project(folder, document)
+    main, _ = TypstPDFExporter(metadata_key="writeup", show_code=False).write_project(folder, document)
     return lambda selector: json.loads(typst.query(main, selector, root=folder))
 
 
@@ -186,9 +186,9 @@ def test_code_is_hidden_until_the_switch_is_used(page, document):
 
 
 def test_code_is_in_the_pdf_only_on_request(document, tmp_path):
-    hidden, _ = TypstPDFExporter(show_code=False).write_project(tmp_path, document)
+    hidden, _ = TypstPDFExporter(metadata_key="writeup", show_code=False).write_project(tmp_path, document)
     assert "curve()" not in hidden.read_text(encoding="utf-8")
-    visible, _ = TypstPDFExporter(show_code=True).write_project(tmp_path, document)
+    visible, _ = TypstPDFExporter(metadata_key="writeup", show_code=True).write_project(tmp_path, document)
     assert "curve()" in visible.read_text(encoding="utf-8")
 
 

@@ -29,9 +29,13 @@ def constraints():
 
 @pytest.fixture(scope="module")
 def requirements():
-    project = tomllib.loads((paths.ROOT / "pyproject.toml").read_text())["project"]
-    lines = project["dependencies"] + project["optional-dependencies"]["dev"]
-    return [Requirement(line) for line in lines]
+    """Of both distributions, each other left out."""
+    project, package = (
+        tomllib.loads((paths.ROOT / folder / "pyproject.toml").read_text())["project"]
+        for folder in ("", "packages/nbconvert-typst")
+    )
+    lines = project["dependencies"] + project["optional-dependencies"]["dev"] + package["dependencies"]
+    return [r for r in map(Requirement, lines) if r.name != package["name"]]
 
 
 def test_environment_yml_lists_the_dependencies_of_pyproject_with_the_tested_versions(requirements, constraints):
@@ -40,7 +44,7 @@ def test_environment_yml_lists_the_dependencies_of_pyproject_with_the_tested_ver
     listed = pins(pip)
     assert set(listed) == {canonicalize_name(r.name) for r in requirements}
     assert {name: constraints[name] for name in listed} == listed
-    assert "--editable ." in pip  # which installs this repository
+    assert {"--editable .", "--editable packages/nbconvert-typst"} <= set(pip)
     assert "--constraint constraints.txt" in pip
 
 

@@ -1,4 +1,4 @@
-"""Markdown and HTML to HTML or Typst: everything of a document in one pandoc process."""
+"""Markdown and HTML to HTML or Typst: a whole document in one pandoc process."""
 
 import base64
 import json
@@ -11,17 +11,19 @@ from types import ModuleType
 from typing import Any, Literal
 from urllib.parse import unquote_to_bytes
 
-from lib.system.errors import UserError
+from nbconvert_typst.errors import MissingDependencyError
 
 _SCRIPT = Path(__file__).parent / "templates" / "pandoc" / "convert.lua"
 
 
 def require(module: str, wheel: str) -> ModuleType:
-    """Import what only the report needs; raise UserError naming the wheel when it is missing."""
+    """Import a module on first use; raise MissingDependencyError naming its wheel where it is missing."""
     try:
         return import_module(module)
     except ImportError as error:
-        raise UserError(f"The report needs {wheel}, which is not installed. Try: pip install {wheel}") from error
+        raise MissingDependencyError(
+            f"This export needs {wheel}, which is not installed. Try: pip install {wheel}"
+        ) from error
 
 
 @dataclass
@@ -82,7 +84,7 @@ def convert(
 
     anchors: targets that `[text](#name)` may name, besides the headings of the pieces themselves.
     folder: where relative pictures are looked up. numbered, shift: number the headings, and lower them by
-    so many levels. Raises UserError when pandoc is missing.
+    so many levels. Raises MissingDependencyError where pandoc is missing.
     """
     answer = _run_pandoc(
         {
@@ -107,8 +109,8 @@ def _run_pandoc(request: dict[str, Any]) -> dict[str, Any]:
     try:
         pandoc = pypandoc.get_pandoc_path()
     except OSError as error:
-        raise UserError(
-            "The report needs pandoc, which pypandoc did not find. Try: pip install pypandoc_binary"
+        raise MissingDependencyError(
+            "This export needs pandoc, which pypandoc did not find. Try: pip install pypandoc_binary"
         ) from error
     finished = subprocess.run(
         [pandoc, "lua", str(_SCRIPT)], input=json.dumps(request), capture_output=True, text=True, encoding="utf-8"

@@ -1,4 +1,4 @@
-"""The report as PDF, without LaTeX: pandoc writes Typst, the `typst` wheel typesets it."""
+"""PDF without LaTeX: pandoc writes Typst, the `typst` wheel typesets it."""
 
 import shutil
 from pathlib import Path
@@ -9,14 +9,14 @@ from jinja2 import pass_context
 from nbformat import NotebookNode
 from traitlets import default
 
-from lib.report.exporting import TEMPLATES, WriteupExporter
-from lib.report.pandoc import Image, require
+from nbconvert_typst.base import TEMPLATES, BlockExporter
+from nbconvert_typst.pandoc import Image, require
 
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": None, "\t": "    "})
 _PIXEL = 0.75  # points
 
 
-class TypstPDFExporter(WriteupExporter):
+class TypstPDFExporter(BlockExporter):
     """`jupyter nbconvert --to typst-pdf`, for any notebook. Vector figures stay vectors."""
 
     export_from_notebook = "PDF via Typst"
@@ -43,7 +43,7 @@ class TypstPDFExporter(WriteupExporter):
     def from_notebook_node(
         self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
     ) -> tuple[bytes, dict[str, Any]]:
-        """The PDF's bytes. Raises UserError when the wheel `typst` or pandoc is missing."""
+        """Return the PDF's bytes; raise MissingDependencyError where the wheel `typst` or pandoc is missing."""
         typst = require("typst", "typst")
         with TemporaryDirectory(prefix="typst-pdf-") as folder:
             main, resources = self.write_project(Path(folder), nb, resources, **kw)
@@ -57,7 +57,7 @@ class TypstPDFExporter(WriteupExporter):
         source, resources = super().from_notebook_node(nb, resources, **kw)
         for name, data in self._pictures.items():
             (folder / name).write_bytes(data)
-        shutil.copy(TEMPLATES / "writeup" / "style.typ", folder)
+        shutil.copy(TEMPLATES / "report" / "style.typ", folder)
         main = folder / "main.typ"
         main.write_text(source, encoding="utf-8")
         return main, resources

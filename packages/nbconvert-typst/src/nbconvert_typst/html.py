@@ -1,4 +1,4 @@
-"""The report as one HTML file that is complete without a network."""
+"""One HTML file that is complete without a network."""
 
 import re
 from typing import Any
@@ -7,13 +7,13 @@ from jinja2 import pass_context
 from nbconvert.exporters import HTMLExporter
 from nbformat import NotebookNode
 
-from lib.report.exporting import WriteupExporter
-from lib.report.pandoc import Image
+from nbconvert_typst.base import BlockExporter
+from nbconvert_typst.pandoc import Image
 
 _MEDIA = re.compile(r'(?<=<img src=")media-\d+\.\w+(?=")')
 
 
-class ReportHTMLExporter(WriteupExporter, HTMLExporter):
+class ReportHTMLExporter(BlockExporter, HTMLExporter):
     """`jupyter nbconvert --to report-html`: formulas as MathML, pictures inside, no URL that is loaded."""
 
     export_from_notebook = "HTML report"

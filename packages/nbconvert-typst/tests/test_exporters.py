@@ -11,13 +11,9 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 from nbconvert.exporters import get_export_names
+from nbconvert_typst import MissingDependencyError, ReportHTMLExporter, TypstPDFExporter, pandoc
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output, new_raw_cell
 from PIL import Image
-
-from lib.report import pandoc
-from lib.report.html import ReportHTMLExporter
-from lib.report.typst import TypstPDFExporter
-from lib.system.errors import UserError
 
 MARKDOWN = """# A heading: 5 < 6 & "quotes" #hash @at *all* <here>
 
@@ -140,6 +136,6 @@ def test_a_missing_wheel_is_named_and_the_listing_still_works(monkeypatch, modul
         return importlib.import_module(name)
 
     monkeypatch.setattr(pandoc, "import_module", missing)
-    with pytest.raises(UserError, match=f"pip install {wheel}"):
+    with pytest.raises(MissingDependencyError, match=f"pip install {wheel}"):
         TypstPDFExporter().from_notebook_node(new_notebook(cells=[new_markdown_cell("text")]))
     assert {"typst-pdf", "report-html"} <= set(get_export_names())

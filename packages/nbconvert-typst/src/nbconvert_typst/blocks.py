@@ -1,4 +1,4 @@
-"""What both forms of the report are made of: an executed notebook as a list of blocks."""
+"""An executed notebook as a list of blocks, from which both templates are filled."""
 
 import base64
 import re
@@ -9,8 +9,8 @@ from typing import ClassVar, Literal
 from nbconvert.filters import strip_ansi
 from nbformat import NotebookNode
 
-from lib.report.captions import Captions, FigureKind
-from lib.report.pandoc import Anchor, Image, Markup
+from nbconvert_typst.captions import Captions, FigureKind
+from nbconvert_typst.pandoc import Anchor, Image, Markup
 
 #: The best static representation first. A widget's text is no substitute for it, so it is left out.
 _MIME_PRIORITY = (
@@ -82,22 +82,22 @@ class Figure:
 Block = Prose | Contents | Code | Verbatim | Picture | Figure
 
 
-def blocks_of(notebook: NotebookNode, captions: Captions, *, code: bool) -> list[Block]:
+def blocks_of(notebook: NotebookNode, captions: Captions, *, code: bool, key: str) -> list[Block]:
     """The notebook's cells and outputs in order; `captions` numbers its figures and tables.
 
-    code: whether the source of code cells is wanted at all.
+    code: include the source of code cells. key: of the metadata with kinds, captions and widths.
     """
     language = notebook.metadata.get("language_info", {}).get("name", "python")
     blocks: list[Block] = []
     for cell in notebook.cells:
         hidden = cell.metadata.get("transient", {}).get("remove_source")  # nbconvert's mark for remove-input
         if cell.cell_type == "markdown" and not hidden:
-            blocks.append(_markdown_cell(cell))
+            blocks.append(_markdown_cell(cell, key))
         elif cell.cell_type == "code":
             if code and cell.source.strip() and not hidden:
                 blocks.append(Code(cell.source, language))
             for output in cell.outputs:
-                blocks.extend(_output(output, captions))
+                blocks.extend(_output(output, captions, key))
     return blocks
 
 
@@ -113,8 +113,8 @@ def markups_of(blocks: list[Block]) -> list[Markup]:
     return markups
 
 
-def _markdown_cell(cell: NotebookNode) -> Block:
-    role = cell.metadata.get("writeup", {}).get("kind")
+def _markdown_cell(cell: NotebookNode, key: str) -> Block:
+    role = cell.metadata.get(key, {}).get("kind")
     if role == "contents":
         return Contents()
     source = cell.source
@@ -130,28 +130,28 @@ def _markdown(source: str) -> Markup:
     return Markup(_ENVIRONMENT.sub(lambda match: match["keep"] or f"$${match['math']}$$", source), reader="markdown")
 
 
-def _output(output: NotebookNode, captions: Captions) -> Iterator[Block]:
+def _output(output: NotebookNode, captions: Captions, key: str) -> Iterator[Block]:
     if output.output_type == "stream":
         yield Verbatim(strip_ansi(output.text).rstrip(), "output")
     elif output.output_type == "error":
         yield Verbatim(strip_ansi("\n".join(output.traceback)), "error")
-    elif writeup := output.metadata.get("writeup"):
-        if writeup["kind"] != "caption" and (body := _best(output, writeup)):
-            anchor = captions.number(writeup["kind"], writeup["name"])
-            caption = Markup(writeup["caption"], inline=True)
-            yield Figure(writeup["kind"], anchor, caption, body)
+    elif noted := output.metadata.get(key):
+        if noted["kind"] != "caption" and (body := _best(output, noted)):
+            anchor = captions.number(noted["kind"], noted["name"])
+            caption = Markup(noted["caption"], inline=True)
+            yield Figure(noted["kind"], anchor, caption, body)
     elif block := _best(output, {}):
         yield block
 
 
-def _best(output: NotebookNode, writeup: dict) -> Prose | Picture | Verbatim | None:
-    """The output's best static representation, None where it has none."""
+def _best(output: NotebookNode, noted: dict) -> Prose | Picture | Verbatim | None:
+    """Return the output's best static representation, None where it has none."""
     data = output.data
     mime = next((mime for mime in _MIME_PRIORITY if mime in data), None)
     if mime is None or (mime == "text/plain" and _WIDGET in data):
         return None
     if mime.startswith("image/"):
-        return _picture(output, mime, writeup)
+        return _picture(output, mime, noted)
     if mime == "text/html":
         return Prose(Markup(data[mime], reader="html"))
     if mime == "text/plain":
@@ -159,11 +159,11 @@ def _best(output: NotebookNode, writeup: dict) -> Prose | Picture | Verbatim | N
     return Prose(_markdown(data[mime]))
 
 
-def _picture(output: NotebookNode, mime: str, writeup: dict) -> Picture:
+def _picture(output: NotebookNode, mime: str, noted: dict) -> Picture:
     data = output.data[mime]
     image = Image(mime, data.encode() if mime == "image/svg+xml" else base64.b64decode(data))
-    width = writeup.get("width")
+    width = noted.get("width")
     if width is None and (pixels := output.metadata.get(mime, {}).get("width")):
         width = f"{pixels}px"
-    alt = writeup.get("alt") or output.data.get("text/plain", "")
+    alt = noted.get("alt") or output.data.get("text/plain", "")
     return Picture(image, alt, width)

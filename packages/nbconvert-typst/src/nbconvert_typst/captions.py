@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from typing import Literal
 
-from lib.report.pandoc import Anchor
+from nbconvert_typst.pandoc import Anchor
 
 FigureKind = Literal["figure", "table"]
 

@@ -1,4 +1,4 @@
-"""What the HTML and the PDF exporter share."""
+"""Base class of the HTML and the PDF exporter."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -6,32 +6,34 @@ from typing import Any, Literal
 from jinja2 import pass_context
 from nbconvert.exporters import TemplateExporter
 from nbformat import NotebookNode
-from traitlets import Bool, default
+from traitlets import Bool, Unicode, default
 from traitlets.config import Config
 
-from lib.report.blocks import blocks_of, markups_of
-from lib.report.captions import Captions
-from lib.report.pandoc import convert
+from nbconvert_typst.blocks import blocks_of, markups_of
+from nbconvert_typst.captions import Captions
+from nbconvert_typst.pandoc import convert
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-class WriteupExporter(TemplateExporter):
+class BlockExporter(TemplateExporter):
     """Turns a notebook into blocks that are rendered already, for a template to lay out.
 
-    A notebook that `lib.report.document.assemble` made gets a title block, a table of contents and numbered
-    headings; any other notebook is exported as it is.
+    A notebook whose metadata ask for it gets a title block, a table of contents, numbered headings, and numbered
+    figures and tables (README, "A report of your own"); any other notebook is exported as it is.
     """
 
-    show_code = Bool(True, help="Whether code cells are shown; in HTML a switch on the page changes it.").tag(
-        config=True
-    )
+    metadata_key = Unicode(
+        "typst", help="Key of the notebook, cell and output metadata that these exporters read."
+    ).tag(config=True)
+
+    show_code = Bool(True, help="Show code cells; in HTML a switch on the page changes it.").tag(config=True)
     #: The markup that pandoc writes for the template.
     markup: Literal["html", "typst"]
 
     @default("template_name")
     def _template_name_default(self) -> str:
-        return "writeup"
+        return "report"
 
     @default("extra_template_basedirs")
     def _default_extra_template_basedirs(self) -> list[str]:
@@ -65,9 +67,9 @@ class WriteupExporter(TemplateExporter):
         """For the template: `blocks`, `headings`, `images`, `title`, `show_code`, and
         `facts` (empty for a plain notebook)."""
         metadata = context["resources"].get("metadata", {})
-        facts = notebook.metadata.get("writeup", {}).get("facts", [])
+        facts = notebook.metadata.get(self.metadata_key, {}).get("facts", [])
         captions = Captions()
-        blocks = blocks_of(notebook, captions, code=self.wants_code)
+        blocks = blocks_of(notebook, captions, code=self.wants_code, key=self.metadata_key)
         converted = convert(
             markups_of(blocks),
             self.markup,
@@ -87,5 +89,5 @@ class WriteupExporter(TemplateExporter):
 
     @property
     def wants_code(self) -> bool:
-        """Whether the source of code cells goes into the output at all."""
+        """The source of code cells goes into the output."""
         return not self.exclude_input
