@@ -14,8 +14,8 @@ from lib.training import Record
 
 
 def folder(profile: str) -> Path:
-    """Where a profile's measurements are kept."""
-    return paths.OUTPUTS / profile / "benchmark"
+    """The folder of a profile's measurements."""
+    return paths.OUTPUTS / "benchmark" / profile
 
 
 def keep(profile: str, name: str, frames: pd.DataFrame | Mapping[str, pd.DataFrame]) -> None:

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 
@@ -17,7 +16,7 @@ from lib.system import paths
 
 #: What is timed.
 HELP, TORCH, IMPORT = "the command line's help", "import of torch alone", "import of lib with torch"
-DATA, REPORT = "the data set from the local cache", "the report's files from executed notebooks"
+DATA = "the data set from the local cache"
 
 #: The code for it, each in a fresh interpreter, whose start counts.
 _STARTS = {
@@ -36,11 +35,8 @@ print(time.perf_counter() - start)
 """
 
 
-def start_up(dataset: str, repeats: int, others: Mapping[str, Callable[[], float]] | None = None) -> pd.DataFrame:
+def start_up(dataset: str, repeats: int) -> pd.DataFrame:
     """Seconds until the command line has printed its help, torch is imported, the data set is loaded.
-
-    Args:
-        others: what else is waited for: a name, and what tells its seconds when it is called.
 
     Returns:
         One row per measurement: what, seconds. The interpreter's own start is included in the first three; loading is
@@ -53,7 +49,6 @@ def start_up(dataset: str, repeats: int, others: Mapping[str, Callable[[], float
             _python(code)
             samples.append((what, time.perf_counter() - start))
         samples.append((DATA, float(_python(_LOADING.format(name=dataset)))))
-        samples += [(what, seconds()) for what, seconds in (others or {}).items()]
     return pd.DataFrame(samples, columns=["what", "seconds"])
 
 

@@ -9,9 +9,10 @@ import psutil
 import pytest
 import torch
 import torch.nn.functional as functional
+from conftest import few, one_thread, sample, store  # noqa: F401  (fixtures of tests/)
 from scipy import stats
 
-from benchmarks import bars, contenders, kept, limits, process, shares, startup, summary
+from benchmarks import bars, contenders, kept, limits, process, results, shares, startup, summary
 from benchmarks.ladder import Bare, Steps, Whole
 from benchmarks.peers import PILImages, PlainLoop
 from benchmarks.task import Contender, Task
@@ -219,7 +220,7 @@ def measured(speed, bare=0.99, evaluation=1.0, seconds=0.01, peak=5e8, times=(80
     names["sweep"] = contenders.SIDE_BY_SIDE
     frame = turns(**{names[key]: [value] for key, value in speed.items()})
     parts = pd.DataFrame({"bare": [bare * 1e-2], "epoch": [1e-2], "evaluation": [evaluation]})
-    waited = [startup.HELP, startup.IMPORT, startup.DATA, startup.REPORT]
+    waited = [startup.HELP, startup.IMPORT, startup.DATA]
     start = pd.DataFrame({"what": waited, "seconds": seconds})
     both = ("ConvNet", "ResNet-32")
     memory = pd.DataFrame({"worker": [1], "peak": [peak]})
@@ -260,17 +261,16 @@ def test_every_measurement_is_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(kept.paths, "OUTPUTS", tmp_path)
     frames = {"ConvNet": turns(plain=[1.0, 2.0]), "ResNet-32": turns(plain=[3.0])}
     kept.keep("mine", "speed", frames)
-    back = pd.read_csv(tmp_path / "mine" / "benchmark" / "speed.csv")
+    back = pd.read_csv(tmp_path / "benchmark" / "mine" / "speed.csv")
     assert list(back[back.of == "ConvNet"].images_per_second) == [0.0, 1.0, 2.0]
     assert list(back[back.of == "ResNet-32"].images_per_second) == [0.0, 3.0]
 
 
 def test_start_up_times_what_it_names():
-    frame = startup.start_up("sample", repeats=1, others={"the kettle": lambda: 0.25})
-    assert set(frame.what) == {startup.HELP, startup.TORCH, startup.IMPORT, startup.DATA, "the kettle"}
+    frame = startup.start_up("sample", repeats=1)
+    assert set(frame.what) == {startup.HELP, startup.TORCH, startup.IMPORT, startup.DATA}
     seconds = frame.set_index("what").seconds
     assert 0 < seconds[startup.HELP] < seconds[startup.IMPORT]
-    assert seconds["the kettle"] == 0.25
 
 
 def test_peers_that_are_not_installed_are_asked_for(monkeypatch):
@@ -330,3 +330,8 @@ def test_evaluation_is_timed_without_loading_the_data(monkeypatch, one_thread):
     contender.evaluate()
     monkeypatch.setattr(data, "load", lambda name: pytest.fail("loaded again"))
     contender.evaluate()
+
+
+def test_the_readme_shows_the_kept_results():
+    assert results.README.read_text() == results.readme()
+    assert "| plain loop |" in results.block()
