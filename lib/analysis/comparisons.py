@@ -38,8 +38,8 @@ def spread(betas: Sequence[float], values: np.ndarray, per_class: Sequence[int],
         f"Up to β = 0.99 there are {len(groups)} different weightings ({spans(groups)}). Standard deviations of the "
         f"accuracy: {100 * over_seeds:.2f} points between runs of one β that differ in the seed alone, hence "
         f"{100 * over_seeds / np.sqrt(n):.2f} for means of {n} runs; {100 * over_betas:.2f} between the means of "
-        f"different β. **Equivalence** within ±{100 * margin:g} points for every pair (two one-sided t tests at 5 %, the "
-        f"margin fixed beforehand): {'shown' if alike else 'not shown'}. The largest difference is "
+        f"different β. **Equivalence** within ±{100 * margin:g} points for every pair (two one-sided t tests at 5 %, "
+        f"the margin fixed beforehand): {'shown' if alike else 'not shown'}. The largest difference is "
         f"{difference(largest)} points (90 % interval)."
     )
 
@@ -72,7 +72,7 @@ def clean_choice(validated: Mapping[float, Runs], published: Sequence[float]) ->
         validated: runs of one split, by beta. Those from the seeds that most betas share are used.
         published: the betas among which the original chose.
     """
-    most = max(validated, key=lambda beta: len(validated[beta]), default=None)
+    most = max(validated, key=lambda beta: len(validated[beta]), default=0.0)
     seeds, ran = shared_seeds(validated, most) if validated else ([], [])
     if len(ran) < 2:
         return "**Not run yet:** the sweep with a validation split."
@@ -89,11 +89,11 @@ def clean_choice(validated: Mapping[float, Runs], published: Sequence[float]) ->
     peeked = max(on_test, key=on_test.__getitem__)
     flattered, last = ([getattr(r, epoch).test.accuracy for r in runs[peeked]] for epoch in ("best", "last"))
     gain = paired_difference(flattered, [r.last.test.accuracy for r in runs[clean]])
+    by_epoch = np.mean(flattered) - np.mean(last)
     return (
         f"{text} The original rule on the same runs (best epoch, and the best of the original's β, on the test set) "
-        f"chooses β = {peeked:g} and reports {with_interval(flattered)} %. Choosing on the test set raises the reported "
-        f"accuracy by {difference(gain)} points, of which {100 * (np.mean(flattered) - np.mean(last)):+.1f} by the "
-        "choice of the epoch."
+        f"chooses β = {peeked:g} and reports {with_interval(flattered)} %. Choosing on the test set raises the "
+        f"reported accuracy by {difference(gain)} points, of which {100 * by_epoch:+.1f} by the choice of the epoch."
     )
 
 
@@ -116,12 +116,13 @@ def likeliest_reading(runs: Mapping[str, Runs], original: float) -> str:
     ran = {name: [r.best.test.accuracy for r in found.values()] for name, found in runs.items() if found}
     if not ran:
         return "**Not run yet:** the readings of the ConvNet's settings."
+    away = {name: float(np.mean(reached)) - original for name, reached in ran.items()}
     intervals = {name: prediction_interval(reached) for name, reached in ran.items()}
     holding = [name for name, (low, high) in intervals.items() if low <= original <= high]
     text = ""
     if stated := ran.get("as stated"):
         low, high = intervals["as stated"]
-        text = f"The settings as stated end {points(np.mean(stated) - original)} the original's {percent(original)} %"
+        text = f"The settings as stated end {points(away['as stated'])} the original's {percent(original)} %"
         if "as stated" in holding:
             return (
                 f"{text}, which lies within their 95 % prediction interval ({percent(low)} to {percent(high)} %, "
@@ -130,10 +131,10 @@ def likeliest_reading(runs: Mapping[str, Runs], original: float) -> str:
         text += ". "
     if len(ran) == 1:
         return text + "No other reading has been run."
-    nearest = min(ran, key=lambda name: abs(np.mean(ran[name]) - original))
+    nearest = min(away, key=lambda name: abs(away[name]))
     missing = [name for name in runs if name not in ran]
     return (
-        f"{text}Of {len(ran)} readings the nearest is **{nearest}** ({points(np.mean(ran[nearest]) - original)} it); the "
+        f"{text}Of {len(ran)} readings the nearest is **{nearest}** ({points(away[nearest])} it); the "
         f"prediction interval contains the original's accuracy for {', '.join(holding) or 'none with several runs'}."
         + (f" Not run yet: {', '.join(missing)}." if missing else "")
         + " This names the likeliest reading; nothing in the rest of the report is tuned by it."
@@ -153,8 +154,8 @@ class Alike:
 def alike(candidates: Mapping[Setting, tuple[Runs, Runs]], rows: tuple[Sequence, Sequence]) -> Alike | None:
     """Compare both losses under equal settings; None without runs.
 
-    Of the settings with the most seeds it takes the one nearest to the original's balanced row. `rows` are the original's,
-    of cross-entropy and the balanced loss.
+    Of the settings with the most seeds it takes the one nearest to the original's balanced row. `rows` are the
+    original's, of cross-entropy and the balanced loss.
     """
     pairs = {setting: len(ce.keys() & balanced.keys()) for setting, (ce, balanced) in candidates.items()}
     pairs = {setting: shared for setting, shared in pairs.items() if shared}
@@ -172,14 +173,14 @@ class Draws:
     """Gains of one loss over another by draw of the subset, and the deviation expected from the seeds alone."""
 
     gains: np.ndarray
-    chance: float  # NaN where no draw has two seeds
+    chance: float | None  # None where no draw has two seeds
 
 
 def draws(by_draw: Mapping[int, tuple[Runs, Runs]]) -> Draws | None:
-    """Compare the balanced loss with cross-entropy on each draw, {subset seed: (CE, balanced)}; None for fewer than two."""
+    """Compare both losses on each draw, {subset seed: (CE, balanced)}; None for fewer than two draws."""
     gains = [np.subtract(*by_seed(accuracy, balanced, ce)) for ce, balanced in by_draw.values() if ce.keys() & balanced]
     if len(gains) < 2:
         return None
     within = [gain.var(ddof=1) for gain in gains if len(gain) > 1]
-    chance = np.sqrt(np.mean(within) * np.mean([1 / len(gain) for gain in gains])) if within else np.nan
-    return Draws(np.array([gain.mean() for gain in gains]), float(chance))
+    chance = np.sqrt(np.mean(within) * np.mean([1 / len(gain) for gain in gains])) if within else None
+    return Draws(np.array([gain.mean() for gain in gains]), chance)

@@ -8,6 +8,8 @@ tested at 95 %.
 
 from typing import Any
 
+import pandas as pd
+
 from lib.analysis.claims import (
     batch_size,
     chosen_beta,
@@ -35,9 +37,15 @@ CLAIMS: tuple[Claim[Any], ...] = (
     closing_table.CLAIM,
 )
 
-__all__ = ["CLAIMS", "VERDICTS", "Claim", "Evidence", "Runs", "Setting", "Verdict", "ledger"]
+__all__ = ["CLAIMS", "VERDICTS", "Claim", "Evidence", "Runs", "Setting", "Verdict", "ledger", "table"]
 
 
 def ledger(evidence: Evidence) -> list[tuple[Claim[Any], Verdict]]:
     """Every claim with its verdict on these records."""
     return [(claim, claim.test(evidence)) for claim in CLAIMS]
+
+
+def table(ledger: list[tuple[Claim[Any], Verdict]]) -> pd.DataFrame:
+    """One row per claim: statement and verdict."""
+    rows = [(claim.number, claim.statement, found.verdict) for claim, found in ledger]
+    return pd.DataFrame(rows, columns=["", "claim", "verdict"]).set_index("")

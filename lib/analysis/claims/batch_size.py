@@ -18,8 +18,8 @@ def measure(evidence: Evidence) -> tuple[Found, list[Record]]:
     small, large = evidence.convnet.get(32, {}), evidence.convnet.get(128, {})
     if not small.keys() & large.keys():
         raise NotRun("the ConvNet with batch 32 and with batch 128 from the same seeds")
-    gain = paired_difference(*by_seed(accuracy, small, large), floor=one_image(small))
-    return Found(gain), records_of(small, large)
+    rows = by_seed(accuracy, small, large)
+    return Found(paired_difference(rows[0], rows[1], floor=one_image(small))), records_of(small, large)
 
 
 def judge(found: Found) -> Outcome:
@@ -35,12 +35,9 @@ def explain(found: Found) -> tuple[str, str]:
     )
 
 
-CLAIM = Claim(
-    1,
-    "Batch 32 instead of 128 helps, by allowing more updates.",
+STATEMENT = "Batch 32 instead of 128 helps, by allowing more updates."
+RULE = (
     "ConvNet, all else equal: supported if the interval of the difference lies above zero, contradicted if it lies "
-    "below.",
-    measure,
-    judge,
-    explain,
+    "below."
 )
+CLAIM = Claim(1, STATEMENT, RULE, measure, judge, explain)

@@ -99,13 +99,10 @@ def explain(found: Found) -> tuple[str, str]:
     return said, short
 
 
-CLAIM = Claim(
-    2,
-    "β = 0.8 is the best of the eleven; it is chosen because every class keeps some accuracy.",
+STATEMENT = "β = 0.8 is the best of the eleven; it is chosen because every class keeps some accuracy."
+RULE = (
     "Supported if every other β was run from at least three shared seeds and is lower, and every class has a correct "
     "prediction; contradicted if another β is higher, if another β has the same weights to within a thousandth (then "
-    "the chosen one cannot be better), or if a class has no correct prediction in any of at least three seeds.",
-    measure,
-    judge,
-    explain,
+    "the chosen one cannot be better), or if a class has no correct prediction in any of at least three seeds."
 )
+CLAIM = Claim(2, STATEMENT, RULE, measure, judge, explain)

@@ -57,7 +57,7 @@ def measure(evidence: Evidence) -> tuple[Found, list[Record]]:
     to_balanced = {setting: distance(balanced, balanced_row) for setting, (_, balanced) in candidates.items()}
     if np.isnan([*to_ce.values(), *to_balanced.values()]).any():
         raise NotRun(f"a data set with {len(ce_row)} classes")
-    known = [level for pair in candidates.values() for runs in pair if not np.isnan(level := noise(runs))]
+    known = [own for pair in candidates.values() for runs in pair if not np.isnan(own := noise(runs))]
 
     def level(runs: Runs) -> float:
         own = noise(runs)
@@ -94,8 +94,8 @@ def explain(found: Found) -> tuple[str, str]:
     said = (
         f"The original's CB-Focal row is nearest to {nearest} (mean distance over the classes: {away} points)"
         + (f"; within the noise also: {others}" if others else "")
-        + f". Cross-entropy with {nearest} has {with_interval(found.accuracies)} %{predicted}; the original states "
-        f"{percent(found.original)} %. The original's cross-entropy row is "
+        + f". Cross-entropy with {nearest} has {with_interval(found.accuracies.tolist())} %{predicted}; "
+        f"the original states {percent(found.original)} %. The original's cross-entropy row is "
         + "; ".join(f"{percent(found.to_ce[s])} points from that of {s} ({_noise(level)})" for s, level in levels)
         + f". It is nearest to {ce_nearest}: {ce_away} points."
     )
@@ -109,18 +109,15 @@ def _noise(level: float) -> str:
     return "noise unknown: no setting has three runs" if np.isnan(level) else f"noise {percent(level)}"
 
 
-CLAIM = Claim(
-    9,
-    "Implied by the closing table: both losses were trained with otherwise equal settings.",
+STATEMENT = "Implied by the closing table: both losses were trained with otherwise equal settings."
+RULE = (
     "The noise of a row is the largest distance of a run to the mean of its setting's other runs (with fewer than "
     "three runs, the largest of all settings). A setting is possible if its CB-Focal row is, within that noise, as "
     "near to the original's CB-Focal row as the nearest one. Supported if cross-entropy's mean row under a possible "
     "setting is within the noise of the original's, contradicted if under all of them it is farther than twice the "
-    "noise; undecided before all candidates are run.",
-    measure,
-    judge,
-    explain,
+    "noise; undecided before all candidates are run."
 )
+CLAIM = Claim(9, STATEMENT, RULE, measure, judge, explain)
 
 
 def distances(evidence: Evidence) -> pd.DataFrame:

@@ -68,12 +68,9 @@ def explain(found: Found) -> tuple[str, str]:
     )
 
 
-CLAIM = Claim(
-    3,
-    "Compared with cross-entropy, CB-Focal improves every class except bird.",
+STATEMENT = "Compared with cross-entropy, CB-Focal improves every class except bird."
+RULE = (
     "Class by class: supported if the nine other classes improve and bird does not; contradicted if one of the nine "
-    "gets worse, or bird improves.",
-    measure,
-    judge,
-    explain,
+    "gets worse, or bird improves."
 )
+CLAIM = Claim(3, STATEMENT, RULE, measure, judge, explain)

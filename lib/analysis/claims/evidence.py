@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from lib.training import Record
 
 #: Runs of one setting by their seed; runs of two settings are paired by it.
 Runs = Mapping[int, Record]
+Name = TypeVar("Name", bound=Hashable)  # of a setting
 
 
 class NotRun(Exception):
@@ -74,13 +75,13 @@ class Evidence:
         return found
 
 
-def shared_seeds(runs: Mapping[Hashable, Runs], must: Hashable, least: int = 1) -> tuple[list[int], list[Hashable]]:
+def shared_seeds(runs: Mapping[Name, Runs], must: Name, least: int = 1) -> tuple[list[int], list[Name]]:
     """Seeds that settings share, and these settings: the choice with the most runs that includes `must`.
 
     A setting with few runs is left out, so that it does not cut all others down to its seeds.
     """
     choices = {frozenset(by_seed.keys() & runs[must].keys()) for by_seed in runs.values()}
-    best: tuple[list[int], list[Hashable]] = ([], [])
+    best: tuple[list[int], list[Name]] = ([], [])
     for seeds in sorted(choices, key=sorted):
         names = [name for name, by_seed in runs.items() if seeds <= by_seed.keys()]
         if len(seeds) >= least and len(seeds) * len(names) > len(best[0]) * len(best[1]):

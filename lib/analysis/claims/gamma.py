@@ -58,12 +58,9 @@ def explain(found: Found) -> tuple[str, str]:
     return said, f"γ = {listed(found.better)} is better" if found.better else "every other γ is worse"
 
 
-CLAIM = Claim(
-    8,
-    "γ was not tuned (fixed at 1).",
+STATEMENT = "γ was not tuned (fixed at 1)."
+RULE = (
     "Read as: tuning would have improved the result. Supported if another γ is better than 1, contradicted if every "
-    "other γ was run from at least three shared seeds and is worse.",
-    measure,
-    judge,
-    explain,
+    "other γ was run from at least three shared seeds and is worse."
 )
+CLAIM = Claim(8, STATEMENT, RULE, measure, judge, explain)

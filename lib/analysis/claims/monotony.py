@@ -85,13 +85,10 @@ def explain(found: Found) -> tuple[str, str]:
     return said, f"monotone for {named(monotone)}" if monotone else "every class both rises and falls"
 
 
-CLAIM = Claim(
-    5,
-    "Accuracy as a function of β is not monotone for any class.",
+STATEMENT = "Accuracy as a function of β is not monotone for any class."
+RULE = (
     "Over the β with different weights: a rise and a fall show that a class is not monotone; one of them shows that "
     "it is monotone where every step of more than a point in the other direction is excluded. Supported if all "
-    "classes are shown not to be monotone, contradicted if one is shown to be.",
-    measure,
-    judge,
-    explain,
+    "classes are shown not to be monotone, contradicted if one is shown to be."
 )
+CLAIM = Claim(5, STATEMENT, RULE, measure, judge, explain)

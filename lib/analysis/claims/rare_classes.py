@@ -61,12 +61,9 @@ def explain(found: Found) -> tuple[str, str]:
     return (f"{said} {never.capitalize()} in any of {seeds}.", never) if found.never else (said, accuracies)
 
 
-CLAIM = Claim(
-    7,
-    "Horse, ship and truck get non-zero accuracy under CB-Focal; uniform accuracy stays out of reach.",
+STATEMENT = "Horse, ship and truck get non-zero accuracy under CB-Focal; uniform accuracy stays out of reach."
+RULE = (
     "With at least three seeds: supported if all three classes have a correct prediction in every run and two of them "
-    "differ, contradicted if one has none in any run; contradicted also if all are above 5 % and within one point.",
-    measure,
-    judge,
-    explain,
+    "differ, contradicted if one has none in any run; contradicted also if all are above 5 % and within one point."
 )
+CLAIM = Claim(7, STATEMENT, RULE, measure, judge, explain)

@@ -84,13 +84,10 @@ def explain(found: Found) -> tuple[str, str]:
     return said, f"the weights reduce the gap between training and test by {interval(found.by_weights)}"
 
 
-CLAIM = Claim(
-    4,
-    "Reweighting regularises the most frequent classes (airplane, automobile): less overfitting.",
+STATEMENT = "Reweighting regularises the most frequent classes (airplane, automobile): less overfitting."
+RULE = (
     "Where cross-entropy is shown to overfit by more than a point: contradicted if the gap between training and test "
     "accuracy is shown to be within one point of that without weights (β = 0), else supported if it is smaller than "
-    "that and than with cross-entropy. Contradicted in any case if it is larger than one of them.",
-    measure,
-    judge,
-    explain,
+    "that and than with cross-entropy. Contradicted in any case if it is larger than one of them."
 )
+CLAIM = Claim(4, STATEMENT, RULE, measure, judge, explain)

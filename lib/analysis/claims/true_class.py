@@ -43,12 +43,9 @@ def explain(found: Found) -> tuple[str, str]:
     return f"{said}.", "as calculated" if found.ce else "with one true class per image neither sums over classes"
 
 
-CLAIM = Claim(
-    6,
-    "Focal loss looks at the probability of the true class alone, cross-entropy sums over all classes.",
+STATEMENT = "Focal loss looks at the probability of the true class alone, cross-entropy sums over all classes."
+RULE = (
     "A calculation: supported if only cross-entropy changes with the probabilities of the other classes; contradicted "
-    "if it does not change.",
-    measure,
-    judge,
-    explain,
+    "if it does not change."
 )
+CLAIM = Claim(6, STATEMENT, RULE, measure, judge, explain)
