@@ -29,8 +29,8 @@ def judge(found: Found) -> Outcome:
 def explain(found: Found) -> tuple[str, str]:
     gain = interval(found.gain)
     return (
-        f"Batch 32 minus batch 128, {seeds_in_words(found.gain.pairs)}: {gain} of accuracy. The rule does not test "
-        "whether the number of updates is the reason.",
+        f"Accuracy with batch 32 minus accuracy with batch 128, {seeds_in_words(found.gain.pairs)}: {gain}. The rule "
+        "does not test whether the number of updates is the reason.",
         f"{gain} with batch 32",
     )
 

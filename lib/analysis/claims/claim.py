@@ -72,6 +72,6 @@ def spans(groups: Sequence[Sequence[float]]) -> str:
 
 
 def resolution(differences: Sequence[Difference]) -> str:
-    """The difference from which an interval excludes zero, as half a sentence; "" for a single seed."""
+    """The size of the intervals, as half a sentence; "" for a single seed."""
     half = float(np.median([d.high - d.mean for d in differences])) if differences else np.nan
-    return "" if np.isnan(half) else f" (in the median, an interval excludes zero from {100 * half:.0f} points on)"
+    return "" if np.isnan(half) else f" (median half-width of the intervals: {100 * half:.0f} points)"

@@ -123,7 +123,7 @@ def labels(runs: Runs, wanted: Sequence[str]) -> list[int]:
     """
     names = class_names(runs)
     if unknown := [name for name in wanted if name not in names]:
-        raise NotRun(f"a data set with the classes {', '.join(unknown)}")
+        raise NotRun(f"a data set with the class {' and '.join(unknown)}")
     return [names.index(name) for name in wanted]
 
 
