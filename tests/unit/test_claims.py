@@ -199,10 +199,7 @@ def test_claim_5_needs_every_published_beta_and_sets_empty_classes_apart():
     assert "no correct prediction at any β: truck" in dead.because
 
 
-FUNCTIONS = {"cross_entropy": losses.cross_entropy, "focal": losses.focal}
-
-
-def test_claim_6_is_about_the_losses_themselves():
+def test_claim_6_is_about_the_losses_themselves(monkeypatch):
     found = verdict(6)
     assert found.verdict == "contradicted"
     assert "cross-entropy stays the same and the focal loss stays the same" in found.because
@@ -210,8 +207,11 @@ def test_claim_6_is_about_the_losses_themselves():
     def all_classes(logits, targets, weights, **settings):
         return logits.softmax(1).square().sum()
 
-    assert verdict(6, losses=FUNCTIONS | {"cross_entropy": all_classes}).verdict == "supported"
-    assert verdict(6, losses=FUNCTIONS | {"cross_entropy": all_classes, "focal": all_classes}).verdict == "undecided"
+    with monkeypatch.context() as patched:
+        patched.setattr(losses, "cross_entropy", all_classes)
+        assert verdict(6).verdict == "supported"
+        patched.setattr(losses, "focal", all_classes)
+        assert verdict(6).verdict == "undecided"
     both = torch.log(torch.tensor([[0.4, 0.3, 0.2, 0.1]]))  # the formula that the calculation stands for
     value = losses.focal(both, torch.zeros(1, dtype=torch.long), torch.ones(4), gamma=1.0).item()
     assert value == pytest.approx(-0.6 * np.log(0.4), rel=1e-5)

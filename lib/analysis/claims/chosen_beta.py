@@ -4,16 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lib.analysis.claims.claim import SEVERAL, Claim, Outcome, interval, named, spans
-from lib.analysis.claims.evidence import (
-    Evidence,
-    NotRun,
-    by_seed,
-    class_names,
-    one_image,
-    per_class,
-    records_of,
-    shared_seeds,
-)
+from lib.analysis.claims.evidence import Evidence, NotRun, by_seed, one_image, per_class, records_of, shared_seeds
 from lib.analysis.prose import listed, seeds_in_words
 from lib.analysis.statistics import Difference, contrasts
 from lib.losses import class_balanced_weights
@@ -52,7 +43,6 @@ def measure(evidence: Evidence) -> tuple[Found, list[Record]]:
     scores = rows.mean(axis=2)
     together = contrasts(scores, pairs, comparisons=len(pairs), floor=floor) if others else []
     weights = class_balanced_weights(evidence.counts or [], chosen)
-    names = class_names(treatments[own])
     found = Found(
         chosen=chosen,
         alike=[beta for beta in own if beta != chosen],
@@ -60,7 +50,7 @@ def measure(evidence: Evidence) -> tuple[Found, list[Record]]:
         seeds=len(seeds),
         together=dict(zip(others, together, strict=True)),
         singly=contrasts(scores, pairs, floor=floor) if others else [],
-        empty=[names[k] for k in range(rows.shape[2]) if others and not rows[0, :, k].any()],
+        empty=[name for name, row in zip(evidence.classes, rows[0].T, strict=True) if others and not row.any()],
         missing=[group for group in treatments if group not in ran],
     )
     return found, records_of(*treatments.values())

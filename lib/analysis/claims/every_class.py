@@ -4,16 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lib.analysis.claims.claim import Claim, Outcome, interval, named, resolution
-from lib.analysis.claims.evidence import (
-    Evidence,
-    NotRun,
-    by_seed,
-    class_names,
-    labels,
-    one_image,
-    per_class,
-    records_of,
-)
+from lib.analysis.claims.evidence import Evidence, NotRun, by_seed, one_image, per_class, records_of
 from lib.analysis.prose import seeds_in_words
 from lib.analysis.statistics import Difference, paired_difference
 from lib.training import Record
@@ -40,8 +31,8 @@ def measure(evidence: Evidence) -> tuple[Found, list[Record]]:
     runs, ce = evidence.balanced.get(evidence.chosen, {}), evidence.cross_entropy
     if not runs.keys() & ce.keys():
         raise NotRun(f"cross-entropy and the balanced loss at β = {evidence.chosen:g} from the same seeds")
-    labels(runs, [EXCEPTION])
-    names, (a, b), floor = class_names(runs), by_seed(per_class, runs, ce), one_image(runs, 1)
+    evidence.labels([EXCEPTION])  # raises where there is no such class
+    names, (a, b), floor = evidence.classes, by_seed(per_class, runs, ce), one_image(runs, 1)
 
     def gains(comparisons: int) -> dict[str, Difference]:
         columns = zip(names, a.T, b.T, strict=True)

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from lib import data, losses
+from lib import data
 from lib.analysis.betas import beta_groups
 from lib.training import Record
 
@@ -42,9 +42,6 @@ class Evidence:
     gamma_beta: float | None = None  # that beta
     #: Both rows of the closing table under the settings that may have produced it: (cross-entropy, balanced).
     candidates: Mapping[Setting, tuple[Runs, Runs]] = field(default_factory=dict)
-    losses: Mapping[str, Callable] = field(
-        default_factory=lambda: {"cross_entropy": losses.cross_entropy, "focal": losses.focal}
-    )
 
     @property
     def chosen(self) -> float:
@@ -60,6 +57,17 @@ class Evidence:
     def counts(self) -> list[int] | None:
         """Training images per class; None without runs."""
         return next((record.counts for record in records_of(*self.balanced.values())), None)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names of the data set that the sweep's runs were trained on, by label."""
+        return data.classes(records_of(*self.balanced.values())[0].experiment.data)
+
+    def labels(self, wanted: Sequence[str]) -> list[int]:
+        """Labels of the named classes. Raises NotRun where the data set has no such class."""
+        if unknown := [name for name in wanted if name not in self.classes]:
+            raise NotRun(f"a data set with the class {' and '.join(unknown)}")
+        return [self.classes.index(name) for name in wanted]
 
     def treatments(self) -> dict[tuple[float, ...], Runs]:
         """Group the original's betas by equal class weights, each with the runs of one beta of the group.
@@ -108,23 +116,6 @@ def per_class(record: Record) -> np.ndarray:
 def records_of(*settings: Runs) -> list[Record]:
     """All records of some settings."""
     return [record for runs in settings for record in runs.values()]
-
-
-def class_names(runs: Runs) -> tuple[str, ...]:
-    """Class names of the data set that these runs were trained on, by label."""
-    return data.classes(next(iter(runs.values())).experiment.data)
-
-
-def labels(runs: Runs, wanted: Sequence[str]) -> list[int]:
-    """Labels of the named classes.
-
-    Raises:
-        NotRun: the data set of these runs has no such class.
-    """
-    names = class_names(runs)
-    if unknown := [name for name in wanted if name not in names]:
-        raise NotRun(f"a data set with the class {' and '.join(unknown)}")
-    return [names.index(name) for name in wanted]
 
 
 def one_image(runs: Runs, classes: int = 0) -> float:

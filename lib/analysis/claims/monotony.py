@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from lib.analysis.claims.claim import MARGIN, Claim, Outcome, named, resolution, spans
-from lib.analysis.claims.evidence import Evidence, NotRun, by_seed, class_names, one_image, per_class, records_of
+from lib.analysis.claims.evidence import Evidence, NotRun, by_seed, one_image, per_class, records_of
 from lib.analysis.prose import seeds_in_words
 from lib.analysis.statistics import Difference, contrasts
 from lib.training import Record
@@ -40,7 +40,7 @@ def measure(evidence: Evidence) -> tuple[Found, list[Record]]:
     rows = by_seed(per_class, *runs)  # [groups, seeds, C]
     if not rows.size:
         raise NotRun("the betas from the same seeds")
-    names = class_names(runs[0])
+    names = evidence.classes
     shapes = [_shape(rows[:, :, k], one_image(runs[0], 1), len(names)) for k in range(len(names))]
     found = Found(
         betas=len(evidence.betas),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lib.analysis.claims.claim import MARGIN, SEVERAL, Claim, Outcome, interval, named
-from lib.analysis.claims.evidence import Evidence, NotRun, by_seed, labels, one_image, per_class, records_of
+from lib.analysis.claims.evidence import Evidence, NotRun, by_seed, one_image, per_class, records_of
 from lib.analysis.prose import UNLEARNED, seeds_in_words
 from lib.analysis.statistics import Difference, contrasts
 from lib.analysis.tables import percent
@@ -31,7 +31,7 @@ def measure(evidence: Evidence) -> tuple[Found, list[Record]]:
     runs = evidence.balanced.get(evidence.chosen, {})
     if not runs:
         raise NotRun(f"the balanced loss at β = {evidence.chosen:g}")
-    rows = by_seed(per_class, runs)[0][:, labels(runs, RARE)]
+    rows = by_seed(per_class, runs)[0][:, evidence.labels(RARE)]
     first, second, third = rows.mean(axis=0).argsort()[::-1]
     pairs = [(first, second), (second, third), (first, third)]
     apart = contrasts(rows.T, pairs, comparisons=len(pairs), floor=one_image(runs, 1))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lib.analysis.claims.claim import MARGIN, Claim, Outcome, interval, named
-from lib.analysis.claims.evidence import Evidence, NotRun, by_seed, labels, one_image, per_class, records_of
+from lib.analysis.claims.evidence import Evidence, NotRun, by_seed, one_image, per_class, records_of
 from lib.analysis.prose import seeds_in_words
 from lib.analysis.statistics import Difference, contrasts, paired_difference
 from lib.training import Record
@@ -34,7 +34,7 @@ def measure(evidence: Evidence) -> tuple[Found, list[Record]]:
     runs = evidence.balanced.get(beta, {})
     if not (runs.keys() & ce.keys() and runs.keys() & plain.keys()):
         raise NotRun(f"cross-entropy, β = 0 and β = {beta:g} from the same seeds")
-    frequent = labels(runs, FREQUENT)
+    frequent = evidence.labels(FREQUENT)
 
     def gap(record: Record) -> float:
         return float((record.train_per_class(record.last) - per_class(record))[frequent].mean())

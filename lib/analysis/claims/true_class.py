@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
+from lib import losses
 from lib.analysis.claims.claim import Claim, Outcome
 from lib.analysis.claims.evidence import Evidence
 from lib.training import Record
@@ -21,7 +22,7 @@ def measure(evidence: Evidence) -> tuple[Found, list[Record]]:
     target, weights = torch.zeros(1, dtype=torch.long), torch.ones(4)
 
     def changes(name: str, **settings: float) -> bool:
-        loss = evidence.losses[name]
+        loss = getattr(losses, name)
         first, second = (loss(p.log()[None], target, weights, **settings).item() for p in probabilities)
         return abs(first - second) > 1e-6
 
