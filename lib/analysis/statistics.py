@@ -111,6 +111,8 @@ def contrasts(
         floor: lower bound on the standard deviation of a single value, such as that of one test image, for seeds that
             happen to agree. The intervals are about seeds, on this test set.
     """
+    if not pairs:
+        return []
     array = np.asarray(values, dtype=float)
     settings, seeds = array.shape
     means = array.mean(axis=1) if seeds else np.full(settings, math.nan)

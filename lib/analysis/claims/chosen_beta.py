@@ -41,7 +41,7 @@ def measure(evidence: Evidence) -> tuple[Found, list[Record]]:
     rows = by_seed(per_class, *(treatments[group] for group in (own, *others)))
     pairs, floor = [(0, i) for i in range(1, len(rows))], one_image(treatments[own])
     scores = rows.mean(axis=2)
-    together = contrasts(scores, pairs, comparisons=len(pairs), floor=floor) if others else []
+    together = contrasts(scores, pairs, comparisons=len(pairs), floor=floor)
     weights = class_balanced_weights(evidence.counts or [], chosen)
     found = Found(
         chosen=chosen,
@@ -49,7 +49,7 @@ def measure(evidence: Evidence) -> tuple[Found, list[Record]]:
         ratio=float(weights.max() / weights.min()),
         seeds=len(seeds),
         together=dict(zip(others, together, strict=True)),
-        singly=contrasts(scores, pairs, floor=floor) if others else [],
+        singly=contrasts(scores, pairs, floor=floor),
         empty=[name for name, row in zip(evidence.classes, rows[0].T, strict=True) if others and not row.any()],
         missing=[group for group in treatments if group not in ran],
     )
