@@ -120,10 +120,6 @@ def common_seeds(runs: Mapping[Hashable, Mapping[int, Record]], least: int) -> t
     A sweep shows every setting that has seeds enough for an interval, from the seeds that all of these share; where
     that leaves too few, as many runs as can be had (lib.analysis.claims.evidence.shared_seeds).
 
-    Changed on 2026-11-24 with the runs in sight: before, it was always as many runs as can be had, which left β = 0.999
-    and above out of the sweep as soon as the others had five seeds. The claims keep the old rule. With the same seeds
-    for all β both give the same.
-
     Raises:
         UserError: cross-entropy and no beta share at least so many seeds.
     """
