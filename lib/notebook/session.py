@@ -112,7 +112,7 @@ class Notebook:
             missing = [e.title for e in experiments if not self.store.get(e)]
             if missing:
                 raise UserError(
-                    f"{len(missing)} runs of {self.name} are not among the published ones ({missing[0]} is the first); "
+                    f"{len(missing)} runs of {self.name} are not among the kept ones ({missing[0]} is the first); "
                     "train them with the parameter runs=train."
                 )
         options |= {"store": self.store, "origin": self.origin, "scheduler": self.values.get("scheduler", "")}
