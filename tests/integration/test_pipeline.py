@@ -180,7 +180,7 @@ def test_papermill_runs_a_notebook_from_any_working_directory(smoke, tmp_path):
     [
         (("--profile", "smok"), "There is no profile 'smok'; known profiles: "),
         (("-p", "epoch=3"), "No notebook has a parameter 'epoch'; there are "),
-        (("-p", "model=ResNet32"), "the command line: model: Input should be 'ConvNet',"),
+        (("-p", "model=ResNet32"), "the command line: model: Input should be one of 'ConvNet',"),
         (("-p", "epochs=many"), "the command line: epochs has to be a whole number like 14, not 'many'."),
         (("-p", "epochs"), "A parameter is given as NAME=VALUE, not 'epochs'."),
     ],
