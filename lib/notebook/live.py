@@ -1,4 +1,4 @@
-"""Figure of a training: it grows while runs train, and stays, drawn from their records, when they are done."""
+"""Figure of a training: redrawn while runs train, and drawn from their records at the end."""
 
 import time
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from lib.runs.store import Store
 from lib.training import Epoch, Record
 from lib.training.checkpoint import finished_epochs
 
-#: Drawing may take this share of the time, so that watching a training does not slow it down much.
+#: Upper bound on the share of the time spent drawing, so that watching a training does not slow it down much.
 _SHARE = 0.1
 ALT = "Line plots over the epochs: loss, accuracy and learning rate, and below them the test accuracy of each class."
 
@@ -57,7 +57,7 @@ class Live:
     def finish(self, records: Sequence[Record]) -> None:
         """Show the final figure, of runs trained now or before.
 
-        A run that several settings share, as the neutral betas do, is one line.
+        A run that several settings share, such as the neutral betas, is drawn once.
         """
         records = list({record.key: record for record in records}.values())
         if records and self.name:
