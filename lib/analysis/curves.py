@@ -1,6 +1,7 @@
 """Learning curves: the figure that grows while runs train, and the same figure from their records."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -56,7 +57,7 @@ def training(
         _by_epoch(axes, reach)
         axes.set_xlabel("epoch", labelpad=1)
     accuracy.yaxis.set_major_formatter(PERCENT)
-    loss.ticklabel_format(axis="y", useOffset=False)  # its place is the title's
+    loss.ticklabel_format(axis="y", useOffset=False)  # it would overlap the title
     rate.set_ylim(bottom=0)
     rate.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     lines = accuracy.get_legend_handles_labels()
@@ -70,16 +71,22 @@ def training(
 def _run(upper: Sequence[Axes], lower: Sequence[Axes], history: History, label: bool, alpha: float) -> None:
     loss, accuracy, rate = upper
     epochs = [e.epoch for e in history]
-    marker = {"marker": "."} if len(epochs) < 3 else {}  # of one point there is no line
-    train = {"color": COLOUR["train"], "alpha": alpha, "label": "training" if label else None, **marker}
-    test = {"color": COLOUR["test"], "alpha": alpha, "ls": "--", "label": "test" if label else None, **marker}
+    marker: dict[str, Any] = {"marker": "."} if len(epochs) < 3 else {}  # a single point has no line
+    train: dict[str, Any] = {"color": COLOUR["train"], "alpha": alpha, "label": "training" if label else None, **marker}
+    test: dict[str, Any] = {
+        "color": COLOUR["test"],
+        "alpha": alpha,
+        "ls": "--",
+        "label": "test" if label else None,
+        **marker,
+    }
     loss.plot(epochs, [e.train_loss for e in history], **train)
     loss.plot(epochs, [e.test.loss for e in history], **test)
     accuracy.plot(epochs, [e.train_accuracy for e in history], **train)
     accuracy.plot(epochs, [e.test.accuracy for e in history], **test)
     rate.plot(epochs, [e.learning_rate for e in history], **{**train, "color": COLOUR["mark"], "label": None})
     best = max(history, key=lambda e: e.test.accuracy)
-    dot = {"color": COLOUR["mark"], "ls": "", "marker": "o", "ms": 4, "zorder": 5}
+    dot: dict[str, Any] = {"color": COLOUR["mark"], "ls": "", "marker": "o", "ms": 4, "zorder": 5}
     accuracy.plot(best.epoch, best.test.accuracy, **dot, label="best epoch" if label else None)
     by_class = np.array([e.test.per_class for e in history])
     for axes, values in zip(lower, by_class.T, strict=True):

@@ -1,11 +1,12 @@
 """Values in, matplotlib figures out.
 
 One colour per thing everywhere, from the Okabe-Ito palette, which colour-blind readers can tell apart; line
-styles and markers differ too, so that the figures survive a greyscale print. Accuracies are percentages.
+styles and markers differ too, for prints in greyscale. Accuracies are percentages.
 """
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -26,7 +27,7 @@ COLOUR = {
     "class-balanced": "#D55E00",
     "mark": "#000000",
 }
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -42,7 +43,7 @@ PERCENT = PercentFormatter(xmax=1, decimals=0)
 WIDTH = 7.0  # inches, the report's text width
 
 
-def subplots(*shape: int, height: float, **options) -> tuple[Figure, Axes | np.ndarray]:
+def subplots(*shape: int, height: float, **options: Any) -> tuple[Figure, Any]:
     """Return matplotlib's subplots in this project's style and width; height in inches."""
     with mpl.rc_context(STYLE):
         return plt.subplots(*shape, figsize=(WIDTH, height), layout="constrained", **options)
@@ -59,11 +60,11 @@ def confusion(matrix: np.ndarray, classes: Sequence[str] = ()) -> Figure:
     return figure
 
 
-#: Share from which white is easier to read than black on its shade of blue.
+#: Share above which white text is easier to read than black on its shade of blue.
 DARK = 0.72
 
 
-def _heat(axes: Axes, values: np.ndarray, columns: Sequence, rows: Sequence, fontsize: int) -> None:
+def _heat(axes: Axes, values: np.ndarray, columns: Sequence, rows: Sequence, fontsize: float) -> None:
     """Shares as percentages on a scale of one hue, light to dark, which prints well in grey."""
     axes.grid(False)
     axes.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
@@ -140,7 +141,15 @@ def per_class(
         if np.isfinite(half).all():
             axes.errorbar(x, mean, half, fmt="none", ecolor="black", elinewidth=1, capsize=2)
         marker = "ds"[number % 2]
-        style = {"marker": marker, "ls": "", "mfc": "white", "mec": "black", "ms": 5, "clip_on": False, "zorder": 3}
+        style: dict[str, Any] = {
+            "marker": marker,
+            "ls": "",
+            "mfc": "white",
+            "mec": "black",
+            "ms": 5,
+            "clip_on": False,
+            "zorder": 3,
+        }
         axes.plot(x, row, label=f"{counterpart}, original", **style)
     axes.set_xticks(places, classes, rotation=30)
     axes.set_ylabel("test accuracy")
