@@ -97,8 +97,7 @@ def class_counts(counts: Sequence[int], classes: Sequence[str]) -> Figure:
     figure, axes = subplots(height=2.7)
     bars = axes.bar(classes, counts, color=COLOUR["train"])
     axes.bar_label(bars, labels=[f"{n:,}" for n in counts], fontsize=8, padding=2)
-    axes.set_yscale("log")
-    axes.set_ylabel("training images")
+    axes.set(yscale="log", ylabel="training images")
     axes.tick_params(axis="x", rotation=30)
     return figure
 
@@ -140,21 +139,11 @@ def per_class(
         axes.bar(x, mean, width, color=colours[number], label=name, hatch=hatch, edgecolor="white", lw=0.5)
         if np.isfinite(half).all():
             axes.errorbar(x, mean, half, fmt="none", ecolor="black", elinewidth=1, capsize=2)
-        marker = "ds"[number % 2]
-        style: dict[str, Any] = {
-            "marker": marker,
-            "ls": "",
-            "mfc": "white",
-            "mec": "black",
-            "ms": 5,
-            "clip_on": False,
-            "zorder": 3,
-        }
-        axes.plot(x, row, label=f"{counterpart}, original", **style)
+        mark = {"marker": "ds"[number % 2], "mfc": "white", "mec": "black", "ms": 5}
+        axes.plot(x, row, ls="", clip_on=False, zorder=3, label=f"{counterpart}, original", **mark)
     axes.set_xticks(places, classes, rotation=30)
-    axes.set_ylabel("test accuracy")
+    axes.set(ylabel="test accuracy", ylim=(0, 1))
     axes.yaxis.set_major_formatter(PERCENT)
-    axes.set_ylim(0, 1)
     axes.legend(ncols=2 * len(rows), fontsize=8, loc="upper right")
     return figure
 
