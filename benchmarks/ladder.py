@@ -11,7 +11,7 @@ from benchmarks.task import Contender, Task
 from lib import losses
 from lib.data import ImageSet
 from lib.system.memory import keep_freed_memory
-from lib.training.batches import to_device, training_batches
+from lib.training.batches import training_batches
 from lib.training.loop import train_epoch
 from lib.training.optimizer import autocast, make_optimizer
 
@@ -98,7 +98,7 @@ class Whole(Contender):
         self.optimizer = make_optimizer(self.model, self.experiment)
         counts = torch.bincount(self.images.labels, minlength=len(self.dataset.classes)).tolist()
         self.loss = losses.build("cross_entropy", counts=counts, device=self.on)
-        self.moved = to_device(self.images, self.on)
+        self.moved = self.images.to(self.on)
         self.epoch = 0
 
     def train(self, images: int) -> None:

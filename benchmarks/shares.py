@@ -10,7 +10,6 @@ from benchmarks.ladder import Bare, Whole
 from benchmarks.process import Process
 from benchmarks.task import Task
 from lib.data import ImageSet
-from lib.training.batches import to_device
 from lib.training.evaluation import evaluate
 
 
@@ -19,7 +18,7 @@ class Evaluated(Whole):
 
     @cached_property
     def test(self) -> ImageSet:
-        return to_device(self.dataset.test, self.on)
+        return self.dataset.test.to(self.on)
 
     def evaluate(self) -> None:
         evaluate(self.model, self.test, self.experiment.precision, self.dataset)

@@ -11,7 +11,7 @@ from lib import data, models
 from lib.data import Dataset, ImageSet
 from lib.experiment import Experiment
 from lib.system.memory import peak_resident
-from lib.training.batches import to_device, training_part
+from lib.training.batches import training_part
 from lib.training.evaluation import evaluate
 
 
@@ -62,7 +62,7 @@ class Contender(ABC):
         """Train for so many epochs; the test accuracy then, measured in the same way for everybody."""
         self.train(epochs * len(self.images))
         self.wait()
-        test = to_device(self.dataset.test, self.on)
+        test = self.dataset.test.to(self.on)
         model = self.model.to(self.on, memory_format=torch.channels_last)
         return evaluate(model, test, "float32", self.dataset).accuracy
 
