@@ -106,7 +106,7 @@ def examples(rows: Mapping[str, Tensor]) -> Figure:
     """Example images, one row per class: {label: uint8 [N, 3, H, W]}."""
     columns = max(len(images) for images in rows.values())
     figure, grid = subplots(len(rows), columns, height=0.9 * len(rows) + 0.1, squeeze=False)
-    figure.get_layout_engine().set(h_pad=0.1)  # for the labels
+    figure.set_layout_engine("constrained", h_pad=0.1)  # for the labels
     for line, images in zip(grid, rows.values(), strict=True):
         for axes in line:
             axes.axis("off")

@@ -8,9 +8,6 @@ from lib.analysis.statistics import prediction_interval
 from lib.analysis.tables import percent
 from lib.training import Record
 
-#: Accuracy below which a class counts as not learned: half of what guessing gives on CIFAR-10.
-UNLEARNED = 0.05
-
 
 def points(difference: float) -> str:
     """Return a difference of two accuracies in percentage points, "above" or "below"."""
