@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from IPython import display as ipython
 
+from lib import data
 from lib.analysis import curves, prose
 from lib.experiment import Experiment
 from lib.notebook import exhibits
@@ -31,6 +32,7 @@ class Live:
         self.name, self.published, self.store = name, published, store
         self._histories: dict[str, list[Epoch]] = {}
         self.line = self._dashboard = ""
+        self._classes: tuple[str, ...] = ()
         self._handle: ipython.DisplayHandle | None = None
         self._rest_until = 0.0
 
@@ -43,6 +45,7 @@ class Live:
 
     def on_epoch(self, experiment: Experiment, epoch: Epoch) -> None:
         """Take a finished epoch and draw, unless that would take more than a small share of the time."""
+        self._classes = data.classes(experiment.data)
         history = self._histories.setdefault(experiment.key, [])
         if not history and epoch.epoch > 1 and self.store:
             history += finished_epochs(self.store.checkpoint(experiment))
@@ -62,7 +65,11 @@ class Live:
         records = list({record.key: record for record in records}.values())
         if records and self.name:
             exhibits.figure(
-                curves.training([record.history for record in records], published=self.published),
+                curves.training(
+                    [record.history for record in records],
+                    data.classes(records[0].experiment.data),
+                    original=self.published,
+                ),
                 self.name,
                 prose.training_caption(records),
                 alt=ALT,
@@ -77,7 +84,7 @@ class Live:
 
     def show(self, histories: Sequence[Sequence[Epoch]], epochs: int = 0) -> None:
         """Draw the epochs so far, in the place of the last drawing."""
-        drawn = curves.training(histories, epochs=epochs, published=self.published, title=self.line)
+        drawn = curves.training(histories, self._classes, epochs=epochs, original=self.published, title=self.line)
         data = {"image/svg+xml": exhibits.svg(drawn), "text/plain": self.line}
         if self._handle:
             self._handle.update(data, raw=True)
