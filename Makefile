@@ -35,11 +35,12 @@ lint: .venv/ready  ## check style and format of code and notebooks
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
 
-benchmark: .venv/ready .venv/peers  ## measure speed beside what people use (an hour); an appendix of PROFILE's report
-	$(BIN)/python -m lib benchmark --profile $(PROFILE)
+benchmark: PROFILE = full
+benchmark: .venv/ready .venv/peers  ## measure speed beside what people use (an hour), into outputs/benchmark/PROFILE
+	$(BIN)/python -m benchmarks run $(PROFILE)
 
 benchmark-check: .venv/ready .venv/peers  ## measure again the ratios that matter, in minutes; fails under a bar
-	$(BIN)/python -m benchmarks.bars
+	$(BIN)/python -m benchmarks check
 
 test-browser: .venv/browser  ## drive JupyterLab, the page without code and the HTML report in headless Chromium
 	$(BIN)/python -m pytest -m browser tests/browser

@@ -16,7 +16,7 @@ import pandas as pd
 import psutil
 import torch
 
-from benchmarks.task import Contender
+from benchmarks.loops import Contender
 from lib.system.errors import UserError
 from lib.system.memory import Footprint
 
@@ -28,7 +28,7 @@ Make = Callable[[], Contender]  # picklable: a class, or a partial of one
 
 
 class Process:
-    """A contender at work in a process of its own; a context manager."""
+    """A contender in a process of its own; a context manager."""
 
     def __init__(self, make: Make, threads: int, environment: Mapping[str, str] | None = None):
         self._environment = dict(environment or {})
@@ -53,7 +53,7 @@ class Process:
     def __exit__(self, *_: object) -> None:
         self._pipe.close()
         self._process.join(_PATIENCE)
-        if self._process.is_alive():  # in the middle of a training that nobody waits for
+        if self._process.is_alive():  # in the middle of a training whose result is not needed
             self._process.kill()
             self._process.join()
 
@@ -65,7 +65,7 @@ class Process:
             raise UserError(_ENDED) from None
 
     def receive(self) -> Any:
-        """Raises UserError with the process's own words when it failed or was ended from outside."""
+        """Return the answer; raise UserError with the process's traceback when it failed or was ended from outside."""
         try:
             answer, failure = self._pipe.recv()
         except (EOFError, ConnectionError):
@@ -83,7 +83,7 @@ class Process:
 
 
 def _end_with_parent() -> None:
-    """A killed parent must not leave trainings behind that nobody waits for."""
+    """End with the parent: a killed one must not leave trainings behind."""
     multiprocessing.parent_process().join()
     os._exit(1)
 
@@ -137,7 +137,7 @@ def in_turns(rows: Mapping[str, Row], images: int, repeats: int) -> pd.DataFrame
             _together(teams[name], 1)
             samples.append((name, 0, 0, time.perf_counter() - start))
         for team in teams.values():
-            _together(team, min(images, _WARM_UP))  # what is compiled or allocated at first is not measured
+            _together(team, min(images, _WARM_UP))  # first compilations and allocations are not measured
         for repeat in range(1, repeats + 1):
             for name, team in teams.items():
                 start = time.perf_counter()

@@ -1,19 +1,81 @@
-"""This project's loop, one change at a time from the plain one."""
+"""The task that every loop of the comparison is given, and this project's loop, one change at a time."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from benchmarks.task import Contender, Task
-from lib import losses
-from lib.data import ImageSet
-from lib.system.memory import keep_freed_memory
-from lib.training.batches import to_device, training_batches
+from lib import data, losses, models
+from lib.data import Dataset, ImageSet
+from lib.experiment import Experiment
+from lib.system.memory import keep_freed_memory, peak_resident
+from lib.training.batches import to_device, training_batches, training_part
+from lib.training.evaluation import evaluate
 from lib.training.loop import train_epoch
 from lib.training.optimizer import autocast, make_optimizer
+
+
+@dataclass(frozen=True)
+class Task:
+    """Cross-entropy on the long-tailed training set, SGD with the write-up's settings at a constant learning rate."""
+
+    model: str = "ConvNet"
+    batch_size: int = 32
+    dataset: str = "cifar10"
+    factor: float = 0.01  # of the long tail; 1 is the whole set
+
+    def experiment(self, **fields) -> Experiment:
+        """The task as an experiment of this project."""
+        own = {"data": self.dataset, "model": self.model, "batch_size": self.batch_size, "factor": self.factor}
+        return Experiment.make(**own, **{"imbalance": "exponential", "epochs": 10**6, "steps": [], **fields})
+
+
+class Contender(ABC):
+    """A training loop whose model keeps its weights from one call to the next."""
+
+    def __init__(self, task: Task, seed: int = 0):
+        self.task = task
+        self.seed = seed
+        self.on = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.model: nn.Module = models.build(task.model, seed).to(self.on)
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """Loaded once, as in a run: every load verifies the whole file."""
+        return data.load(self.task.dataset)
+
+    @cached_property
+    def images(self) -> ImageSet:
+        """The training images."""
+        return training_part(self.dataset, self.task.experiment())[0]
+
+    @cached_property
+    def test(self) -> ImageSet:
+        return to_device(self.dataset.test, self.on)
+
+    @abstractmethod
+    def train(self, images: int) -> None:
+        """Take steps on about so many images; returns when the device is done."""
+
+    def accuracy(self, epochs: int) -> float:
+        """Train for so many epochs and return the test accuracy, measured in the same way for every loop."""
+        self.train(epochs * len(self.images))
+        self.wait()
+        model = self.model.to(self.on, memory_format=torch.channels_last)
+        return evaluate(model, self.test, "float32", self.dataset).accuracy
+
+    def peak_resident(self) -> int:
+        """The most physical memory this process has held, in bytes."""
+        return peak_resident()
+
+    def wait(self) -> None:
+        """Wait until the device has done its work."""
+        if self.on.type == "cuda":
+            torch.cuda.synchronize()
 
 
 class Steps(Contender):
@@ -74,17 +136,11 @@ class Steps(Contender):
         self.wait()
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        options = {"batch_size": self.task.batch_size, "seed": self.seed, "augmentation": True}
         epoch = 0
         while True:
             epoch += 1
-            yield from training_batches(
-                self.moved,
-                self.dataset,
-                batch_size=self.task.batch_size,
-                seed=self.seed,
-                epoch=epoch,
-                augmentation=True,
-            )
+            yield from training_batches(self.moved, self.dataset, epoch=epoch, **options)
 
 
 class Whole(Contender):
@@ -109,6 +165,11 @@ class Whole(Contender):
             images -= len(part)
         self.wait()
 
+    def evaluate(self) -> None:
+        """Evaluate on the test set, as after every epoch of a run."""
+        evaluate(self.model, self.test, self.experiment.precision, self.dataset)
+        self.wait()
+
     def _part(self, images: int) -> ImageSet:
         """Every k-th image, each turn from another start: of all classes, and not in the cache from the last turn."""
         every = max(1, len(self.images) // images)
@@ -117,17 +178,14 @@ class Whole(Contender):
 
 
 class Bare(Whole):
-    """The steps of the whole loop on one fixed batch: no data path, nothing noted."""
+    """The steps of the whole loop on one fixed batch: no data path, no statistics."""
 
     @cached_property
     def batch(self) -> tuple[Tensor, Tensor]:
-        """The first one; not views of its whole block."""
+        """The first batch, copied: as views it would keep its whole block."""
         size = self.task.batch_size
-        images, labels = next(
-            training_batches(
-                self._part(size), self.dataset, batch_size=size, seed=self.seed, epoch=1, augmentation=True
-            )
-        )
+        options = {"batch_size": size, "seed": self.seed, "epoch": 1, "augmentation": True}
+        images, labels = next(training_batches(self._part(size), self.dataset, **options))
         return images.clone(), labels.clone()
 
     def train(self, images: int) -> None:
