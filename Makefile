@@ -35,9 +35,8 @@ lint: .venv/ready  ## check style and format of code and notebooks
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
 
-benchmark: PROFILE = full
-benchmark: .venv/ready .venv/peers  ## measure speed beside what people use (an hour), into outputs/benchmark/PROFILE
-	$(BIN)/python -m benchmarks run $(PROFILE)
+benchmark: .venv/ready .venv/peers  ## measure speed beside the field's loops (an hour): outputs/benchmark/PROFILE/report.{html,pdf}
+	$(BIN)/python -m benchmarks run --profile $(PROFILE)
 
 benchmark-check: .venv/ready .venv/peers  ## measure again the ratios that matter, in minutes; fails under a bar
 	$(BIN)/python -m benchmarks check

@@ -8,18 +8,18 @@ import typer
 from lib.system.errors import UserError
 
 app = typer.Typer(
-    help="Measure the speed of the training loop beside what people use.",
+    help="Speed of the training loop beside the loops that people use.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-Profile = Annotated[str, typer.Argument(help="A file of benchmarks/params: full, smoke, or yours.")]
+Profile = Annotated[str, typer.Option(help="A file of benchmarks/params: smoke, quick, or yours.")]
 
 
 @app.command()
-def run(profile: Profile = "full") -> None:
-    """Take every measurement (full: an hour) and write outputs/benchmark/<profile>/report.html and report.pdf."""
+def run(profile: Profile = "quick") -> None:
+    """Take every measurement (quick: an hour) and write outputs/benchmark/<profile>/report.html and report.pdf."""
     from benchmarks import report
 
     try:
@@ -39,16 +39,16 @@ def check() -> None:
 
 
 @app.command()
-def keep(profile: Profile = "full") -> None:
-    """Store the measurements of a finished run in benchmarks/kept, and show them in benchmarks/README.md."""
+def keep(profile: Profile = "quick") -> None:
+    """Store the measurements of a finished run in benchmarks/results, and show them in benchmarks/README.md."""
     from benchmarks import report
 
     report.keep(profile)
 
 
 @app.command()
-def readme() -> None:
-    """Write the tables of benchmarks/README.md anew, from benchmarks/kept."""
+def table() -> None:
+    """Write the tables of benchmarks/README.md anew, from benchmarks/results."""
     from benchmarks import report
 
     report.write_readme()

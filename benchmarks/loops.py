@@ -1,5 +1,6 @@
 """The task that every loop of the comparison is given, and this project's loop, one change at a time."""
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from lib import data, losses, models
 from lib.data import Dataset, ImageSet
 from lib.experiment import Experiment
 from lib.system.memory import keep_freed_memory, peak_resident
-from lib.training.batches import to_device, training_batches, training_part
+from lib.training.batches import training_batches, training_part
 from lib.training.evaluation import evaluate
 from lib.training.loop import train_epoch
 from lib.training.optimizer import autocast, make_optimizer
@@ -55,7 +56,10 @@ class Contender(ABC):
 
     @cached_property
     def test(self) -> ImageSet:
-        return to_device(self.dataset.test, self.on)
+        return self.moved(self.dataset.test)
+
+    def moved(self, part: ImageSet) -> ImageSet:
+        return ImageSet(part.images.to(self.on), part.labels.to(self.on))
 
     @abstractmethod
     def train(self, images: int) -> None:
@@ -111,7 +115,6 @@ class Steps(Contender):
         self.read_every_step = read_every_step
         if keep_memory:
             keep_freed_memory()
-        self.moved = ImageSet(self.images.images.to(self.on), self.images.labels.to(self.on))
         self.batches = self._batches()
         self.losses = self.correct = 0.0
         self.history: list[Tensor] = []
@@ -137,10 +140,9 @@ class Steps(Contender):
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         options = {"batch_size": self.task.batch_size, "seed": self.seed, "augmentation": True}
-        epoch = 0
-        while True:
-            epoch += 1
-            yield from training_batches(self.moved, self.dataset, epoch=epoch, **options)
+        training = self.moved(self.images)
+        for epoch in itertools.count(1):
+            yield from training_batches(training, self.dataset, epoch=epoch, **options)
 
 
 class Whole(Contender):
@@ -154,7 +156,7 @@ class Whole(Contender):
         self.optimizer = make_optimizer(self.model, self.experiment)
         counts = torch.bincount(self.images.labels, minlength=len(self.dataset.classes)).tolist()
         self.loss = losses.build("cross_entropy", counts=counts, device=self.on)
-        self.moved = to_device(self.images, self.on)
+        self.training = self.moved(self.images)
         self.epoch = 0
 
     def train(self, images: int) -> None:
@@ -174,7 +176,7 @@ class Whole(Contender):
         """Every k-th image, each turn from another start: of all classes, and not in the cache from the last turn."""
         every = max(1, len(self.images) // images)
         chosen = slice(self.epoch % every, None, every)
-        return ImageSet(self.moved.images[chosen][:images], self.moved.labels[chosen][:images])
+        return ImageSet(self.training.images[chosen][:images], self.training.labels[chosen][:images])
 
 
 class Bare(Whole):

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.loops import Bare, Task, Whole
-from benchmarks.process import Process, Row, in_turns
+from benchmarks.process import Process, Row, in_turns, together
 from lib import models
 from lib.experiment import Experiment
 from lib.runs import sweep
@@ -165,11 +165,8 @@ def worker_memory(task: Task, workers: int, precision: str, images: int = 640) -
     make = partial(Whole, task, precision=precision)
     with ExitStack() as stack:
         team = [stack.enter_context(Process(make, threads=1)) for _ in range(workers)]
-        for call, arguments in (("train", (images,)), ("evaluate", ())):
-            for process in team:
-                process.send(call, *arguments)
-            for process in team:
-                process.receive()
+        together(team, "train", images)
+        together(team, "evaluate")
         seen = [vars(process.memory()) | {"peak": process.ask("peak_resident")} for process in team]
     return pd.DataFrame([{"worker": n, **memory} for n, memory in enumerate(seen, start=1)])
 

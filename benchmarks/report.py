@@ -1,6 +1,5 @@
 """The benchmark's own report: its notebook through Papermill, then HTML and PDF; and the tables of its README."""
 
-import inspect
 import re
 import shutil
 import sys
@@ -16,7 +15,6 @@ from lib import data
 from lib.notebook import parameters
 from lib.report import runner
 from lib.report.document import DocumentMeta, assemble, write_report
-from lib.report.executed import Execution
 from lib.report.front import commit
 from lib.system import device, paths
 from lib.system.errors import UserError
@@ -24,9 +22,9 @@ from lib.system.errors import UserError
 HERE = Path(__file__).parent
 NOTEBOOK = HERE / "benchmark.ipynb"
 #: The measurements of the last full run, which the repository stores; conditions.csv says where they were taken.
-KEPT = HERE / "kept"
+RESULTS = HERE / "results"
 README = HERE / "README.md"
-_BLOCK = re.compile(r"(<!-- generated: python -m benchmarks readme -->\n).*(<!-- end of generated -->)", re.DOTALL)
+_BLOCK = re.compile(r"(<!-- generated: python -m benchmarks table -->\n).*(<!-- end of generated -->)", re.DOTALL)
 
 
 def folder(profile: str) -> Path:
@@ -47,7 +45,7 @@ def run(profile: str) -> bool:
     contenders.check_installed()
     data.load(values["dataset"])  # fetched here, where its progress can be seen
     shutil.rmtree(folder(profile), ignore_errors=True)  # measurements of two runs do not belong together
-    execution = _execute(NOTEBOOK, values, folder(profile) / NOTEBOOK.name, "benchmark")
+    execution = runner.execute(NOTEBOOK, values, folder(profile) / NOTEBOOK.name, "benchmark")
     if execution.failure:
         print(f"benchmark: {execution.failure} See {paths.shown(execution.path)}.", file=sys.stderr)
         return False
@@ -71,19 +69,19 @@ def document(title: str, notebooks: Sequence[Path], profile: str = "") -> Notebo
 
 
 def keep(profile: str) -> None:
-    """Store the measurements of a finished run in benchmarks/kept, and write the README's tables anew."""
+    """Store the measurements of a finished run in benchmarks/results, and write the README's tables anew."""
     files = list(folder(profile).glob("*.csv"))
     if not (folder(profile) / "report.pdf").exists():
         raise UserError(
-            f"There is no report in {paths.shown(folder(profile))}. Try: python -m benchmarks run {profile}"
+            f"There is no report in {paths.shown(folder(profile))}. Try: python -m benchmarks run --profile {profile}"
         )
     for file in files:
-        shutil.copy(file, KEPT)
+        shutil.copy(file, RESULTS)
     write_readme()
 
 
 def write_readme() -> None:
-    """Write the README's tables anew, from benchmarks/kept."""
+    """Write the README's tables anew, from benchmarks/results."""
     text, found = _BLOCK.subn(lambda match: match[1] + block() + match[2], README.read_text())
     if not found:
         raise UserError("benchmarks/README.md lacks the marks around its generated tables; see benchmarks/report.py.")
@@ -91,17 +89,11 @@ def write_readme() -> None:
 
 
 def block() -> str:
-    """The README's tables as markdown, from benchmarks/kept."""
-    measured = bars.Measured.load(KEPT)
-    accuracy = measure.load(KEPT, "accuracy")
+    """The README's tables as markdown, from benchmarks/results."""
+    measured = bars.Measured.load(RESULTS)
+    accuracy = measure.load(RESULTS, "accuracy")
     facts = dict(measured.conditions.to_numpy())
     parts = [f"Measured on {facts['device']}, {facts['cores']} cores, torch {facts['torch']}, {facts['precision']}."]
     for model, frame in measured.speed.items():
         parts += [f"**{model}**", summary.markdown(summary.comparison(frame, accuracy[model]))]
     return "\n\n".join([*parts, "**Bars**", summary.markdown(bars.table(measured))]) + "\n\n"
-
-
-def _execute(notebook: Path, values: dict, output: Path, label: str) -> Execution:
-    """Call `runner.execute`, whether it takes the notebook's path already or still a name; to be deleted then."""
-    by_path = next(iter(inspect.signature(runner.execute).parameters)) == "notebook"
-    return runner.execute(notebook if by_path else str(notebook.with_suffix("")), values, output, label)

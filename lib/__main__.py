@@ -37,21 +37,6 @@ def report(
 
 
 @app.command()
-def benchmark(
-    profile: Annotated[str, typer.Option(help="Whose params/<profile>/benchmark.yaml to use.")] = "quick",
-) -> None:
-    """Measure the speed of the training loop beside what people use; an appendix of the report from then on."""
-    from lib.report import runner
-
-    try:
-        complete = runner.benchmark(profile)
-    except KeyboardInterrupt:
-        raise UserError("Stopped. A benchmark is measured in one go: the same command starts it anew.") from None
-    if not complete:
-        raise typer.Exit(1)
-
-
-@app.command()
 def publish(profile: Annotated[str, typer.Option(help="A profile whose report is made.")] = "quick") -> None:
     """Keep a report and its records under outputs/published/, and rewrite the README's generated block."""
     from lib.report.publish import publish as keep

@@ -6,7 +6,6 @@ from functools import partial
 import nbformat
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
 import torch
 import torch.nn.functional as functional
@@ -84,7 +83,7 @@ def test_a_contender_that_fails_is_said_in_its_own_words():
 def test_a_killed_contender_is_said():
     with process.Process(Environment, threads=1) as killed:
         killed.ask("train", 1)
-        psutil.Process(killed._process.pid).kill()
+        killed.kill()
         with pytest.raises(UserError, match="ended from outside"):
             killed.ask("train", 1)
 
@@ -309,22 +308,22 @@ def test_growth_has_a_frame_for_each_thing_that_grows():
 
 def test_the_readme_shows_the_kept_measurements():
     text = report.README.read_text()
-    assert report.block() in text, "run: python -m benchmarks readme"
-    assert not [column for column in measure.load(report.KEPT, "growth").popitem()[1] if "replica" in column]
+    assert report.block() in text, "run: python -m benchmarks table"
+    assert not [column for column in measure.load(report.RESULTS, "growth").popitem()[1] if "replica" in column]
 
 
-def test_the_parameter_files_are_valid_and_full_is_the_default():
+def test_the_parameter_files_are_valid_and_quick_is_the_default():
     files = sorted(report.HERE.glob("params/*.yaml"))
-    assert [file.stem for file in files] == ["full", "smoke"]
+    assert [file.stem for file in files] == ["quick", "smoke"]
     values = {file.stem: parameters.read(file, report.NOTEBOOK) for file in files}
     assert all(given["profile"] == name for name, given in values.items())
     declared = parameters.declared(report.NOTEBOOK)
-    assert values["full"] == {name: parameter.default for name, parameter in declared.items()}
+    assert values["quick"] == {name: parameter.default for name, parameter in declared.items()}
     assert all(parameter.meaning for parameter in declared.values())
 
 
 def test_an_unknown_profile_is_named():
-    with pytest.raises(UserError, match=r"'huge'.*full, smoke"):
+    with pytest.raises(UserError, match=r"'huge'.*quick, smoke"):
         report.run("huge")
 
 

@@ -1,28 +1,29 @@
-"""CIFAR-10 as verified uint8 tensors, a shipped sample of it, long-tailed subsets and stratified splits.
+"""Data sets as verified uint8 tensors, long-tailed subsets and stratified splits.
 
-Krizhevsky. Learning Multiple Layers of Features from Tiny Images. Technical report, University of
-Toronto, 2009.
+A new data set needs a module with a function that returns a `Dataset`, its line in DATASETS, and a test.
 """
 
-from lib.data.cifar10 import CLASS_NAMES, MEAN, STD, Dataset, ImageSet, cache_path, fetch, install, is_cached
-from lib.data.longtail import PROFILES, class_counts, long_tailed_indices, stratified_split
-from lib.data.sources import SOURCES
-from lib.system.errors import UserError
+from collections.abc import Callable
+from typing import NamedTuple
 
-#: Every data set by the name that parameter files use.
-DATASETS = ("cifar10", "sample")
+from lib.data import cifar10, sample
+from lib.data.cifar10 import MEAN, STD, cache_path, fetch, install, is_cached
+from lib.data.dataset import Dataset, ImageSet, digest
+from lib.data.longtail import PROFILES, class_counts, long_tailed_indices, stratified_split
+from lib.system.errors import UserError
 
 __all__ = [
     "CLASS_NAMES",
     "DATASETS",
     "MEAN",
     "PROFILES",
-    "SOURCES",
     "STD",
     "Dataset",
     "ImageSet",
     "cache_path",
     "class_counts",
+    "classes",
+    "digest",
     "fetch",
     "install",
     "is_cached",
@@ -32,23 +33,37 @@ __all__ = [
 ]
 
 
-def load(name: str = "cifar10", source: str = "auto") -> Dataset:
-    """A data set by name.
+class Entry(NamedTuple):
+    """A data set in the registry."""
 
-    Args:
-        name: "cifar10" (50,000 training and 10,000 test images; fetched when not cached) or "sample" (1,280
-            and 320 of them, shipped with the repository; needs no network).
-        source: where "cifar10" is fetched from, as in `fetch`.
+    load: Callable[[], Dataset]
+    classes: tuple[str, ...]
+
+
+#: Every data set under the name that experiments and parameter files use.
+DATASETS = {
+    "cifar10": Entry(cifar10.load, cifar10.CLASSES),  # fetched on first use
+    "sample": Entry(sample.load, cifar10.CLASSES),  # 1,600 images of it, shipped
+}
+
+CLASS_NAMES = cifar10.CLASSES  # for callers that do not ask for `classes(name)` or `Dataset.classes` yet
+
+
+def load(name: str) -> Dataset:
+    """Load a data set by its name in DATASETS.
 
     Raises:
-        UserError: for an unknown name, what `fetch` refuses, and a damaged sample.
+        UserError: for an unknown name, and whatever the loader raises: no source, a damaged copy.
     """
-    if name == "cifar10":
-        from lib.data import cifar10
+    return _entry(name).load()
 
-        return cifar10.load(source)
-    if name == "sample":
-        from lib.data import sample
 
-        return sample.load()
-    raise UserError(f"There is no data set {name!r}; known data sets: cifar10, sample.")
+def classes(name: str) -> tuple[str, ...]:
+    """Return the class names of a data set, by label, without loading its images."""
+    return _entry(name).classes
+
+
+def _entry(name: str) -> Entry:
+    if name not in DATASETS:
+        raise UserError(f"There is no data set {name!r}; known data sets: {', '.join(DATASETS)}.")
+    return DATASETS[name]

@@ -1,7 +1,7 @@
 """Long-tailed subsets and stratified splits, as index arrays over any label list.
 
-The subset rule is the write-up's, which is that of LDAM-DRW: for each class in order, the positions of its
-images are shuffled by one legacy NumPy generator, seeded once, and the first n_k of them are kept.
+The subset rule is the write-up's, which is that of LDAM-DRW: for each class in order, the positions of its images are
+shuffled by one legacy NumPy generator, seeded once, and the first n_k of them are kept.
 
 Profiles of the counts n_k:
     exponential: int(n * factor^(k / (C - 1))). Cui, Jia, Lin, Song, Belongie. Class-Balanced Loss Based on
@@ -18,8 +18,8 @@ from lib.system.errors import UserError
 PROFILES = ("exponential", "step")
 
 
-def class_counts(per_class: int, factor: float, profile: str = "exponential", classes: int = 10) -> list[int]:
-    """Training images per class of a long-tailed subset.
+def class_counts(per_class: int, factor: float, profile: str, classes: int) -> list[int]:
+    """Return the training images per class of a long-tailed subset, the most frequent class first.
 
     Args:
         per_class: images per class before the subset is taken.
@@ -27,11 +27,8 @@ def class_counts(per_class: int, factor: float, profile: str = "exponential", cl
         profile: "exponential" or "step".
         classes: number of classes C.
 
-    Returns:
-        C counts, the most frequent class first.
-
     Raises:
-        UserError: for a factor outside (0, 1], an unknown profile, or a class that would end up empty.
+        UserError: for a factor outside (0, 1], an unknown profile, or a class that would be empty.
     """
     if not 0 < factor <= 1:
         raise UserError(f"The imbalance factor has to lie in (0, 1], not {factor}.")
@@ -42,17 +39,16 @@ def class_counts(per_class: int, factor: float, profile: str = "exponential", cl
     else:
         head = classes // 2
         counts = [per_class] * head + [int(per_class * factor)] * (classes - head)
-    if min(counts, default=0) < 1:
-        empty = ", ".join(str(k) for k, count in enumerate(counts) if count < 1)
+    if empty := [str(k) for k, count in enumerate(counts) if count < 1]:
         raise UserError(
-            f"With factor {factor} and {per_class} images per class, class {empty} would end up empty; "
+            f"With factor {factor} and {per_class} images per class, class {', '.join(empty)} would be empty; "
             f"choose a factor of at least {1 / max(per_class, 1):.2g}."
         )
     return counts
 
 
 def long_tailed_indices(labels: ArrayLike, factor: float, profile: str = "exponential", seed: int = 0) -> np.ndarray:
-    """Which images a long-tailed subset keeps.
+    """Draw a long-tailed subset.
 
     Args:
         labels: class of every image, [N], whole numbers from 0. With classes of unequal size the smallest
@@ -79,12 +75,7 @@ def long_tailed_indices(labels: ArrayLike, factor: float, profile: str = "expone
 
 
 def stratified_split(labels: ArrayLike, fraction: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Hold out the same share of every class, at least one image each.
-
-    Args:
-        labels: class of every image, [N].
-        fraction: share that is held out, in (0, 1).
-        seed: seed of the drawing.
+    """Hold out the same share, in (0, 1), of every class, at least one image each.
 
     Returns:
         (training, validation): int64 positions in `labels`, each ascending; together all of them.
@@ -111,7 +102,7 @@ def stratified_split(labels: ArrayLike, fraction: float, seed: int = 0) -> tuple
 
 
 def _generator(seed: int) -> np.random.RandomState:
-    # The legacy generator: the write-up's, and the only one whose numbers NumPy promises to keep for ever.
+    # The legacy generator: the write-up's, and the only one whose numbers NumPy promises never to change.
     try:
         return np.random.RandomState(seed)
     except (ValueError, TypeError) as error:

@@ -10,8 +10,6 @@ from nbformat.v4 import new_notebook
 
 #: The notebooks of the report, in its order.
 NOTEBOOKS = ("convnet", "data_wrangling", "beta_sweep", "settings", "ablations", "claims")
-#: Executed on its own, and an appendix of the report from then on.
-BENCHMARK = "benchmark"
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import nbformat
 
-from benchmarks import kept
-from lib.report.executed import BENCHMARK, NOTEBOOKS, exhibits, failed_runs, headlines, svg
+from lib.report.executed import NOTEBOOKS, exhibits, failed_runs, headlines, svg
 from lib.report.runner import missing_artefacts
 from lib.runs.store import opened
 from lib.system import paths
@@ -41,9 +40,6 @@ def publish(profile: str) -> Path:
     notebooks = {name: nbformat.read(file, 4) for name, file in executed.items()}
     if failed := [title for notebook in notebooks.values() for title in failed_runs(notebook)]:
         raise UserError(f"This report is without {len(failed)} runs that failed: {', '.join(failed)}.")
-    benchmark = source / f"{BENCHMARK}.ipynb"
-    if benchmark.exists() and not missing_artefacts(benchmark):  # then it is an appendix of the report
-        notebooks[BENCHMARK] = nbformat.read(benchmark, 4)
     readme = _readme(profile, [line for notebook in notebooks.values() for line in headlines(notebook)])
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as folder:
@@ -54,13 +50,15 @@ def publish(profile: str) -> Path:
         for file in executed.values():
             shutil.copy(file, new)
         store = opened(profile, "published")
-        for key in {key for notebook in notebooks.values() for note in exhibits(notebook) for key in note["runs"]}:
+        shown = {key for notebook in notebooks.values() for note in exhibits(notebook) for key in note["runs"]}
+        kept = {folder.name for folder in (target / "runs").glob("[0-9a-f]" * 16)}  # no record is ever dropped
+        looked_at = _weights_for(notebooks)
+        for key in shown | kept:
             (new / "runs" / key).mkdir(parents=True)
-            shutil.copy(store.file(key), new / "runs" / key)
-        for key in _weights_for(notebooks):
-            shutil.copy(store.file(key, "best.safetensors"), new / "runs" / key)
-        if BENCHMARK in notebooks and kept.folder(profile).exists():
-            shutil.copytree(kept.folder(profile), new / BENCHMARK)
+            names = ["record.json", "logits.safetensors"] + (["best.safetensors"] if key in looked_at else [])
+            for name in names:
+                if file := store.file(key, name):
+                    shutil.copy(file, new / "runs" / key)
         (new / f"{_SHOWN[1]}.svg").write_text(svg(notebooks[_SHOWN[0]], _SHOWN[1]))
         shutil.rmtree(target, ignore_errors=True)
         new.replace(target)

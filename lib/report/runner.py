@@ -5,15 +5,12 @@ report says which part is missing, and the result says that not all went well.
 """
 
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +19,12 @@ import papermill
 import psutil
 from jupyter_client.kernelspec import NoSuchKernel
 from nbclient.exceptions import DeadKernelError
-from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
-from benchmarks import contenders, kept
 from lib import data
 from lib.notebook import parameters
 from lib.report.document import assemble, write_report
-from lib.report.executed import BENCHMARK, NOTEBOOKS, Execution, exhibits, failed_runs
+from lib.report.executed import NOTEBOOKS, Execution, exhibits, failed_runs
 from lib.report.front import meta
 from lib.report.watch import watch
 from lib.runs.store import opened
@@ -82,7 +77,9 @@ def report(profile: str, overrides: dict[str, Any] | None = None, show_code: boo
         data.load(name)  # fetched here, where its progress can be seen
     folder = paths.OUTPUTS / profile
     executions = [
-        execute(name, values, folder / f"{name}.ipynb", f"[{number}/{len(NOTEBOOKS)}] {name}")
+        execute(
+            paths.NOTEBOOKS / f"{name}.ipynb", values, folder / f"{name}.ipynb", f"[{number}/{len(NOTEBOOKS)}] {name}"
+        )
         for number, (name, values) in enumerate(planned.items(), start=1)
     ]
     _write(profile, planned, executions, show_code)
@@ -95,77 +92,18 @@ def report(profile: str, overrides: dict[str, Any] | None = None, show_code: boo
     return not failed and not lacking
 
 
-def benchmark(profile: str) -> bool:
-    """Execute a profile's benchmark; from then on it is an appendix of that profile's report.
-
-    Returns:
-        Whether it finished and produced what it should.
-    """
-    plan(profile)
-    contenders.check_installed()
-    file = paths.PARAMS / profile / f"{BENCHMARK}.yaml"
-    values = parameters.read(file, paths.NOTEBOOKS / f"{BENCHMARK}.ipynb") | {"profile": profile}
-    data.load(values.get("dataset", "cifar10"))
-    folder = paths.OUTPUTS / profile
-    shutil.rmtree(kept.folder(profile), ignore_errors=True)  # measurements of two runs do not belong together
-    execution = execute(BENCHMARK, values, folder / f"{BENCHMARK}.ipynb", BENCHMARK)
-    if execution.failure:
-        print(f"{BENCHMARK}: {execution.failure} See {paths.shown(execution.path)}.", file=sys.stderr)
-        return False
-    if executed(profile):
-        _write(profile, *_stored(profile))
-    else:
-        print(f"It becomes an appendix of the report: make report PROFILE={profile}")
-    return True
-
-
-def executed(profile: str) -> bool:
-    """Whether every notebook of a profile's report has been executed, and is complete."""
-    files = [paths.OUTPUTS / profile / f"{name}.ipynb" for name in NOTEBOOKS]
-    return all(file.exists() and not missing_artefacts(file) for file in files)
-
-
-def document(profile: str) -> NotebookNode:
-    """The report of the executed notebooks of a profile, nothing executed anew; see `executed`."""
-    return _assemble(profile, *_stored(profile))
-
-
-def seconds_to_write(profile: str) -> float:
-    """Seconds from executed notebooks to HTML and PDF, written to a place that is thrown away."""
-    import nbconvert_typst  # noqa: F401  (imported only where a report is written, which is not to be timed)
-
-    with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
-        write_report(document(profile), Path(folder))
-        return time.perf_counter() - start
-
-
-def _stored(profile: str) -> tuple[dict[str, dict], list[Execution]]:
-    executions = [Execution.stored(paths.OUTPUTS / profile / f"{name}.ipynb") for name in NOTEBOOKS]
-    return {e.name: e.read().metadata.papermill.parameters for e in executions}, executions
-
-
 def _write(profile: str, planned: dict[str, dict], executions: list[Execution], show_code: bool = False) -> None:
     """The report of these executions as files."""
-    made = _assemble(profile, planned, executions)
+    made = assemble([e.path for e in executions], meta(profile, planned, executions))
     html, pdf = write_report(made, paths.OUTPUTS / profile, show_code=show_code)
     print(f"report: {paths.shown(html)} and {paths.shown(pdf)}")
 
 
-def _assemble(profile: str, planned: dict[str, dict], executions: list[Execution]) -> NotebookNode:
-    """With the profile's benchmark as an appendix, where it has been executed."""
-    measured = paths.OUTPUTS / profile / f"{BENCHMARK}.ipynb"
-    if measured.exists():
-        execution = Execution.stored(measured)
-        executions = [*executions, replace(execution, failure=missing_artefacts(measured))]
-    return assemble([e.path for e in executions], meta(profile, planned, executions))
-
-
-def execute(name: str, values: dict[str, Any], output: Path, label: str) -> Execution:
-    """Execute one notebook with parameters that were checked; never raises for what the notebook does.
+def execute(notebook: Path, values: dict[str, Any], output: Path, label: str) -> Execution:
+    """Execute one notebook with parameters that were checked; errors of its cells are returned, not raised.
 
     Args:
-        label: what its lines in the terminal begin with.
+        label: the start of its lines in the terminal.
     """
     print(f"{label} ...", flush=True)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -175,7 +113,7 @@ def execute(name: str, values: dict[str, Any], output: Path, label: str) -> Exec
         with watch(label), peak_of_children(peak):
             _interruptibly(
                 papermill.execute_notebook,
-                paths.NOTEBOOKS / f"{name}.ipynb",
+                notebook,
                 output,
                 parameters=values,
                 kernel_name="python3",
@@ -193,7 +131,7 @@ def execute(name: str, values: dict[str, Any], output: Path, label: str) -> Exec
         failure = f"its kernel could not start ({error})" if no_start else f"{type(error).__name__}: {error}"
     seconds = time.monotonic() - start
     print(f"{label} {'failed' if failure else 'done'} in {seconds:.0f} s", flush=True)
-    execution = Execution(name, output, seconds, failure, peak.bytes)
+    execution = Execution(notebook.stem, output, seconds, failure, peak.bytes)
     if not failure:
         execution.keep_cost()
     return execution

@@ -1,1 +1,1 @@
-"""Paths, errors, device and memory: what every other room stands on."""
+"""Paths, errors, device and memory: used by every other package."""

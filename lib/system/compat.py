@@ -1,12 +1,11 @@
-"""One cure for one mismatch: a torchvision built for CUDA beside a torch built for the CPU.
+"""Import of a torchvision built for CUDA beside a torch built for the CPU.
 
-The package index serves torchvision's CUDA build. Beside a CPU build of torch its compiled library cannot be
-loaded, so the operators `torchvision::nms` and `torchvision::qnms` are never declared, and
-`import torchvision` stops at the first Python function that is registered for one of them: "operator
-torchvision::nms does not exist". A declaration without an implementation is all that the import needs; data
-sets, transforms and models work from there (the operators themselves, used by detection models, do not).
+The package index serves torchvision's CUDA build. Beside a CPU build of torch its compiled library cannot be loaded,
+so the operators `torchvision::nms` and `torchvision::qnms` are never declared, and `import torchvision` fails at the
+first Python function that is registered for one of them: "operator torchvision::nms does not exist". Declaring them is
+all that the import needs; data sets, transforms and models work then (the operators, used by detection models, do not).
 
-Where torchvision imports by itself nothing is declared, so that its own declarations do not clash with ours.
+Where torchvision can be imported as it is nothing is declared, which would conflict with its own declarations.
 """
 
 import importlib
@@ -18,21 +17,18 @@ _SCHEMAS = {
     "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 }
-#: Declarations live as long as the object that made them.
+#: A declaration ends with the object that made it.
 _declarations: list = []
 
 
 def import_torchvision() -> ModuleType:
-    """`import torchvision`, also where its compiled operators cannot be loaded.
-
-    Anything else that is wrong with the installation is raised as it is.
-    """
+    """Import torchvision, also where its compiled operators cannot be loaded; any other error is raised as it is."""
     try:
         return importlib.import_module("torchvision")
     except RuntimeError as error:
         if not any(f"operator torchvision::{name} does not exist" in str(error) for name in _SCHEMAS):
             raise
-    # A failed import leaves its submodules behind; they would be reused half-made.
+    # A failed import leaves incomplete submodules behind, which would be reused.
     for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
         del sys.modules[name]
     _declare_missing()
@@ -40,7 +36,7 @@ def import_torchvision() -> ModuleType:
 
 
 def _declare_missing() -> None:
-    """Declare those operators of _SCHEMAS that torch does not know."""
+    """Declare the operators of _SCHEMAS that torch does not know."""
     import torch
 
     for name, schema in _SCHEMAS.items():

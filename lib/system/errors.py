@@ -9,25 +9,25 @@ if TYPE_CHECKING:  # pydantic takes longer to import than the command line's hel
 
 
 class Brief:
-    """Mixed into an exception whose message is all that a person needs: a notebook shows it without a traceback."""
+    """Mixin for exceptions whose message is enough: a notebook shows them without a traceback."""
 
     def _render_traceback_(self) -> list[str]:  # IPython asks for it
         return [str(self)]
 
 
 class UserError(Brief, Exception):
-    """Something a person can put right: one clear sentence, and the remedy.
+    """An error that its reader can correct; the message says what happened and what to do.
 
     The command line and notebooks print the message alone.
     """
 
 
 class NoRoom(UserError):
-    """Nothing can be written, most likely because the disk is full: whatever is trained next would be lost."""
+    """Results cannot be written, most likely because the disk is full: training on would lose them."""
 
 
 def explain(error: ValidationError, known: list[str]) -> str:
-    """Pydantic's list of complaints as one sentence per complaint, naming key, value and what is allowed."""
+    """Return one sentence per error that pydantic found, with the key, the value and what is allowed."""
     sentences = []
     for item in error.errors():
         name = ".".join(str(part) for part in item["loc"]) or "the settings"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-_EVERY = 2.0  # seconds between two looks: each costs some milliseconds, which a benchmark would notice
+_EVERY = 2.0  # seconds between two measurements: each takes some milliseconds, which a benchmark would notice
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Footprint:
 
 
 def peak_resident() -> int:
-    """The most physical memory that this process has held, in bytes."""
+    """Return the most physical memory that this process has held, in bytes."""
     status = Path("/proc/self/status")
     if status.exists():
         # Not getrusage: on Linux a process starts with the peak of the one that it was forked from.
@@ -42,7 +42,7 @@ def peak_resident() -> int:
 class Peak:
     """The most memory, in bytes, that the children of this process used together.
 
-    Files that they have mapped (libraries, the data set) are counted once, as the largest that one of them has.
+    Files that they have mapped (libraries, the data set) are counted once, as the most that one of them has mapped.
     """
 
     bytes = 0
@@ -52,16 +52,16 @@ class Peak:
         for child in psutil.Process().children(recursive=True):
             try:
                 used = child.memory_info()
-            except psutil.Error:  # it has just ended
+            except psutil.Error:  # it has ended meanwhile
                 continue
-            files.append(getattr(used, "shared", 0))  # Linux tells
+            files.append(getattr(used, "shared", 0))  # on Linux alone
             own += used.rss - files[-1]
         self.bytes = max(self.bytes, own + max(files))
 
 
 @contextmanager
 def peak_of_children(peak: Peak) -> Iterator[None]:
-    """While the block runs, let `peak` look at this process's children (and theirs) every two seconds."""
+    """Measure this process's children, and theirs, every two seconds while the block runs."""
     done = threading.Event()
 
     def follow() -> None:

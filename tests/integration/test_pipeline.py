@@ -12,7 +12,7 @@ import time
 import nbformat
 import psutil
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_notebook
 
 from lib.__main__ import app as command_line
 from lib.notebook import parameters
@@ -128,23 +128,16 @@ def used(report):
     return dict(re.findall(row, report.read_text()))
 
 
-def test_a_second_time_loads_what_is_stored_and_has_what_was_measured_meanwhile(smoke, tmp_path, monkeypatch, capsys):
-    """An executed benchmark is an appendix."""
+def test_a_second_time_loads_what_is_stored(smoke, tmp_path, monkeypatch, capsys):
     shutil.copytree(smoke[0], tmp_path / "outputs")
     use(tmp_path / "outputs", monkeypatch)
-    cost = {"writeup": {"cost": {"seconds": 71.0, "peak_memory": 2_345_678_901}}}
-    measured = [new_markdown_cell("# Appendix: speed\n\nAs measured.")]
-    nbformat.write(new_notebook(cells=measured, metadata=cost), paths.OUTPUTS / "smoke" / "benchmark.ipynb")
     before = {p: p.stat().st_mtime_ns for p in paths.RUNS.glob("*/*")}
     assert runner.report("smoke")
     assert "epoch" not in capsys.readouterr().out
     assert {p: p.stat().st_mtime_ns for p in paths.RUNS.glob("*/*")} == before
     ledger = used(paths.OUTPUTS / "smoke" / "report.html")
-    assert set(ledger) == {*NOTEBOOKS, "benchmark"}
-    assert ledger["benchmark"] == "2.3"
+    assert set(ledger) == set(NOTEBOOKS)
     assert all(0.2 < float(gigabytes) < 10 for gigabytes in ledger.values())  # a kernel with torch holds some 400 MB
-    page = (paths.OUTPUTS / "smoke" / "report.html").read_text()
-    assert page.index("Appendix: speed") < page.index("Where the figures come from")
 
 
 def test_what_is_not_published_is_said_and_not_trained(published, tmp_path):

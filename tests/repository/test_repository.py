@@ -95,13 +95,6 @@ def test_every_profile_is_valid(profile):
         assert yaml.safe_load((paths.PARAMS / profile / f"{name}.yaml").read_text())["profile"] == profile
 
 
-@pytest.mark.parametrize("profile", SHIPPED)
-def test_every_profile_has_a_benchmark(profile):
-    values = parameters.read(paths.PARAMS / profile / "benchmark.yaml", paths.NOTEBOOKS / "benchmark.ipynb")
-    assert values["headless"]
-    assert values["profile"] == profile
-
-
 def test_the_long_tail_and_the_sweep_share_their_cross_entropy_runs():
     """Else both would train it: the two files of a profile agree wherever they name the same parameter."""
     for profile in SHIPPED:

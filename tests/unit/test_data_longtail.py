@@ -1,15 +1,21 @@
 """Long-tailed subsets and stratified splits."""
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lib.data import class_counts, load, long_tailed_indices, stratified_split
-from lib.data.sample import official_train_labels
 from lib.system.errors import UserError
 
 PUBLISHED_COUNTS = [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
+
+
+def official_train_labels():
+    """Of CIFAR-10's 50,000 training images; the file holds two to a byte, the earlier one in the high half."""
+    pairs = np.frombuffer(Path(__file__).with_name("cifar10_train_labels.u4").read_bytes(), np.uint8)
+    return np.stack([pairs >> 4, pairs & 15], axis=1).ravel().astype(np.int64)
 
 
 def digest(indices):
@@ -17,16 +23,31 @@ def digest(indices):
 
 
 def test_exponential_counts_are_the_published_ones():
-    assert class_counts(5000, 0.01, "exponential") == PUBLISHED_COUNTS
+    assert class_counts(5000, 0.01, "exponential", 10) == PUBLISHED_COUNTS
 
 
 def test_step_keeps_the_first_half_whole():
-    assert class_counts(5000, 0.1, "step") == [5000] * 5 + [500] * 5
+    assert class_counts(5000, 0.1, "step", 10) == [5000] * 5 + [500] * 5
+
+
+@pytest.mark.parametrize(
+    ("classes", "exponential", "step"),
+    [(1, [100], [10]), (2, [100, 10], [100, 10]), (3, [100, 31, 10], [100, 10, 10]), (100, None, None)],
+)
+def test_profiles_work_for_any_number_of_classes(classes, exponential, step):
+    counts = class_counts(100, 0.1, "exponential", classes)
+    assert (len(counts), counts[0]) == (classes, 100)
+    assert counts == sorted(counts, reverse=True)
+    if exponential:
+        assert counts == exponential
+        assert class_counts(100, 0.1, "step", classes) == step
+    labels = np.arange(100 * classes) % classes
+    assert np.bincount(labels[long_tailed_indices(labels, 0.1)]).tolist() == counts
 
 
 @pytest.mark.parametrize("profile", ["exponential", "step"])
 def test_factor_one_keeps_every_image(profile):
-    assert class_counts(128, 1, profile) == [128] * 10
+    assert class_counts(128, 1, profile, 10) == [128] * 10
     assert sorted(long_tailed_indices(np.arange(40) % 10, 1, profile, 7)) == list(range(40))
 
 
@@ -59,29 +80,29 @@ def test_the_seed_draws_other_images_in_the_same_numbers():
 def test_the_sample_can_be_long_tailed_too():
     labels = load("sample").train.labels
     indices = long_tailed_indices(labels, 0.1, "exponential", 0)
-    assert np.bincount(labels[indices].numpy()).tolist() == class_counts(128, 0.1)
+    assert np.bincount(labels[indices].numpy()).tolist() == class_counts(128, 0.1, "exponential", 10)
 
 
 @pytest.mark.parametrize("factor", [0, -0.1, 1.01, float("nan")])
 def test_a_factor_outside_its_range_is_refused(factor):
     with pytest.raises(UserError, match=r"\(0, 1\]"):
-        class_counts(5000, factor)
+        class_counts(5000, factor, "exponential", 10)
 
 
 @pytest.mark.parametrize("profile", ["exponential", "step"])
-def test_a_class_that_would_end_up_empty_is_named(profile):
-    with pytest.raises(UserError, match=r"class .*9 would end up empty.*at least 0\.1"):
-        class_counts(10, 0.05, profile)
+def test_a_class_that_would_be_empty_is_named(profile):
+    with pytest.raises(UserError, match=r"class .*9 would be empty.*at least 0\.1"):
+        class_counts(10, 0.05, profile, 10)
 
 
 def test_a_class_without_images_is_refused():
-    with pytest.raises(UserError, match="would end up empty"):
+    with pytest.raises(UserError, match="would be empty"):
         long_tailed_indices([0, 0, 2, 2], 1)
 
 
 def test_an_unknown_profile_names_the_known_ones():
     with pytest.raises(UserError, match=r"'linear'.*exponential, step"):
-        class_counts(10, 0.5, "linear")
+        class_counts(10, 0.5, "linear", 10)
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32, "a"])

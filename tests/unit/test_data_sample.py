@@ -3,14 +3,11 @@
 import hashlib
 import shutil
 
-import numpy as np
 import pytest
 import torch
 
-from lib.data import cifar10, is_cached, load, sample
+from lib.data import load, sample
 from lib.system.errors import UserError
-
-needs_cache = pytest.mark.skipif(not is_cached(), reason="the full data set is not cached here")
 
 
 @pytest.fixture
@@ -30,10 +27,6 @@ def test_it_is_class_balanced_and_small():
     assert data.train.labels.bincount().tolist() == [128] * 10
     assert data.test.labels.bincount().tolist() == [32] * 10
     assert sum(file.stat().st_size for file in sample.FOLDER.iterdir()) < 4e6
-
-
-def test_labels_of_the_whole_training_set_are_balanced():
-    assert np.bincount(sample.official_train_labels()).tolist() == [5000] * 10
 
 
 def test_a_changed_pixel_is_found(copy):
@@ -60,32 +53,12 @@ def test_a_broken_file_is_found(copy, name, fault):
         load("sample")
 
 
-def test_changed_labels_are_found(copy):
-    path = copy / "train_labels.u4"
-    path.write_bytes(path.read_bytes()[::-1])
-    with pytest.raises(UserError, match="damaged"):
-        sample.official_train_labels()
-    path.unlink()
-    with pytest.raises(UserError, match="damaged"):
-        sample.official_train_labels()
-
-
 def test_another_png_encoder_makes_no_difference(copy):
     from PIL import Image
 
     with Image.open(copy / "train.png") as image:
         image.save(copy / "train.png", compress_level=1)
     assert load("sample").digest == sample.DIGEST
-
-
-@needs_cache
-def test_it_is_what_the_full_data_set_holds(tmp_path):
-    assert sample.rebuild(tmp_path) == (sample.DIGEST, sample.LABELS_DIGEST)
-    full, part = cifar10.load(), load("sample")
-    assert (full.train.labels.numpy() == sample.official_train_labels()).all()
-    for k in range(10):
-        first = (full.test.labels == k).nonzero()[:32, 0]
-        assert (full.test.images[first] == part.test.images[part.test.labels == k]).all()
 
 
 def test_the_digest_covers_pixels_and_labels():

