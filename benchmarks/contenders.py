@@ -58,10 +58,11 @@ def makes(task: Task, cores: int, bfloat16: bool) -> dict[str, Make]:
         bfloat16: the machine computes in it; otherwise the rows that use it are in float32.
     """
     steps = partial(Steps, task)
+    precision = "bfloat16" if bfloat16 else "float32"
     off = {"read_every_step": False, "channels_last": False, "fused": False, "keep_memory": False}
     return {
         PLAIN: partial(PlainLoop, task),
-        FLAGS: partial(PlainLoop, task, workers=cores, channels_last=True, bfloat16=bfloat16),
+        FLAGS: partial(PlainLoop, task, workers=cores, channels_last=True, precision=precision),
         LIGHTNING: partial(Lightning, task),
         "+ images as tensors": partial(steps, **off | {"read_every_step": True}),
         "+ loss read once an epoch": partial(steps, **off),
@@ -69,7 +70,7 @@ def makes(task: Task, cores: int, bfloat16: bool) -> dict[str, Make]:
         "+ fused optimiser": partial(steps, **off | {"channels_last": True, "fused": True}),
         "+ freed memory kept": steps,
         FLOAT32: partial(Whole, task),
-        ONE_RUN: partial(Whole, task, precision="bfloat16" if bfloat16 else "float32"),
+        ONE_RUN: partial(Whole, task, precision=precision),
     }
 
 

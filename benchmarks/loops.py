@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+import psutil
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from lib import data, losses, models
 from lib.data import Dataset, ImageSet
 from lib.experiment import Experiment
-from lib.system.memory import keep_freed_memory, peak_resident
+from lib.system.memory import Footprint, keep_freed_memory, peak_resident
 from lib.training.batches import training_batches, training_part
 from lib.training.evaluation import evaluate
 from lib.training.loop import train_epoch
@@ -72,9 +73,9 @@ class Contender(ABC):
         model = self.model.to(self.on, memory_format=torch.channels_last)
         return evaluate(model, self.test, "float32", self.dataset).accuracy
 
-    def peak_resident(self) -> int:
-        """The most physical memory this process has held, in bytes."""
-        return peak_resident()
+    def memory(self) -> dict[str, int]:
+        """Memory of this process in bytes: resident and private (see lib.system.memory), and the peak of resident."""
+        return vars(Footprint.of(psutil.Process())) | {"peak": peak_resident()}
 
     def wait(self) -> None:
         """Wait until the device has done its work."""
@@ -123,20 +124,23 @@ class Steps(Contender):
         self.model.train()
         while images > 0:
             inputs, targets = next(self.batches)
-            with autocast(self.on, self.experiment.precision):
+            with self._autocast():
                 outputs = self.forward(inputs.contiguous(memory_format=self.layout))
             loss = F.cross_entropy(outputs.float(), targets)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            self.optimizer.step()
             if self.read_every_step:
                 self.losses += loss.item() * len(targets)
                 self.correct += (outputs.argmax(1) == targets).sum().item()
             else:
                 self.history.append(loss.detach())
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimizer.step()
             images -= len(targets)
         self.history.clear()
         self.wait()
+
+    def _autocast(self) -> torch.autocast:
+        return autocast(self.on, self.experiment.precision)
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         options = {"batch_size": self.task.batch_size, "seed": self.seed, "augmentation": True}

@@ -159,16 +159,15 @@ def worker_memory(task: Task, workers: int, precision: str, images: int = 640) -
     """Memory of sweep workers at work side by side, in bytes.
 
     Returns:
-        One row per worker: worker, resident and private (see lib.system.memory) after a training of
-        so many images and an evaluation, and the peak of resident.
+        One row per worker: worker, resident, private and peak (see `Contender.memory`), after a training of so many
+        images and an evaluation.
     """
     make = partial(Whole, task, precision=precision)
     with ExitStack() as stack:
         team = [stack.enter_context(Process(make, threads=1)) for _ in range(workers)]
         together(team, "train", images)
         together(team, "evaluate")
-        seen = [vars(process.memory()) | {"peak": process.ask("peak_resident")} for process in team]
-    return pd.DataFrame([{"worker": n, **memory} for n, memory in enumerate(seen, start=1)])
+        return pd.DataFrame([{"worker": n, **process.ask("memory")} for n, process in enumerate(team, start=1)])
 
 
 def reached(experiments: Sequence[Experiment], folder: Path, origin: str) -> pd.DataFrame:

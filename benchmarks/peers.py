@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from benchmarks.loops import Contender, Task
+from benchmarks.loops import Contender, Steps, Task
 from lib.data import Dataset, ImageSet
 from lib.system import compat
 
@@ -38,46 +38,30 @@ class PILImages(torch.utils.data.Dataset):
         return self.transform(Image.fromarray(self.data[index])), self.targets[index]
 
 
-class PlainLoop(Contender):
+class PlainLoop(Steps):
     """The field's loop (LDAM-DRW and many others): DataLoader, PIL transforms, loss and accuracy read every step.
 
     Args:
         workers: processes of the DataLoader.
-        channels_last, bfloat16: the flags that cost a user one line each.
+        channels_last, precision: the flags that cost a user one line each.
     """
 
     def __init__(
-        self, task: Task, seed: int = 0, *, workers: int = 0, channels_last: bool = False, bfloat16: bool = False
+        self, task: Task, seed: int = 0, *, workers: int = 0, channels_last: bool = False, precision: str = "float32"
     ):
-        super().__init__(task, seed)
+        ours = {"read_every_step": True, "fused": False, "keep_memory": False}
+        super().__init__(task, seed, channels_last=channels_last, precision=precision, **ours)
         torch.manual_seed(seed)
-        self.layout = torch.channels_last if channels_last else torch.contiguous_format
-        self.bfloat16 = bfloat16
-        self.model.to(memory_format=self.layout)
         self.optimizer = _sgd(self.model, task)
         self.loader = _loader(self, workers)
-        self.batches: Iterator = iter(())
-        self.losses = self.correct = 0.0
 
-    def train(self, images: int) -> None:
-        self.model.train()
-        while images > 0:
-            try:
-                inputs, targets = next(self.batches)
-            except StopIteration:
-                self.batches = iter(self.loader)
-                continue
-            inputs = inputs.to(self.on, memory_format=self.layout, non_blocking=True)
-            targets = targets.to(self.on, non_blocking=True)
-            with torch.autocast(self.on.type, dtype=torch.bfloat16, enabled=self.bfloat16):
-                outputs = self.model(inputs)
-                loss = F.cross_entropy(outputs, targets)
-            self.losses += loss.item() * len(targets)
-            self.correct += (outputs.argmax(1) == targets).sum().item()
-            self.optimizer.zero_grad()
-            loss.backward()
-            self.optimizer.step()
-            images -= len(targets)
+    def _autocast(self) -> torch.autocast:  # not this project's, which switches TF32 off on a GPU
+        return torch.autocast(self.on.type, dtype=torch.bfloat16, enabled=self.experiment.precision == "bfloat16")
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        while True:
+            for inputs, targets in self.loader:
+                yield inputs.to(self.on, non_blocking=True), targets.to(self.on, non_blocking=True)
 
 
 class Lightning(Contender):

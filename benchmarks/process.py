@@ -19,7 +19,6 @@ import torch
 
 from benchmarks.loops import Contender
 from lib.system.errors import UserError
-from lib.system.memory import Footprint
 
 _WARM_UP = 1024  # images at most, before anything is measured
 
@@ -65,10 +64,6 @@ class Process:
         """End the process at once."""
         with suppress(psutil.NoSuchProcess, BrokenProcessPool):
             psutil.Process(self._pid.result()).kill()
-
-    def memory(self) -> Footprint:
-        """The memory that the process holds."""
-        return Footprint.of(psutil.Process(self._pid.result()))
 
 
 def result(answer: Future) -> Any:

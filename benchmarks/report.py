@@ -36,7 +36,7 @@ def run(profile: str) -> bool:
     """Execute the notebook with benchmarks/params/<profile>.yaml and write its report.
 
     Returns:
-        Whether the notebook finished and produced all of its figures and tables.
+        True when the notebook finished and produced all of its figures and tables.
     """
     known = sorted(file.stem for file in (HERE / "params").glob("*.yaml"))
     if profile not in known:
