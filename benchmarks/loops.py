@@ -57,10 +57,7 @@ class Contender(ABC):
 
     @cached_property
     def test(self) -> ImageSet:
-        return self.moved(self.dataset.test)
-
-    def moved(self, part: ImageSet) -> ImageSet:
-        return ImageSet(part.images.to(self.on), part.labels.to(self.on))
+        return self.dataset.test.to(self.on)
 
     @abstractmethod
     def train(self, images: int) -> None:
@@ -144,7 +141,7 @@ class Steps(Contender):
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         options = {"batch_size": self.task.batch_size, "seed": self.seed, "augmentation": True}
-        training = self.moved(self.images)
+        training = self.images.to(self.on)
         for epoch in itertools.count(1):
             yield from training_batches(training, self.dataset, epoch=epoch, **options)
 
@@ -158,9 +155,9 @@ class Whole(Contender):
         self.experiment = task.experiment(seed=seed, precision=precision)
         self.model.to(memory_format=torch.channels_last)
         self.optimizer = make_optimizer(self.model, self.experiment)
-        counts = torch.bincount(self.images.labels, minlength=len(self.dataset.classes)).tolist()
+        counts = self.images.counts(len(self.dataset.classes))
         self.loss = losses.build("cross_entropy", counts=counts, device=self.on)
-        self.training = self.moved(self.images)
+        self.training = self.images.to(self.on)
         self.epoch = 0
 
     def train(self, images: int) -> None:

@@ -1,6 +1,6 @@
-"""What the notebooks call: data, models, losses, training, records, figures and the report.
+"""Library of the notebooks: data, models, losses, training, records, analysis and the report.
 
-The rooms build on each other in one direction (see "Where things are" in the README). This file imports
+The folders build on each other in one direction (CONTRIBUTING.md). This file imports
 nothing, so that the command line can print its help without loading torch.
 """
 

@@ -1,11 +1,13 @@
 """What several tests start from: a few real images, a small run, one thread."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from headless_browser import browser, workplace  # noqa: F401  (fixtures, shared by test_browser_*.py)
 
 from lib import data
-from lib.data import Dataset, ImageSet
+from lib.data import ImageSet
 from lib.experiment import Experiment
 from lib.runs import sweep
 from lib.runs.store import Store
@@ -33,7 +35,7 @@ def few(sample):
             for part, n in ((sample.train, training), (sample.test, test))
         ]
         assert [len(part) for part in parts] == [training, test]
-        return Dataset(*parts, "sample", sample.digest)
+        return replace(sample, train=parts[0], test=parts[1])
 
     return thin
 

@@ -1,4 +1,4 @@
-"""A real JupyterLab server and a real browser, for tests/test_browser_*.py (make test-browser)."""
+"""A real JupyterLab server and a real browser, for tests/browser (make test-browser)."""
 
 import os
 import shutil
@@ -54,7 +54,7 @@ def workplace(tmp_path_factory):
             cell.source = cell.source.replace("epochs = 14 ", "epochs = 5000 ")
         nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
     train = (
-        "from lib import sweep; from lib.experiment import Experiment\n"
+        "from lib.runs import sweep; from lib.experiment import Experiment\n"
         "fields = dict(data='sample', imbalance='exponential', factor=0.1, model='TwoLayerNet', epochs=6)\n"
         "for loss in ({}, {'loss': 'focal', 'gamma': 1, 'beta': 0.99}):\n"
         "    sweep.run([Experiment.make(**fields, learning_rate=0.1, **loss)])\n"

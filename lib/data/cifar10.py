@@ -139,7 +139,7 @@ def _into_cache(sources: Mapping[str, Reader]) -> Path:
                 shutil.rmtree(left, ignore_errors=True)
             _fetch_from(sources, path)
     except OSError as error:
-        size = f"{LAYOUT.total_bytes / 1e6:.0f} MB are needed there, and up to 400 MB more while fetching"
+        size = f"{LAYOUT.total_bytes / 1e6:.0f} MB are needed there, and up to 200 MB more while fetching"
         full = f"The disk of {path.parent} is full: {size}; make room, or set WRITEUP_CACHE to another folder."
         other = f"{path.parent} cannot be written to ({error}); set WRITEUP_CACHE to a folder that can."
         raise UserError(full if _is_full(error) else other) from error

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -15,6 +16,18 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def take(self, indices: Tensor) -> "ImageSet":
+        """Return the images at these positions, in this order."""
+        return ImageSet(self.images[indices], self.labels[indices])
+
+    def to(self, device: torch.device) -> "ImageSet":
+        """Return the same images on a device; on a CPU still views into a mapped file."""
+        return ImageSet(self.images.to(device), self.labels.to(device))
+
+    def counts(self, classes: int) -> list[int]:
+        """Return the number of images of each class, [C]."""
+        return torch.bincount(self.labels, minlength=classes).tolist()
 
 
 @dataclass(frozen=True, eq=False)

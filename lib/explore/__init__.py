@@ -1,4 +1,4 @@
-"""The panels of notebooks/explore.ipynb: with widgets for a person, drawn once at their defaults otherwise."""
+"""The panels of notebooks/explore.ipynb: interactive with widgets, or drawn once at their defaults if headless."""
 
 from lib.explore.longtail import longtail
 from lib.explore.loss import loss

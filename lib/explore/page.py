@@ -1,4 +1,4 @@
-"""What the panels share: pictures with alternative text, sentences, and a control that redraws."""
+"""Shared parts of the panels: images with alternative text, sentences, redrawing, and notice of newly stored runs."""
 
 import base64
 import html
@@ -13,63 +13,61 @@ from matplotlib.figure import Figure
 
 from lib.system.errors import UserError
 
-#: So wide that labels are not cut off, so narrow that two controls stand beside each other.
+#: Wide enough for every label, narrow enough for two controls side by side.
 CONTROL = {"style": {"description_width": "9em"}, "layout": {"width": "23em"}}
+_listeners: dict[str, Callable[[], None]] = {}  # by panel: a cell that is run again replaces its own
 
 
-def picture(drawn: Figure, alt: str) -> str:
-    """A figure as HTML, in the page itself; closes it."""
-    buffer = io.BytesIO()
-    drawn.savefig(buffer, format="png", dpi=130)
-    plt.close(drawn)
-    return png(buffer.getvalue(), alt)
-
-
-def png(content: bytes, alt: str) -> str:
-    """A PNG file as HTML, in the page itself."""
-    source = base64.b64encode(content).decode()
+def picture(drawn: Figure | bytes, alt: str) -> str:
+    """Return a figure, which is closed, or the content of a PNG file as an HTML image with its data inline."""
+    if isinstance(drawn, Figure):
+        buffer = io.BytesIO()
+        drawn.savefig(buffer, format="png", dpi=130)
+        plt.close(drawn)
+        drawn = buffer.getvalue()
+    source = base64.b64encode(drawn).decode()
     return f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{source}" style="width: 100%; max-width: 60em">'
 
 
 def sentence(text: str, bad: bool = False) -> str:
-    """A sentence as HTML."""
+    """Return a sentence as an HTML paragraph, in red if `bad`."""
     colour = "color: #B3261E; " if bad else ""
     return f'<p style="{colour}line-height: 1.4; max-width: 60em">{html.escape(text)}</p>'
 
 
-_when_stored: dict[str, Callable[[], None]] = {}
+def fill(into: widgets.HTML, content: Callable[[], str]) -> None:
+    """Set a widget's HTML; a UserError is shown as a sentence in its place."""
+    try:
+        into.value = content()
+    except UserError as error:
+        into.value = sentence(str(error), bad=True)
 
 
-def when_stored(panel: str, call: Callable[[], None]) -> None:
-    """Have a panel look again when a run was trained on this page; a panel shown anew takes its old place."""
-    _when_stored[panel] = call
+def redraw(controls: dict[str, widgets.Widget], draw: Callable[..., str]) -> widgets.HTML:
+    """Return a widget with the HTML of `draw(**values)`, renewed whenever a control changes."""
+    shown = widgets.HTML()
+
+    def renew(_: Any = None) -> None:
+        fill(shown, lambda: draw(**{name: control.value for name, control in controls.items()}))
+
+    for control in controls.values():
+        control.observe(renew, names="value")
+    renew()
+    return shown
+
+
+def show(*parts: widgets.Widget | list[widgets.Widget]) -> None:
+    """Display the parts of a panel below each other; those in a list side by side, if the page is wide enough."""
+    look = {"display": "flex", "flex_flow": "row wrap"}
+    ipython.display(widgets.VBox([widgets.Box(p, layout=look) if isinstance(p, list) else p for p in parts]))
+
+
+def on_stored(panel: str, call: Callable[[], None]) -> None:
+    """Register a panel's function to be called after every run that is trained on this page."""
+    _listeners[panel] = call
 
 
 def stored() -> None:
-    """A run was trained on this page."""
-    for call in _when_stored.values():
+    """Tell the panels that a run was trained on this page."""
+    for call in _listeners.values():
         call()
-
-
-def redraw(controls: dict[str, widgets.Widget], into: widgets.HTML, draw: Callable[..., str]) -> None:
-    """Draw now, and again whenever a control changes; what is wrong is said in the picture's place."""
-
-    def again(_: Any = None) -> None:
-        try:
-            into.value = draw(**{name: control.value for name, control in controls.items()})
-        except UserError as error:
-            into.value = sentence(str(error), bad=True)
-
-    for control in controls.values():
-        control.observe(again, names="value")
-    again()
-
-
-def show(*parts: widgets.Widget) -> None:
-    """Show a panel, its parts below each other."""
-    ipython.display(widgets.VBox(parts))
-
-
-def row(*parts: widgets.Widget) -> widgets.Box:
-    """Controls beside each other, on several lines where there is no room."""
-    return widgets.Box(parts, layout=widgets.Layout(display="flex", flex_flow="row wrap"))

@@ -1,4 +1,4 @@
-"""A run of your own: chosen in a form, trained, watched, stopped, and kept as a parameter file."""
+"""The panel to train a run of one's own: a form, a training, and a parameter file for Papermill."""
 
 import html
 import json
@@ -6,152 +6,135 @@ import re
 import shlex
 import sys
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
+import ipywidgets as widgets
+
+from lib.data import DATASETS, PROFILES
 from lib.experiment import Experiment
+from lib.explore import page
+from lib.explore.trainer import Trainer
+from lib.losses import LOSSES
+from lib.models import MODELS
 from lib.notebook import exhibits, parameters
 from lib.notebook.session import Notebook
 from lib.system import paths
 from lib.system.errors import UserError
 
 NOTEBOOK = paths.NOTEBOOKS / "beta_sweep.ipynb"
-_CHOSEN = ("model", "dataset", "imbalance", "loss")
-#: What the form calls a parameter, where that is not the parameter's name.
-_LABELS = {
-    "dataset": "data",
-    "factor": "imbalance factor",
-    "beta": "β",
-    "gamma": "γ (focal)",
-    "batch_size": "batch size",
-    "learning_rate": "learning rate",
-}
-SHIPPED = ("smoke", "quick", "writeup")
-_FOLDERS = ("runs", "published", "reproduced", "screenshots")  # of outputs/, which get no notebook of a person's
-_OURS = "# Saved from explore.ipynb"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+#: The form's fields: parameters of the notebook; their choices, and the labels that are not their names.
+_FORM = ["model", "dataset", "imbalance", "factor", "loss", "beta", "gamma"]
+_FORM += ["epochs", "batch_size", "learning_rate", "seed"]
+_CHOICES = {"model": MODELS, "dataset": DATASETS, "imbalance": ("none", *PROFILES), "loss": LOSSES}
+_LABELS = {"dataset": "data", "factor": "imbalance factor", "beta": "β", "betas": "β", "gamma": "γ (focal)"}
+#: Profiles of the repository, and folders in outputs/ that hold no executed notebooks of a profile.
+_TAKEN = {"smoke", "quick", "writeup", "runs", "published", "reproduced", "screenshots"}
+_MARK = "# Saved from explore.ipynb"
 
 
 def tryout(here: Notebook, dataset: str) -> None:
-    """Fill in a form, train, watch and stop; save it for Papermill."""
+    """Show a form for one run, train it, and save it as a parameter file."""
     if here.headless:
-        exhibits.text(f"With nobody to fill in the form: it would train {experiment(defaults(dataset)).title}.")
+        title = experiment(defaults(dataset)).title
+        exhibits.text(f"The form needs a person; at its defaults it trains {title}.")
         return
-    import ipywidgets as widgets
+    form = fields(dataset)
 
-    from lib.explore.page import CONTROL, row, sentence, show
-    from lib.explore.trainer import Trainer
+    def values() -> dict[str, Any]:
+        return {name: widget.value for name, widget in form.items()}
 
-    form = fields(dataset, CONTROL)
-    values = lambda: {name: widget.value for name, widget in form.items()}  # noqa: E731
+    def saved() -> str:
+        file, command, replaced = save(values(), name.value)
+        replaces = ", replacing the file saved there before" if replaced else ""
+        words = f"Saved as {paths.shown(file)}{replaces}. To train cross-entropy and this run with Papermill:"
+        return page.sentence(words) + f"<pre>{html.escape(command)}</pre>"
+
+    name = widgets.Text(value="mine", description="name", **page.CONTROL)
+    button = widgets.Button(description="Save as parameter file", icon="save", layout={"width": "auto"})
+    status = widgets.HTML()
+    button.on_click(lambda _: page.fill(status, saved))
     trainer = Trainer(lambda: experiment(values()))
-    name = widgets.Text(value="mine", description="name", **CONTROL)
-    save = widgets.Button(description="Save as parameter file", icon="save", layout={"width": "auto"})
-    says = widgets.HTML()
+    page.show([*form.values()], *trainer.parts, [name, button], status)
 
-    def saved(_) -> None:
-        try:
-            file, command, replaced = keep(values(), name.value)
-        except UserError as error:
-            says.value = sentence(str(error), bad=True)
+
+def fields(dataset: str) -> dict[str, widgets.Widget]:
+    """Return the form's widgets by parameter: a list to choose from, or a number."""
+    start, form = defaults(dataset), {}
+    for name in _FORM:
+        look = {"description": _label(name), "value": start[name], **page.CONTROL}
+        if name in _CHOICES:
+            form[name] = widgets.Dropdown(options=list(_CHOICES[name]), **look)
         else:
-            place = paths.shown(file)
-            what = f"Saved as {place}, in place of what was saved there before" if replaced else f"Saved as {place}"
-            says.value = (
-                sentence(f"{what}. Cross-entropy and this run, executed by Papermill:")
-                + f"<pre>{html.escape(command)}</pre>"
-            )
-
-    save.on_click(saved)
-    show(row(*form.values()), *trainer.parts, row(name, save), says)
-
-
-def fields(dataset: str, look: dict[str, Any]) -> dict[str, Any]:
-    """The form: a widget for each parameter that it offers."""
-    import ipywidgets as widgets
-
-    start = defaults(dataset)
-    named = {name: Experiment.model_fields[parameters.field_of(name)] for name in _CHOSEN}
-    choices = {name: get_args(field.annotation) for name, field in named.items()}
-    form: dict[str, Any] = {}
-    for name in ("model", "dataset", "imbalance", "factor", "loss", "beta", "gamma"):
-        words = {"description": _LABELS.get(name, name), "value": start[name], **look}
-        form[name] = widgets.Dropdown(options=choices[name], **words) if name in choices else widgets.FloatText(**words)
-    for name in ("epochs", "batch_size", "learning_rate", "seed"):
-        words = {"description": _LABELS.get(name, name), "value": start[name], **look}
-        form[name] = (widgets.FloatText if name == "learning_rate" else widgets.IntText)(**words)
+            form[name] = (widgets.IntText if isinstance(start[name], int) else widgets.FloatText)(**look)
     return form
 
 
+def _label(name: str) -> str:
+    return _LABELS.get(name, name.replace("_", " "))
+
+
 def defaults(dataset: str) -> dict[str, Any]:
-    """What the form begins with: the sweep notebook's own values, one β."""
-    declared = {name: p.default for name, p in parameters.declared(NOTEBOOK).items()}
-    return declared | {"dataset": dataset, "beta": 0.99}
+    """Return the form's first values: the sweep notebook's defaults, with one β."""
+    return parameters.complete({"dataset": dataset, "beta": 0.99}, NOTEBOOK)
 
 
 def complete(values: dict[str, Any]) -> dict[str, Any]:
-    """The form's values as parameters of the sweep notebook.
+    """Return the form's values as parameters of the sweep notebook.
 
     Raises:
         UserError: naming the parameter, its value, and what is allowed.
     """
-    given = {name: value for name, value in values.items() if name != "beta"}
-    names = parameters.declared(NOTEBOOK)
-    given = {name: value for name, value in given.items() if name in names} | {"betas": [values["beta"]]}
+    given = {name: value for name, value in values.items() if name != "beta"} | {"betas": [values["beta"]]}
     try:
         return parameters.complete(parameters.check(given, NOTEBOOK, where="the form"), NOTEBOOK)
     except UserError as error:
-        labels = _LABELS | {"betas": _LABELS["beta"]}
-        named = re.sub(r"^the form: (\w+)", lambda found: labels.get(found[1], found[1]), str(error))
-        raise UserError(named) from None
+        raise UserError(re.sub(r"^the form: (\w+)", lambda found: _label(found[1]), str(error))) from None
 
 
 def experiment(values: dict[str, Any]) -> Experiment:
-    """The run of the form: the same that the sweep notebook trains for its β; errors as `complete`."""
+    """Return the run of the form, equal to the sweep notebook's for its β; errors as `complete`."""
     checked = complete(values)
-    sheet = Notebook("beta_sweep", headless=True, origin="", values=checked)
-    return sheet.experiment(beta=checked["betas"][0], validation=0)
+    sweep = Notebook("beta_sweep", headless=True, origin="", values=checked)
+    return sweep.experiment(beta=checked["betas"][0], validation=0)
 
 
-def keep(values: dict[str, Any], name: str) -> tuple[Path, str, bool]:
+def save(values: dict[str, Any], name: str) -> tuple[Path, str, bool]:
     """Write params/<name>/beta_sweep.yaml, valid for Papermill.
 
     Returns:
-        The file, the command that executes the notebook with it, and whether it replaced a file saved before.
+        The file, the command that executes the notebook with it, and True if the file replaced one saved before.
 
     Raises:
-        UserError: as `complete`; for a name that is taken by the repository or a person's own file, or is no
-            folder's; and where nothing can be written.
+        UserError: as `complete`; for a name that is no folder's, or is taken by the repository or by a file that
+            was not saved from the form; and if the file cannot be written.
     """
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
         raise UserError(f"A name has letters, digits, - and _ only, not {name!r}.")
-    if name.lower() in SHIPPED:
-        raise UserError(f"{name} is a profile of the repository; choose another name.")
-    if name.lower() in _FOLDERS:
-        raise UserError(f"outputs/{name} is a folder of the repository; choose another name.")
-    chosen = complete(values) | {"headless": True, "profile": name, "repeats": 1}
+    if name.lower() in _TAKEN:
+        raise UserError(f"{name} is a name used by the repository; choose another one.")
     experiment(values)
-    file = paths.PARAMS / name / NOTEBOOK.with_suffix(".yaml").name
+    chosen = complete(values) | {"headless": True, "profile": name, "repeats": 1}
     meanings = parameters.declared(NOTEBOOK)
-    lines = [f"{_OURS}: cross-entropy, and one class-balanced loss.\n"]
-    for key, value in chosen.items():
-        lines.append(f"{key}: {json.dumps(value)}  # {meanings[key].meaning}\n")  # JSON is YAML
+    lines = [f"{key}: {json.dumps(value)}  # {meanings[key].meaning}\n" for key, value in chosen.items()]  # valid YAML
+    file = paths.PARAMS / name / f"{NOTEBOOK.stem}.yaml"
     try:
         replaced = file.exists()
-        if replaced and not file.read_text().startswith(_OURS):
-            raise UserError(f"{paths.shown(file)} was not saved from here; choose another name.")
+        if replaced and not file.read_text().startswith(_MARK):
+            raise UserError(f"{paths.shown(file)} was not saved from this form; choose another name.")
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("".join(lines))
+        file.write_text(f"{_MARK}: cross-entropy, and one class-balanced loss.\n{''.join(lines)}")
     except OSError as error:
         raise UserError(f"{paths.shown(file)} cannot be written: {error.strerror}.") from error
     return file, _command(file, paths.OUTPUTS / name), replaced
 
 
 def _command(file: Path, folder: Path) -> str:
-    """What executes the notebook with a parameter file, from wherever a person's shell is."""
-    papermill, notebook, out = Path(sys.executable).with_name("papermill"), NOTEBOOK, folder / NOTEBOOK.name
+    """Return the commands, for any shell's folder, that execute the notebook with a parameter file."""
+    papermill = Path(sys.executable).with_name("papermill")
+    executed = [papermill, NOTEBOOK, folder / NOTEBOOK.name]
     lines = (
         ["cd", str(paths.ROOT)],
         ["mkdir", "-p", paths.shown(folder)],
-        [*map(paths.shown, (papermill, notebook, out)), "-f", paths.shown(file)],
+        [*map(paths.shown, executed), "-f", paths.shown(file)],
     )
     return "\n".join(shlex.join(words) for words in lines)

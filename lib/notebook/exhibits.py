@@ -1,4 +1,4 @@
-"""What a notebook shows, so that JupyterLab, HTML and PDF all show it well.
+"""Exhibits of a notebook: figures, tables and text for JupyterLab, HTML and PDF alike.
 
 A figure or a table is one stored output: vector graphics or an HTML table, with its caption, alternative text
 and the runs it comes from in the output's metadata. The report numbers the captions; in JupyterLab the caption
@@ -32,12 +32,12 @@ def figure(
     """Show a figure.
 
     Args:
-        name: what the figure is called in the report's list of origins.
+        name: of the figure in the report's list of origins.
         caption: markdown.
-        alt: what the figure shows, in words, for those who do not see it.
-        records: the runs it is drawn from.
+        alt: a description in words, for readers who do not see the figure.
+        records: the runs that it is drawn from.
         width: of the text's width, in HTML and PDF.
-        handle: of an output that it takes the place of.
+        handle: of an output that it replaces.
     """
     data = {"image/svg+xml": svg(drawn), "text/plain": alt}
     _publish(data, caption, {"kind": "figure", "name": name, "alt": alt, "width": width}, records, handle)
@@ -51,14 +51,14 @@ def table(content: pd.DataFrame | Styler, name: str, caption: str, *, records: S
 
 
 def text(markdown: str) -> None:
-    """Show prose that was generated from figures; nothing where there is none."""
+    """Show generated prose; nothing where it is empty."""
     if not markdown:
         return
     ipython.display({"text/markdown": _unbroken(markdown), "text/plain": markdown}, raw=True)
 
 
 def failed(reasons: Sequence[tuple[Experiment, str]]) -> None:
-    """Show which runs failed and why, where their figures would be; the runner takes note of it."""
+    """Show failed runs with their reasons in the place of their figures, and note them for the runner."""
     lines = "\n".join(f"- {experiment.title}: {why}" for experiment, why in reasons)
     markdown = f"**{len(reasons)} of the runs failed;** what follows leaves them out.\n\n{lines}"
     data = {"text/markdown": _unbroken(markdown), "text/plain": markdown}
@@ -68,7 +68,7 @@ def failed(reasons: Sequence[tuple[Experiment, str]]) -> None:
 def headline(markdown: str) -> None:
     """Show the notebook's main result in a sentence or two; the report repeats it on its first page.
 
-    Nothing where there is none.
+    Shows nothing where it is empty.
     """
     if not markdown:
         return
@@ -77,7 +77,7 @@ def headline(markdown: str) -> None:
 
 
 def _unbroken(markdown: str) -> str:
-    """Percentages that stay on one line."""
+    """Join numbers and their percent signs, so that they stay on one line."""
     return re.sub(r"(?<=\d) %", "\u00a0%", markdown)
 
 

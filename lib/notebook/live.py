@@ -1,4 +1,4 @@
-"""The figure that grows while runs train, and that stays, drawn from their records, when they are done."""
+"""Figure of a training: it grows while runs train, and stays, drawn from their records, when they are done."""
 
 import time
 from collections.abc import Sequence
@@ -15,19 +15,16 @@ from lib.training.checkpoint import finished_epochs
 
 #: Drawing may take this share of the time, so that watching a training does not slow it down much.
 _SHARE = 0.1
-ALT = (
-    "Line plots over the epochs: loss, accuracy and learning rate, and below them the test accuracy of each of the ten "
-    "classes."
-)
+ALT = "Line plots over the epochs: loss, accuracy and learning rate, and below them the test accuracy of each class."
 
 
 class Live:
     """One output of a notebook for the training of some runs.
 
     Args:
-        name: what the figure is called in the report; "" where it is only to be watched.
+        name: of the figure in the report; "" keeps it out of the report.
         published: an accuracy to compare with.
-        store: where unfinished runs keep the epochs of before.
+        store: the store whose unfinished runs hold earlier epochs.
     """
 
     def __init__(self, name: str = "", published: float | None = None, store: Store | None = None):
@@ -38,7 +35,7 @@ class Live:
         self._rest_until = 0.0
 
     def tell(self, event: Event) -> None:
-        """Take how far the sweep is: the figure's title."""
+        """Take the sweep's progress as the figure's title."""
         self.line = event.line()
         if event.dashboard != self._dashboard:
             self._dashboard = event.dashboard
@@ -58,7 +55,7 @@ class Live:
         self._rest_until = time.monotonic() + (time.monotonic() - start) / _SHARE
 
     def finish(self, records: Sequence[Record]) -> None:
-        """Show the figure as it stays, whether the runs were trained just now or long ago.
+        """Show the final figure, of runs trained now or before.
 
         A run that several settings share, as the neutral betas do, is one line.
         """
@@ -79,7 +76,7 @@ class Live:
         self.show([history for history in self._histories.values() if history], epochs)
 
     def show(self, histories: Sequence[Sequence[Epoch]], epochs: int = 0) -> None:
-        """Draw what there is, in place of what was drawn before."""
+        """Draw the epochs so far, in the place of the last drawing."""
         drawn = curves.training(histories, epochs=epochs, published=self.published, title=self.line)
         data = {"image/svg+xml": exhibits.svg(drawn), "text/plain": self.line}
         if self._handle:

@@ -1,4 +1,4 @@
-"""Which runs each notebook asks for, from its parameters; several notebooks look at the same ones."""
+"""Experiments of each notebook, from its parameters; several notebooks share some of them."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
@@ -142,7 +142,7 @@ def common_seeds(runs: Mapping[Hashable, Mapping[int, Record]], least: int) -> t
 
 
 def evidence(profile: str, counts: Sequence[int], published: Mapping[str, Any]) -> Evidence:
-    """What is stored of the runs that the claims are held against."""
+    """Stored runs by which the claims are tested."""
     sweep, settings, ablations = (asked_by(name, profile) for name in ("beta_sweep", "settings", "ablations"))
     # The runs on the whole training set: those with a split held out only choose beta.
     swept = sweep.grid(beta_sweep(sweep, counts, validation=0), seeds(sweep))

@@ -1,4 +1,4 @@
-"""The first call of every notebook: its parameters checked, its store opened, its origin known."""
+"""Session of a notebook: its checked parameters, its store, and the runs that its cells ask for."""
 
 import logging
 import types
@@ -6,10 +6,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import nbformat
-
 from lib.experiment import Experiment
-from lib.notebook import exhibits, parameters
+from lib.notebook import exhibits, parameters, plan
 from lib.notebook.live import Live
 from lib.runs import sweep
 from lib.runs.store import Store, opened
@@ -17,25 +15,24 @@ from lib.system import paths
 from lib.system.errors import UserError
 from lib.training import Interrupted, Record
 
-_MODES = {"headless", "profile", "runs", "scheduler"}
 _BEGUN = "_writeup_begun"
 _IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
 
 
 @dataclass
 class Notebook:
-    """What a notebook's cells share."""
+    """State that a notebook's cells share."""
 
     name: str
     headless: bool
     origin: str  # the parameter file that new records name as theirs
     values: dict[str, Any]  # its parameters
     store: Store = field(default_factory=Store)
-    says: bool = True  # in the notebook, which runs are missing
+    says: bool = True  # name missing runs in the notebook
 
     @property
     def trains(self) -> bool:
-        """Whether runs that are not stored are trained."""
+        """Missing runs are trained, not only named."""
         return self.values.get("runs") != "published"
 
     def experiment(self, **fields: Any) -> Experiment:
@@ -55,8 +52,8 @@ class Notebook:
     ) -> dict[Hashable, dict[int, Record]]:
         """Runs of several settings from several seeds, by setting and then by seed.
 
-        What is not stored and not trained is left out, and said, and so are runs that failed, with their reasons; a
-        setting without any run is there, and empty.
+        Runs that are neither stored nor trained are left out and named, and so are failed ones, with their reasons; a
+        setting without any run has an empty entry.
 
         Args:
             curves, published, options: as for `run`.
@@ -130,7 +127,7 @@ class Notebook:
 
 
 def not_run(runs: Mapping[Hashable, Mapping[int, Record]], seeds: Sequence[int]) -> str:
-    """What was asked for and is not stored, as a sentence; "" when all is there."""
+    """Name the runs that are asked for and not stored, in a sentence; "" where none is missing."""
     missing = [(name, len(by_seed)) for name, by_seed in runs.items() if len(by_seed) < len(seeds)]
     if not missing:
         return ""
@@ -145,14 +142,14 @@ def _in_words(name: Hashable) -> str:
 
 
 def begin(name: str, namespace: dict[str, Any]) -> Notebook:
-    """Check the parameters that reached a notebook and open what it works with.
+    """Check the parameters that reached a notebook, and open its store.
 
     Args:
         namespace: the notebook's globals(), with the declared parameters and whatever was injected. Values
             are normalised in place, so that `1e-3` from a YAML file is a number.
 
     Raises:
-        UserError: an unknown parameter, a wrong type or value, before any cell has done work.
+        UserError: an unknown parameter, a wrong type or value.
     """
     file = paths.NOTEBOOKS / f"{name}.ipynb"
     given = {key: value for key, value in namespace.items() if _is_value(key, value)}
@@ -166,38 +163,27 @@ def begin(name: str, namespace: dict[str, Any]) -> Notebook:
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     values = {key: namespace[key] for key in parameters.declared(file) if key in namespace}
     store = opened(given["profile"], values.get("runs", "train"))
-    return Notebook(name, headless=namespace["headless"], origin=_origin(name, given), values=values, store=store)
+    return Notebook(
+        name,
+        headless=namespace["headless"],
+        origin=plan.origin(given["profile"], name, given),
+        values=values,
+        store=store,
+    )
 
 
 def asked_by(name: str, profile: str) -> Notebook:
-    """Another notebook of the same profile: its parameters as it was executed with, else those of its file.
+    """Open another notebook of the same profile: its runs can be loaded, not trained.
 
-    Its runs can be loaded, not trained.
+    It has the parameters of the last report, else those of its file.
     """
-    file = paths.NOTEBOOKS / f"{name}.ipynb"
-    executed = paths.OUTPUTS / profile / f"{name}.ipynb"
-    if executed.exists():
-        given = dict(nbformat.read(executed, 4).metadata.papermill.parameters)
-    else:
-        given = parameters.read(paths.PARAMS / profile / f"{name}.yaml", file)
-    values = parameters.complete(parameters.check(given, file, where=f"the parameters of {name}"), file)
+    values = plan.executed(profile, name)
     store = opened(profile, values.get("runs", "train"))
     return Notebook(name, headless=True, origin="", values=values | {"runs": "published"}, store=store, says=False)
 
 
-def _origin(name: str, given: dict[str, Any]) -> str:
-    """The parameter file that these values come from, with what differs from it; else the notebook."""
-    file = paths.PARAMS / given["profile"] / f"{name}.yaml"
-    if not file.exists():
-        return f"notebooks/{name}.ipynb"
-    notebook = paths.NOTEBOOKS / f"{name}.ipynb"
-    asked = parameters.complete(parameters.read(file, notebook), notebook)
-    changed = [f"{key}={value}" for key, value in given.items() if key not in _MODES and value != asked[key]]
-    return paths.shown(file) + (f" with {', '.join(changed)}" if changed else "")
-
-
 def _is_value(key: str, value: Any) -> bool:
-    """Whether a global is a parameter rather than IPython's furniture or an import."""
+    """Tell a parameter from the globals of IPython and from imports."""
     if key.startswith("_") or key in _IPYTHON:
         return False
     return not isinstance(value, types.ModuleType) and not callable(value)

@@ -19,7 +19,7 @@ METADATA = "writeup"
 
 @dataclass(frozen=True)
 class DocumentMeta:
-    """What the first page says, and what is no notebook's own."""
+    """Texts of the first page, and all others that belong to no notebook."""
 
     title: str
     date: str

@@ -1,4 +1,4 @@
-"""An executed notebook, and what it shows."""
+"""An executed notebook and its exhibits."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,9 +7,6 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_notebook
-
-#: The notebooks of the report, in its order.
-NOTEBOOKS = ("convnet", "data_wrangling", "beta_sweep", "settings", "ablations", "claims")
 
 
 @dataclass(frozen=True)
@@ -22,27 +19,13 @@ class Execution:
     failure: str | None  # why it did not finish, or None
     peak_memory: int = 0  # bytes, of the kernel and the processes it started
 
-    @classmethod
-    def stored(cls, path: Path) -> "Execution":
-        """An execution of before, from its notebook."""
-        metadata = nbformat.read(path, 4).metadata
-        cost = metadata.get("writeup", {}).get("cost", {})
-        return cls(path.stem, path, cost.get("seconds", 0.0), None, cost.get("peak_memory", 0))
-
-    def keep_cost(self) -> None:
-        """Write time and memory into the notebook, for reports that are made of it later."""
-        notebook = nbformat.read(self.path, 4)
-        cost = {"seconds": round(self.seconds, 1), "peak_memory": self.peak_memory}
-        notebook.metadata.setdefault("writeup", {})["cost"] = cost
-        nbformat.write(notebook, self.path)
-
     def read(self) -> NotebookNode:
         """The executed notebook; empty where it failed, as the report then leaves it out."""
         return new_notebook() if self.failure else nbformat.read(self.path, 4)
 
 
 def exhibits(notebook: NotebookNode) -> list[dict[str, Any]]:
-    """What lib.notebook.exhibits noted about each figure and table of an executed notebook, in order."""
+    """Return the notes of lib.notebook.exhibits on each figure and table of an executed notebook, in order."""
     noted = [output.get("metadata", {}).get("writeup") for output in _outputs(notebook)]
     return [note for note in noted if note and note["kind"] in ("figure", "table")]
 

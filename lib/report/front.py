@@ -1,13 +1,13 @@
-"""The parts of the report that no notebook writes: what was shortened, the summary, and the origins."""
+"""Parts of the report that belong to no notebook: departures, summary and origins."""
 
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
 from lib.analysis.naming import details
-from lib.notebook import parameters
+from lib.notebook.plan import Plan
 from lib.report.document import DocumentMeta
 from lib.report.executed import Execution, exhibits, failed_runs, headlines
 from lib.runs.store import opened
@@ -15,24 +15,6 @@ from lib.system import device, paths
 from lib.training import Record
 
 TITLE = "A small ConvNet and class-balanced focal loss on CIFAR-10, re-run"
-#: The profile that the others are compared with.
-EXACT = "writeup"
-#: What is compared in addition to the write-up's own runs; a shorter list there is no departure from its settings.
-_ADDITIONS = {
-    "batch_sizes",
-    "gamma_betas",
-    "gammas",
-    "learning_rates",
-    "losses",
-    "margin",
-    "normalisations",
-    "readings",
-    "subset_seeds",
-    "validation",
-}
-#: Parameters that say how something is executed and how often, not what.
-_NOT_SETTINGS = {"headless", "profile", "repeats", "runs", "reading_repeats", "scheduler"}
-
 REFERENCES = """
 # References {.unnumbered}
 
@@ -50,8 +32,9 @@ REFERENCES = """
 """
 
 
-def meta(profile: str, planned: Mapping[str, dict], executions: Sequence[Execution]) -> DocumentMeta:
-    """What the document says around the executed notebooks."""
+def meta(plan: Plan, executions: Sequence[Execution]) -> DocumentMeta:
+    """Everything that the document says around the executed notebooks."""
+    profile = plan.profile
     machine = device.describe()
     return DocumentMeta(
         title=TITLE,
@@ -60,7 +43,7 @@ def meta(profile: str, planned: Mapping[str, dict], executions: Sequence[Executi
         profile=profile,
         machine=f"{machine['device']}, {machine['cores']} cores, {machine['platform']}",
         versions={"Python": machine["python"]} | {p: version(p) for p in ("torch", "torchvision", "papermill")},
-        shortened=shortened(profile, planned),
+        shortened=shortened(plan),
         summary=summary(profile, executions),
         appendix=appendix(profile, executions),
         missing=[(e.name, e.failure) for e in executions if e.failure],
@@ -81,23 +64,15 @@ def commit() -> str:
         return "not in a git checkout"
 
 
-def shortened(profile: str, planned: Mapping[str, dict[str, Any]]) -> str:
-    """Every parameter in which a profile departs from the write-up's settings, as a table; "" where none does."""
-    changed: dict[tuple[str, str, str], list[str]] = {}
-    for name, values in planned.items():
-        notebook = paths.NOTEBOOKS / f"{name}.ipynb"
-        exact = parameters.complete(parameters.read(paths.PARAMS / EXACT / f"{name}.yaml", notebook), notebook)
-        used = parameters.complete(values, notebook)
-        for key in exact:
-            if key not in _NOT_SETTINGS | _ADDITIONS and exact[key] != used[key]:
-                changed.setdefault((key, _short(exact[key]), _short(used[key])), []).append(name)
-    rows = [f"| {key} | {before} | {now} | {', '.join(names)} |" for (key, before, now), names in changed.items()]
-    if not rows:
+def shortened(plan: Plan) -> str:
+    """Every departure from the write-up's settings, as a table; "" where there is none."""
+    if not plan.departures:
         return ""
+    rows = [f"| {d.name} | {_short(d.exact)} | {_short(d.here)} | {', '.join(d.notebooks)} |" for d in plan.departures]
     table = _table(["parameter", "write-up", "here", "in"], rows)
     return (
-        f"**This report departs from the write-up's settings** (profile *{profile}*), in the table below; it may also "
-        f"have fewer seeds and fewer of the additional comparisons.\n\n{table}"
+        f"**This report departs from the write-up's settings** (profile *{plan.profile}*), in the table below; it may "
+        f"also have fewer seeds and fewer of the additional comparisons.\n\n{table}"
     )
 
 
@@ -123,7 +98,7 @@ def summary(profile: str, executions: Sequence[Execution]) -> str:
 
 
 def _untrained(profile: str, executions: Sequence[Execution]) -> str:
-    """What the first page says where no run was trained for the report."""
+    """Sentence of the first page for a report that trains nothing."""
     notebooks = [e.read() for e in executions]
     if not any(n.metadata.get("papermill", {}).get("parameters", {}).get("runs") == "published" for n in notebooks):
         return ""

@@ -22,67 +22,49 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from lib import data
-from lib.notebook import parameters
+from lib.notebook.plan import NOTEBOOKS, VARIABLE, Plan, file_of
 from lib.report.document import assemble, write_report
-from lib.report.executed import NOTEBOOKS, Execution, exhibits, failed_runs
+from lib.report.executed import Execution, exhibits, failed_runs
 from lib.report.front import meta
 from lib.report.watch import watch
 from lib.runs.store import opened
 from lib.system import paths
-from lib.system.errors import UserError
 from lib.system.memory import Peak, peak_of_children
 
 _START_TIMEOUT = 120  # seconds for a kernel to start on a loaded machine
 _STOP_TIMEOUT = 20  # seconds for a kernel to end after Ctrl-C
 
 
-def profiles() -> list[str]:
-    """The profiles there are: the folders of params/."""
-    return sorted(folder.name for folder in paths.PARAMS.iterdir() if folder.is_dir())
-
-
-def plan(profile: str, overrides: dict[str, Any] | None = None) -> dict[str, dict[str, Any]]:
-    """The checked parameters of each notebook of a profile, before any kernel starts.
-
-    Raises:
-        UserError: no such profile, a missing file, an unknown key, a wrong type.
-    """
-    if profile not in profiles():
-        raise UserError(f"There is no profile {profile!r}; known profiles: {', '.join(profiles())}.")
-    planned = {
-        name: parameters.read(paths.PARAMS / profile / f"{name}.yaml", paths.NOTEBOOKS / f"{name}.ipynb")
-        for name in NOTEBOOKS
-    }
-    for values in planned.values():
-        values["profile"] = profile  # a copied folder is a profile of its own, whatever its files still say
-    for key, value in (overrides or {}).items():
-        takers = [name for name in NOTEBOOKS if key in parameters.declared(paths.NOTEBOOKS / f"{name}.ipynb")]
-        if not takers:
-            known = {key for name in NOTEBOOKS for key in parameters.declared(paths.NOTEBOOKS / f"{name}.ipynb")}
-            raise UserError(f"No notebook has a parameter {key!r}; there are {', '.join(sorted(known))}.")
-        for name in takers:
-            file = paths.NOTEBOOKS / f"{name}.ipynb"
-            planned[name] |= parameters.check({key: value}, file, where="the command line")
-    return planned
-
-
-def report(profile: str, overrides: dict[str, Any] | None = None, show_code: bool = False) -> bool:
+def report(profile: str, changes: dict[str, Any] | None = None, show_code: bool = False) -> bool:
     """Execute a profile's notebooks and write report.html and report.pdf into outputs/<profile>/.
 
+    Args:
+        changes: parameters over the profile's own.
+
     Returns:
-        Whether every notebook finished and produced what it should, and no run failed.
+        True where every notebook finished and produced what it declares, and no run failed.
+
+    Raises:
+        UserError: a profile or parameter that does not exist or has a wrong value, before any kernel starts.
     """
-    planned = plan(profile, overrides)
-    for name in {values.get("dataset", "cifar10") for values in planned.values()}:
+    plan = Plan.of(profile, changes)
+    for name in {values["dataset"] for values in plan.values.values()}:
         data.load(name)  # fetched here, where its progress can be seen
     folder = paths.OUTPUTS / profile
-    executions = [
-        execute(
-            paths.NOTEBOOKS / f"{name}.ipynb", values, folder / f"{name}.ipynb", f"[{number}/{len(NOTEBOOKS)}] {name}"
-        )
-        for number, (name, values) in enumerate(planned.items(), start=1)
-    ]
-    _write(profile, planned, executions, show_code)
+    plan.save(file_of(profile))
+    os.environ[VARIABLE] = str(file_of(profile))
+    try:
+        executions = [
+            execute(
+                paths.NOTEBOOKS / f"{name}.ipynb", values, folder / f"{name}.ipynb", f"[{n}/{len(NOTEBOOKS)}] {name}"
+            )
+            for n, (name, values) in enumerate(plan.values.items(), start=1)
+        ]
+    finally:
+        del os.environ[VARIABLE]
+    document = assemble([e.path for e in executions], meta(plan, executions))
+    html, pdf = write_report(document, folder, show_code=show_code)
+    print(f"report: {paths.shown(html)} and {paths.shown(pdf)}")
     failed = [e for e in executions if e.failure]
     for e in failed:
         print(f"{e.name} is missing from it: {e.failure} See {paths.shown(e.path)}.", file=sys.stderr)
@@ -90,13 +72,6 @@ def report(profile: str, overrides: dict[str, Any] | None = None, show_code: boo
     for name, titles in lacking.items():
         print(f"{name} is without {len(titles)} runs that failed: {', '.join(titles)}.", file=sys.stderr)
     return not failed and not lacking
-
-
-def _write(profile: str, planned: dict[str, dict], executions: list[Execution], show_code: bool = False) -> None:
-    """The report of these executions as files."""
-    made = assemble([e.path for e in executions], meta(profile, planned, executions))
-    html, pdf = write_report(made, paths.OUTPUTS / profile, show_code=show_code)
-    print(f"report: {paths.shown(html)} and {paths.shown(pdf)}")
 
 
 def execute(notebook: Path, values: dict[str, Any], output: Path, label: str) -> Execution:
@@ -131,10 +106,7 @@ def execute(notebook: Path, values: dict[str, Any], output: Path, label: str) ->
         failure = f"its kernel could not start ({error})" if no_start else f"{type(error).__name__}: {error}"
     seconds = time.monotonic() - start
     print(f"{label} {'failed' if failure else 'done'} in {seconds:.0f} s", flush=True)
-    execution = Execution(notebook.stem, output, seconds, failure, peak.bytes)
-    if not failure:
-        execution.keep_cost()
-    return execution
+    return Execution(notebook.stem, output, seconds, failure, peak.bytes)
 
 
 def _interruptibly(function: Callable, *arguments: Any, **options: Any) -> None:
@@ -164,7 +136,7 @@ def _interruptibly(function: Callable, *arguments: Any, **options: Any) -> None:
 
 
 def missing_artefacts(executed: Path) -> str | None:
-    """What an executed notebook should have produced and did not, as a sentence; None when all is there.
+    """Name the exhibits that an executed notebook declares and lacks, in a sentence; None where all are there.
 
     A notebook declares the figures and tables that it produces in its metadata; each names its runs.
     """

@@ -1,4 +1,4 @@
-"""Shows, in the terminal of the runner, what the kernel at work tells in its progress file."""
+"""Progress of a kernel in the runner's terminal."""
 
 import os
 import sys
@@ -17,10 +17,10 @@ _EVERY = 0.3  # seconds between two looks
 
 @contextmanager
 def watch(label: str) -> Iterator[None]:
-    """While the block runs, show where its kernel is: one changing line on a terminal, else a line per finished run.
+    """Show the progress of the kernel that the block runs: one changing line on a terminal, else a line per run.
 
     Args:
-        label: what comes first on the line, such as the notebook's name.
+        label: the start of the line, such as the notebook's name.
     """
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""What this machine trains on, and in which precision."""
+"""The device and the precision that this machine trains with."""
 
 import hashlib
 import os
@@ -24,7 +24,7 @@ def gpus() -> int:
 
 @cache
 def has_bfloat16(device_type: str) -> bool:
-    """Whether the hardware computes in bfloat16 itself, rather than emulating it."""
+    """Return True where the hardware computes in bfloat16 itself, rather than emulating it."""
     if device_type == "cuda":
         return torch.cuda.get_device_capability()[0] >= 8
     cpuinfo = Path("/proc/cpuinfo")

@@ -35,18 +35,9 @@ def training_part(dataset: Dataset, experiment: Experiment) -> tuple[ImageSet, I
     if experiment.validation:
         kept, held = data.stratified_split(labels[chosen], experiment.validation, experiment.subset_seed)
         chosen, held_out = chosen[kept], chosen[held]
-    training = dataset.train if len(chosen) == len(labels) else _take(dataset.train, chosen)
-    return training, None if held_out is None else _take(dataset.train, held_out)
-
-
-def _take(images: ImageSet, indices: np.ndarray) -> ImageSet:
-    chosen = torch.from_numpy(indices)
-    return ImageSet(images.images[chosen], images.labels[chosen])
-
-
-def to_device(images: ImageSet, device: torch.device) -> ImageSet:
-    """The same images on a device; on a CPU still views into the mapped file."""
-    return ImageSet(images.images.to(device), images.labels.to(device))
+    everything = len(chosen) == len(labels)
+    training = dataset.train if everything else dataset.train.take(torch.from_numpy(chosen))
+    return training, None if held_out is None else dataset.train.take(torch.from_numpy(held_out))
 
 
 @dataclass(frozen=True)

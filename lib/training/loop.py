@@ -17,7 +17,7 @@ from lib.system import device
 from lib.system.errors import Brief, UserError
 from lib.system.memory import keep_freed_memory
 from lib.training import checkpoint as checkpoints
-from lib.training.batches import to_device, training_batches, training_part
+from lib.training.batches import training_batches, training_part
 from lib.training.checkpoint import Checkpoint
 from lib.training.evaluation import evaluate, measure, predict
 from lib.training.optimizer import autocast, learning_rate, make_optimizer, start_as_rare
@@ -76,9 +76,9 @@ def train(
     on = on or device.default_device()
     dataset = dataset or data.load(experiment.data)
     training, validation = training_part(dataset, experiment)
-    counts = torch.bincount(training.labels, minlength=len(dataset.classes)).tolist()
-    training, test = to_device(training, on), to_device(dataset.test, on)
-    validation = to_device(validation, on) if validation else None
+    counts = training.counts(len(dataset.classes))
+    training, test = training.to(on), dataset.test.to(on)
+    validation = validation and validation.to(on)
 
     sigmoid = losses.LOSSES[experiment.loss].sigmoid
     model = models.build(experiment.model, experiment.seed, classes=len(dataset.classes))

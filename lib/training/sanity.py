@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from lib.data import Dataset, ImageSet
+from lib.data import Dataset
 from lib.experiment import Experiment
 from lib.training.loop import train
 
@@ -25,7 +25,7 @@ def memorise(experiment: Experiment, dataset: Dataset, images: int = 50) -> list
     labels = dataset.train.labels
     classes = labels.unique()
     chosen = torch.cat([(labels == k).nonzero().flatten()[: images // len(classes)] for k in classes])
-    few = ImageSet(dataset.train.images[chosen], labels[chosen])
+    few = dataset.train.take(chosen)
     check = experiment.replace(
         imbalance="none", augmentation=False, epochs=80, batch_size=10, schedule="one_cycle", learning_rate=0.02
     )

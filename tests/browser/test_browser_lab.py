@@ -82,7 +82,9 @@ def test_the_beta_slider_moves_the_weights(explore):
         slider.press("ArrowRight")
         times.append(changed(explore, "Four plots", before))
     print("seconds from key to picture:", [round(t, 2) for t in times])
-    assert min(times) < 0.5  # drawing takes less than 0.1 (tests/test_explore.py); here with a browser beside it
+    assert (
+        min(times) < 0.5
+    )  # drawing takes less than 0.1 (tests/integration/test_explore.py); here with a browser beside it
     shot(explore, "loss", "The loss")
 
 
@@ -112,14 +114,14 @@ def test_picking_runs_compares_them(explore):
 
 
 def test_a_cell_of_the_confusion_matrix_shows_its_images(explore):
-    cells = explore.locator("button[title*=' taken for '], button[title*=' recognised as ']")
+    cells = explore.locator("button[title*=' predicted as ']")
     assert cells.count() == 100
     filled = [n for n in range(100) if cells.nth(n).inner_text() not in ("0", "")]
     before = source(explore, "Test images of one cell")
     cells.nth(filled[0]).click()
     changed(explore, "Test images of one cell", before)
     title = cells.nth(filled[0]).get_attribute("title")
-    words = re.match(r"(\w+) (recognised as|taken for) (\w+)", title)
+    words = re.match(r"(\w+) predicted as (\w+)", title)
     assert explore.get_by_text(words[0]).count() >= 1
     shot(explore, "mistakes", "The mistakes")
 
@@ -168,6 +170,17 @@ def test_a_saved_parameter_file_is_on_disk_and_valid(explore, workplace):
     assert f"-f {file}" in explore.content()
 
 
+def test_stop_ends_a_training_from_the_page(explore):
+    field(explore, "epochs").fill("5000")
+    field(explore, "epochs").press("Enter")
+    explore.locator("button:has-text('Train')").last.click()
+    explore.get_by_text("/5000 · test").last.wait_for()
+    explore.locator("button:has-text('Stop')").last.click()
+    explore.get_by_text(re.compile(r"Stopped after \d+ of 5000 epochs. Train continues from there.")).wait_for()
+    explore.locator("button:has-text('Train'):enabled").last.wait_for()
+    shot(explore, "stopped", "Try it")
+
+
 def test_an_interrupted_training_keeps_its_figure_and_says_how_to_go_on(browser, lab):
     page = opened(browser, lab, "convnet")
     page.locator(".jp-RenderedSVG").first.wait_for()  # the figure has begun to grow
@@ -190,6 +203,6 @@ def test_the_page_without_code(browser, workplace):
         before = source(page, "Four plots")
         page.locator("[role=slider]").nth(1).press("ArrowRight")
         changed(page, "Four plots", before)
-        assert "notebook.begin" not in page.inner_text("body")
+        assert "session.begin" not in page.inner_text("body")
         shot(page, "app")
         page.close()

@@ -1,4 +1,4 @@
-"""The explorers: drawn once without a person, quick with one, and what they save is what Papermill trains."""
+"""The panels of explore.ipynb: drawn once if headless, quick with widgets; Papermill trains the run that they save."""
 
 import json
 import re
@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import ipywidgets
@@ -21,11 +22,12 @@ import pytest
 from conftest import small
 from test_pipeline import WIDGET, run
 
-from lib import losses
+from lib import data, losses, models
 from lib.analysis import plots
-from lib.data import CLASS_NAMES
+from lib.data import ImageSet
 from lib.experiment import Experiment
 from lib.explore import longtail, loss, mistakes, runs, tryout
+from lib.models import MODELS
 from lib.notebook import parameters
 from lib.report.executed import exhibits
 from lib.runs import sweep
@@ -33,6 +35,7 @@ from lib.runs.store import Store, everything
 from lib.system import paths
 from lib.system.errors import UserError
 
+CLASSES = data.classes("cifar10")
 COUNTS = [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
 panel = {name: sys.modules[f"lib.explore.{name}"] for name in ("longtail", "loss", "mistakes", "runs", "tryout")}
 del longtail, loss, mistakes, runs, tryout
@@ -49,7 +52,7 @@ def page(monkeypatch):
         show(SimpleNamespace(headless=False), *arguments)
         return parts
 
-    monkeypatch.setattr(page, "_when_stored", {})
+    monkeypatch.setattr(page, "_listeners", {})
     return shown
 
 
@@ -92,7 +95,7 @@ def test_without_a_person_each_panel_is_drawn_once_and_no_widget_is_made(tmp_pat
 
 
 def test_the_loss_is_drawn_anew_in_less_than_a_tenth_of_a_second():
-    plots = panel["loss"].Plots(COUNTS)
+    plots = panel["loss"].Plots(CLASSES, COUNTS)
     plots.png(0.9, 1.0)
     times, pictures = [], set()
     for n, beta in enumerate(panel["loss"].BETAS):
@@ -105,23 +108,23 @@ def test_the_loss_is_drawn_anew_in_less_than_a_tenth_of_a_second():
 
 def test_the_curves_are_those_of_the_formula():
     """-(1 - p)^γ log p, and its derivative by the true class's logit of two."""
-    p, gamma = panel["loss"]._P, 2.0
+    p, gamma = panel["loss"].PROBABILITIES, 2.0
     values, pull = panel["loss"].curve(gamma)
     np.testing.assert_allclose(values, -((1 - p) ** gamma) * np.log(p), rtol=1e-4, atol=1e-6)
     slope = (1 - p) ** gamma * (1 - p - gamma * p * np.log(p))
     np.testing.assert_allclose(pull, slope, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(panel["loss"].curve(0.0)[1], 1 - p, rtol=1e-3, atol=1e-4)
     ratio = losses.class_balanced_weights(COUNTS, 0.999)
-    assert f"{ratio.max() / ratio.min():.4g} times" in panel["loss"].said(COUNTS, 0.999, 1.0)
+    assert f"{ratio.max() / ratio.min():.4g} times" in panel["loss"].describe(COUNTS, 0.999, 1.0)
 
 
 def test_no_words_of_a_figure_lie_on_others_or_on_its_points(sample):
-    drawn, _ = panel["longtail"].draw(sample.train, "step", 0.5, 0)
+    drawn, _ = panel["longtail"].draw(sample, "step", 0.5, 0)
     drawn.draw_without_rendering()
     names = [text.get_window_extent() for text in drawn.axes[1].texts]
     assert len(names) >= 10
     assert not [(a, b) for n, a in enumerate(names) for b in names[:n] if a.overlaps(b)]
-    plots = panel["loss"].Plots(COUNTS, animated=False)
+    plots = panel["loss"].Plots(CLASSES, COUNTS)
     number, weight, *_ = plots.figure.axes
     for beta in panel["loss"].BETAS:
         plots.choose(beta, 1.0)
@@ -132,10 +135,10 @@ def test_no_words_of_a_figure_lie_on_others_or_on_its_points(sample):
 
 
 def test_a_batch_holds_what_is_said_of_it(sample):
-    _, said = panel["longtail"].draw(sample.train, "step", 0.1, 0)
+    _, said = panel["longtail"].draw(sample, "step", 0.1, 0)
     kept = 5 * 128 + 5 * 12
     assert said.startswith(f"{kept} training images.")
-    assert f"holds {32 * 128 / kept:.1f} of class airplane on average, and {32 * 12 / kept:.1f} of dog" in said
+    assert f"{32 * 128 / kept:.1f} images of airplane and {32 * 12 / kept:.1f} of dog" in said
 
 
 def test_picked_runs_are_grouped_by_setting_with_all_their_seeds(here):
@@ -201,14 +204,14 @@ def test_a_run_trained_on_the_page_is_there_to_be_compared(here, page, sample):
 
     (everything().path(here[0].experiment) / "best.safetensors").unlink()
     listed, *_ = page(panel["runs"].runs)
-    chosen, says, *_ = page(panel["mistakes"].mistakes, sample.test)
+    chosen, status, *_ = page(panel["mistakes"].mistakes, sample)
     chosen.value = here[0].key
-    assert "Train makes them again" in says.value
+    assert "weights of this run are not stored" in status.value
     picked = list(listed.df["key"].iloc[listed.selected_rows])
     for experiment in (small(seed=5), small(seed=6)):
         trainer = Trainer(lambda experiment=experiment: experiment)
         trainer.start.click()
-        trainer.wait()
+        trainer.thread.join()
     assert listed.df["key"][0] == small(seed=6).key
     assert sorted(listed.df["key"].iloc[listed.selected_rows]) == sorted(picked)
     assert chosen.value == here[0].key
@@ -217,7 +220,7 @@ def test_a_run_trained_on_the_page_is_there_to_be_compared(here, page, sample):
 
 def test_numbers_on_every_shade_of_the_confusion_matrix_can_be_read():
     """A contrast of 4.5, which WCAG 2 asks of text."""
-    grid = panel["mistakes"].Grid()
+    grid = panel["mistakes"].Grid(CLASSES, lambda *_: None)
 
     def light(colour):
         rgb = np.array(mpl.colors.to_rgb(colour))
@@ -234,31 +237,31 @@ def test_numbers_on_every_shade_of_the_confusion_matrix_can_be_read():
 def test_the_images_of_a_cell_say_how_probable_the_true_class_was(here, sample):
     record = here[0]
     true, answer = panel["mistakes"].most_frequent(record)
-    drawn = panel["mistakes"].draw(record, sample.test, true, answer)
+    drawn = panel["mistakes"].draw(record, sample, true, answer)
     bold = [text.get_text() for axes in drawn.axes for text in axes.texts if text.get_weight() == "bold"]
-    inside = panel["mistakes"].cell(record, sample.test, true, answer)[: panel["mistakes"].MOST]
-    given = 100 * panel["mistakes"].probabilities(record, sample.test)[inside, true].numpy()
-    assert bold == [f"{CLASS_NAMES[true]} {p:.0f} %" for p in given]
-    few = next(k for k in range(10) if 1 < len(panel["mistakes"].cell(record, sample.test, k, answer)) < 12)
-    assert "most confident first" in panel["mistakes"].said(record, sample.test, few, answer)
+    inside = panel["mistakes"].cell(record, sample, true, answer)[: panel["mistakes"].MOST]
+    given = 100 * panel["mistakes"].probabilities(record.experiment, sample)[inside, true].numpy()
+    assert bold == [f"{CLASSES[true]} {p:.0f} %" for p in given]
+    few = next(k for k in range(10) if 1 < len(panel["mistakes"].cell(record, sample, k, answer)) < 12)
+    assert "most confident first" in panel["mistakes"].describe(record, sample, few, answer)
 
 
 def test_weights_of_bfloat16_are_not_looked_at_in_an_emulation(here, sample, monkeypatch):
-    record = here[0].model_copy(update={"experiment": here[0].experiment.replace(precision="bfloat16")})
+    experiment = here[0].experiment.replace(precision="bfloat16")
     monkeypatch.setattr(panel["mistakes"], "everything", lambda: SimpleNamespace(weights=lambda *_: weights))
     weights, used = everything().weights(here[0].experiment, "best"), []
     looks = panel["mistakes"].predict
-    monkeypatch.setattr(panel["mistakes"], "predict", lambda m, i, p: used.append(p) or looks(m, i, "float32"))
+    monkeypatch.setattr(panel["mistakes"], "predict", lambda m, i, p, d: used.append(p) or looks(m, i, "float32", d))
     for there in (False, True):
         monkeypatch.setattr(panel["mistakes"], "has_bfloat16", lambda _, there=there: there)
-        panel["mistakes"]._compute(record, sample.test)
+        panel["mistakes"].probabilities.__wrapped__(experiment, sample)
     assert used == ["float32", "bfloat16"]
 
 
 def test_damaged_weights_are_one_sentence(here, page, sample):
     (everything().path(here[0].experiment) / "best.safetensors").write_bytes(b"nothing")
-    panel["mistakes"]._known.pop(here[0].key, None)
-    chosen, *_, shown = page(panel["mistakes"].mistakes, sample.test)
+    panel["mistakes"].probabilities.cache_clear()
+    chosen, *_, shown = page(panel["mistakes"].mistakes, sample)
     chosen.value = here[0].key
     assert "are damaged" in shown.value
     assert "train it again" in shown.value
@@ -269,12 +272,38 @@ def test_the_cells_of_the_confusion_matrix_hold_the_records_counts(here, sample)
     confusion = np.array(record.best.test.confusion)
     for true in range(10):
         for answer in range(10):
-            assert len(panel["mistakes"].cell(record, sample.test, true, answer)) == confusion[true, answer]
+            assert len(panel["mistakes"].cell(record, sample, true, answer)) == confusion[true, answer]
     true, answer = panel["mistakes"].most_frequent(record)
-    inside = panel["mistakes"].cell(record, sample.test, true, answer)
-    given = panel["mistakes"].probabilities(record, sample.test)[inside, answer]
+    inside = panel["mistakes"].cell(record, sample, true, answer)
+    given = panel["mistakes"].probabilities(record.experiment, sample)[inside, answer]
     assert (given[:-1] >= given[1:]).all()
     assert (sample.test.labels[inside] == true).all()
+
+
+def test_the_panels_show_as_many_classes_as_the_data_set_has(here, sample, monkeypatch):
+    names = ("red", "green", "blue")
+    parts = [
+        ImageSet(part.images[part.labels < 3], part.labels[part.labels < 3]) for part in (sample.train, sample.test)
+    ]
+    three = replace(sample, train=parts[0], test=parts[1], classes=names)
+    assert len(panel["longtail"].draw(three, "step", 0.5, 0)[0].axes[0].patches) == 3
+    labels = panel["loss"].Plots(names, [9, 3, 1]).figure.axes[0].get_xticklabels()
+    assert [label.get_text() for label in labels] == list(names)
+    assert len(panel["mistakes"].Grid(names, lambda *_: None).cells) == 9
+
+    weights = models.build("TwoLayerNet", 0, 3).state_dict()
+    monkeypatch.setattr(panel["mistakes"], "everything", lambda: SimpleNamespace(weights=lambda *_: weights))
+    given = panel["mistakes"].probabilities(here[0].experiment, three)
+    assert given.shape == (len(parts[1]), 3)
+    true, predicted = int(parts[1].labels[0]), int(given[0].argmax())
+    said = panel["mistakes"].describe(here[0], three, true, predicted)
+    assert said.startswith(f"{names[true]} predicted as {names[predicted]}: ")
+
+    monkeypatch.setattr(data, "classes", lambda _: names)
+    test = here[0].last.test.model_copy(update={"confusion": np.eye(3).tolist()})
+    record = here[0].model_copy(update={"history": [here[0].last.model_copy(update={"test": test})]})
+    levels = panel["runs"].draw({"a": [record]}).axes[1]
+    assert [label.get_text() for label in levels.get_xticklabels()] == list(names)
 
 
 def form(**changes):
@@ -282,10 +311,20 @@ def form(**changes):
     return values | changes
 
 
+def test_the_form_offers_every_model_and_loss_and_numbers_for_the_rest(here, page):
+    form, *_ = page(panel["tryout"].tryout, "sample")
+    fields = {widget.description: widget for widget in form}
+    assert list(fields["model"].options) == list(MODELS)
+    assert list(fields["loss"].options) == list(losses.LOSSES)
+    assert (fields["data"].value, fields["β"].value) == ("sample", 0.99)
+    numbers = {name for name, widget in fields.items() if isinstance(widget.value, int | float)}
+    assert set(fields) - numbers == {"model", "data", "imbalance", "loss"}
+
+
 def test_a_saved_file_makes_papermill_train_the_run_of_the_form(here, tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "PARAMS", tmp_path / "of a person")
     monkeypatch.setattr(paths, "OUTPUTS", tmp_path / "out puts")
-    file, command, _ = panel["tryout"].keep(form(beta=0.9, seed=3), "mine")
+    file, command, _ = panel["tryout"].save(form(beta=0.9, seed=3), "mine")
     asked = panel["tryout"].experiment(form(beta=0.9, seed=3))
     assert parameters.read(file, paths.NOTEBOOKS / "beta_sweep.ipynb")["betas"] == [0.9]
     assert f"-f {shlex.quote(str(file))}" in command
@@ -303,28 +342,28 @@ def test_a_saved_file_makes_papermill_train_the_run_of_the_form(here, tmp_path, 
         ({"loss": "focall"}, "mine", "loss: Input should be"),
         ({"epochs": 0}, "mine", "epochs: Input"),
         ({"factor": None}, "mine", "imbalance factor has to be a number"),
-        ({}, "quick", "quick is a profile of the repository"),
-        ({}, "Published", "outputs/Published is a folder of the repository"),
+        ({}, "quick", "quick is a name used by the repository"),
+        ({}, "Published", "Published is a name used by the repository"),
         ({}, 300 * "x", "cannot be written: File name too long"),
         ({}, "../mine", "A name has letters, digits, - and _ only"),
     ],
 )
 def test_nonsense_in_the_form_is_one_sentence_and_saves_nothing(here, change, name, said):
     with pytest.raises(UserError) as error:
-        panel["tryout"].keep(form(**change), name)
+        panel["tryout"].save(form(**change), name)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
     assert not list(paths.PARAMS.iterdir())
 
 
 def test_a_person_is_told_of_a_file_that_is_replaced_and_their_own_is_not_touched(here):
-    file, _, replaced = panel["tryout"].keep(form(), "mine")
+    file, _, replaced = panel["tryout"].save(form(), "mine")
     assert not replaced
-    assert panel["tryout"].keep(form(seed=4), "mine")[2]
+    assert panel["tryout"].save(form(seed=4), "mine")[2]
     assert parameters.read(file, paths.NOTEBOOKS / "beta_sweep.ipynb")["seed"] == 4
     file.write_text("betas: [0.5]  # by hand\n")
-    with pytest.raises(UserError, match=r"was not saved from here; choose another name"):
-        panel["tryout"].keep(form(), "mine")
+    with pytest.raises(UserError, match=r"was not saved from this form; choose another name"):
+        panel["tryout"].save(form(), "mine")
     assert file.read_text() == "betas: [0.5]  # by hand\n"
 
 
@@ -337,10 +376,10 @@ def test_two_quick_clicks_train_once(here, monkeypatch):
     clicked.start.click()
     clicked.start.click()
     go.set()
-    clicked.wait()
+    clicked.thread.join()
     assert begun == [1]
     clicked.start.click()
-    clicked.wait()
+    clicked.thread.join()
     assert begun == [1, 1]
 
 
@@ -349,9 +388,9 @@ def test_a_run_that_cannot_be_trained_says_why_and_no_more(here):
 
     trainer = Trainer(lambda: panel["tryout"].experiment(form(factor=1e-9)))
     trainer.start.click()
-    trainer.wait()
-    assert "choose a factor of at least" in trainer.says.value
-    assert "runs failed" not in trainer.says.value
+    trainer.thread.join()
+    assert "choose a factor of at least" in trainer.status.value
+    assert "runs failed" not in trainer.status.value
     assert not trainer.start.disabled
 
 
@@ -361,16 +400,16 @@ def test_training_beside_the_page_can_be_stopped_and_goes_on(here):
     experiment = Experiment.make(data="sample", model="TwoLayerNet", epochs=40, seed=9)
     trainer = Trainer(lambda: experiment)
     trainer.start.click()
-    while not (said := re.search(r"epoch (\d+)/", trainer.says.value)) or int(said[1]) < 2:
+    while not (said := re.search(r"epoch (\d+)/", trainer.status.value)) or int(said[1]) < 2:
         time.sleep(0.01)
     trainer.stop.click()
-    trainer.wait()
-    assert "of 40 epochs. Train goes on from there." in trainer.says.value
+    trainer.thread.join()
+    assert "of 40 epochs. Train continues from there." in trainer.status.value
     assert everything().get(experiment) is None
     assert 'aria-label="Line plots' in trainer.figure.value
     trainer.start.click()
-    trainer.wait()
-    assert "Done:" in trainer.says.value
+    trainer.thread.join()
+    assert "Done:" in trainer.status.value
     assert len(everything().get(experiment).history) == 40
 
 
@@ -381,28 +420,28 @@ def test_stop_does_not_wait_for_the_end_of_an_epoch(here):
     trainer = Trainer(lambda: long)
     trainer.start.click()
     time.sleep(2)
-    assert "starting" in trainer.says.value  # no epoch is over
+    assert "starting" in trainer.status.value  # no epoch is over
     start = time.monotonic()
     trainer.stop.click()
-    trainer.wait()
+    trainer.thread.join()
     assert time.monotonic() - start < 5
-    assert "Stopped after 0 of 2 epochs." in trainer.says.value
+    assert "Stopped after 0 of 2 epochs." in trainer.status.value
     assert not trainer.start.disabled
     trainer.stop.click()  # nothing to stop any more
-    assert "Stopped after 0 of 2 epochs." in trainer.says.value
+    assert "Stopped after 0 of 2 epochs." in trainer.status.value
 
 
 def test_widgets_redraw_when_a_control_moves():
     from lib.explore.page import redraw
 
-    slider, shown = ipywidgets.FloatSlider(value=1, max=5), ipywidgets.HTML()
+    slider = ipywidgets.FloatSlider(value=1, max=5)
 
     def draw(x):
         if x > 4:
             raise UserError("Too far.")
         return f"<b>{x}</b>"
 
-    redraw({"x": slider}, shown, draw)
+    shown = redraw({"x": slider}, draw)
     slider.value = 2
     assert shown.value == "<b>2.0</b>"
     slider.value = 5

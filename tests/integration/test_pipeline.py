@@ -16,9 +16,10 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from lib.__main__ import app as command_line
 from lib.notebook import parameters
+from lib.notebook.plan import NOTEBOOKS
 from lib.report import publish as publishing
 from lib.report import runner
-from lib.report.executed import NOTEBOOKS, exhibits
+from lib.report.executed import exhibits
 from lib.system import paths
 from lib.system.errors import UserError
 

@@ -25,7 +25,8 @@ import os, signal, sys
 import torch
 from conftest import run, small
 from lib import data
-from lib.data import Dataset, ImageSet
+from dataclasses import replace
+from lib.data import ImageSet
 torch.set_num_threads(1)
 sample = data.load("sample")
 parts = [ImageSet(p.images[::len(p) // n], p.labels[::len(p) // n]) for p, n in ((sample.train, 40), (sample.test, 20))]
@@ -35,7 +36,7 @@ def on_epoch(epoch):
     if epoch.epoch == last:
         os.kill(os.getpid(), signal.SIGKILL)
 from pathlib import Path
-run(small(**SETTINGS), Dataset(*parts, "sample", ""), on_epoch=on_epoch, checkpoint=Path(path))
+run(small(**SETTINGS), replace(sample, train=parts[0], test=parts[1]), on_epoch=on_epoch, checkpoint=Path(path))
 """
 
 

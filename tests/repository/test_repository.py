@@ -11,7 +11,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from lib.notebook import parameters
-from lib.report import runner
+from lib.notebook.plan import NOTEBOOKS as CHAPTERS
+from lib.notebook.plan import Plan
 from lib.system import paths
 
 NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
@@ -88,8 +89,8 @@ SHIPPED = ("smoke", "quick", "writeup")  # people add their own
 
 @pytest.mark.parametrize("profile", SHIPPED)
 def test_every_profile_is_valid(profile):
-    planned = runner.plan(profile)
-    assert set(planned) == set(runner.NOTEBOOKS)
+    planned = Plan.of(profile).values
+    assert set(planned) == set(CHAPTERS)
     assert all(values["headless"] for values in planned.values())
     for name in planned:  # for Papermill, which does not know the folder
         assert yaml.safe_load((paths.PARAMS / profile / f"{name}.yaml").read_text())["profile"] == profile
@@ -98,14 +99,14 @@ def test_every_profile_is_valid(profile):
 def test_the_long_tail_and_the_sweep_share_their_cross_entropy_runs():
     """Else both would train it: the two files of a profile agree wherever they name the same parameter."""
     for profile in SHIPPED:
-        planned = runner.plan(profile)
+        planned = Plan.of(profile).values
         wrangling, sweep = planned["data_wrangling"], planned["beta_sweep"]
         assert {k: v for k, v in sweep.items() if k in wrangling} == wrangling
 
 
 def test_the_quick_profile_is_what_the_notebooks_hold_by_default():
     """Run All in JupyterLab then finds the runs that `make report` stored."""
-    for name, values in runner.plan("quick").items():
+    for name, values in Plan.of("quick").values.items():
         declared = parameters.declared(paths.NOTEBOOKS / f"{name}.ipynb")
         differing = [key for key, value in values.items() if key != "headless" and value != declared[key].default]
         assert differing == []

@@ -49,6 +49,7 @@ def test_an_experiment_may_name_every_registered_data_set_and_no_other(registere
         small(data="mnist")
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_three_classes_of_unequal_size_are_trained_like_ten(registered):
     record, weights = run(small(data="shapes", epochs=3, batch_size=16), data.load("shapes"))
     assert record.counts == [40, 30, 20]

@@ -1,6 +1,7 @@
 """The loop does what it says: held against a plain one, and at its edges."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from conftest import numbers, run, small
 from torch import nn
 
 from lib import data, losses, models
-from lib.data import Dataset, ImageSet
+from lib.data import ImageSet
 from lib.system.errors import UserError
 from lib.training import Diverged, Epoch, Evaluation, Interrupted
 from lib.training.batches import normalise, training_batches, training_part
@@ -211,7 +212,7 @@ def numbered(sample):
     images = sample.train.images.clone()
     position = torch.arange(len(images))
     images[:, 0, 0, 0], images[:, 0, 0, 1] = position // 256, position % 256
-    return Dataset(ImageSet(images, sample.train.labels), sample.test, "sample", "")
+    return replace(sample, train=ImageSet(images, sample.train.labels))
 
 
 def positions(part):

@@ -25,6 +25,7 @@ def run(
     tell: Callable[[Event], None] | None = None,
     workers: int | None = None,
     scheduler: str = "",
+    stop: Callable[[], bool] | None = None,
 ) -> list[Record]:
     """The records of `experiments`, in their order; equal experiments are trained once.
 
@@ -53,7 +54,7 @@ def run(
             for name in {e.data for e in missing}:
                 data.load(name)  # fetched once, here, where its messages are seen
         progress = Progress(missing, tell) if tell or not on_epoch else None
-        sweep = Sweep(missing, store, origin, on_epoch, progress)
+        sweep = Sweep(missing, store, origin, on_epoch, progress, stop)
         if failures := _train(sweep, experiments, workers, scheduler):
             raise RunsFailed(failures, len(missing)) from failures[0][1]
     return [_stored(store, e) for e in experiments]

@@ -18,6 +18,7 @@ def one_by_one(sweep: Sweep) -> Failures:
                         on_epoch=lambda epoch, e=experiment: sweep.epoch(e, epoch),
                         checkpoint=sweep.store.checkpoint(experiment),
                         origin=sweep.origin,
+                        stop=sweep.stop,
                     )
                 except NoRoom:
                     raise

@@ -25,6 +25,7 @@ class Sweep:
     origin: str
     on_epoch: OnEpoch | None = None
     progress: Progress | None = None
+    stop: Callable[[], bool] | None = None
 
     def epoch(self, experiment: Experiment, epoch: Epoch) -> None:
         """Show a finished epoch to whoever watches."""

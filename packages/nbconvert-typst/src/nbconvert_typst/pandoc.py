@@ -65,7 +65,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Conversion:
-    """What the pieces have besides their markup: headings in order, and pictures by the name they use."""
+    """Headings of all pieces in order, and pictures by the name that the markup uses."""
 
     headings: list[Heading]
     images: dict[str, Image]

@@ -1,0 +1,63 @@
+"""A plan: a profile's files read once, with every departure from the write-up and the origin of each value."""
+
+import shutil
+
+import pytest
+
+from lib.notebook import plan as planning
+from lib.notebook.plan import NOTEBOOKS, VARIABLE, Plan
+from lib.system import paths
+from lib.system.errors import UserError
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    shutil.copytree(paths.PARAMS, tmp_path / "params")
+    shutil.copytree(tmp_path / "params" / "quick", tmp_path / "params" / "mine")
+    monkeypatch.setattr(paths, "PARAMS", tmp_path / "params")
+    monkeypatch.setattr(paths, "OUTPUTS", tmp_path / "outputs")
+    return tmp_path / "params" / "mine"
+
+
+def test_a_plan_is_complete_and_a_copied_folder_is_a_profile_of_its_own(mine):
+    plan = Plan.of("mine")
+    assert tuple(plan.values) == NOTEBOOKS
+    assert {values["profile"] for values in plan.values.values()} == {"mine"}
+    assert plan.values["convnet"]["warmup"] == 0  # the notebook's default, which the file may leave out
+
+
+def test_the_write_up_departs_from_nothing_and_a_change_departs_in_every_notebook_that_takes_it(mine):
+    assert Plan.of("writeup").departures == []
+    plan = Plan.of("writeup", {"momentum": 0.8, "repeats": 1, "gammas": [1.0]})
+    (departure,) = plan.departures  # fewer seeds and fewer comparisons are none
+    assert (departure.name, departure.exact, departure.here) == ("momentum", 0.9, 0.8)
+    assert departure.notebooks == [name for name in NOTEBOOKS if "momentum" in plan.values[name]]
+
+
+def test_an_origin_is_the_file_and_every_difference_from_it(mine):
+    values = Plan.of("mine", {"momentum": 0.8, "scheduler": "tcp://x:1"}).values["beta_sweep"]
+    assert planning.origin("mine", "beta_sweep", values).endswith("mine/beta_sweep.yaml with momentum=0.8")
+    assert planning.origin("elsewhere", "beta_sweep", values) == "notebooks/beta_sweep.ipynb"
+
+
+def test_a_kernel_reads_the_plan_and_no_parameter_file(mine, monkeypatch):
+    plan = Plan.of("mine", {"momentum": 0.8})
+    plan.save(planning.file_of("mine"))
+    assert Plan.load(planning.file_of("mine")) == plan
+    shutil.rmtree(mine)
+    monkeypatch.setenv(VARIABLE, str(planning.file_of("mine")))
+    assert planning.origin("mine", "beta_sweep", plan.values["beta_sweep"]).endswith("with momentum=0.8")
+    assert planning.executed("mine", "convnet") == plan.values["convnet"]
+
+
+@pytest.mark.parametrize(
+    ("profile", "changes", "said"),
+    [
+        ("nowhere", {}, "no profile 'nowhere'; known profiles: mine, quick"),
+        ("mine", {"momentun": 1}, "No notebook has a parameter 'momentun'"),
+        ("mine", {"momentum": "much"}, "the command line: momentum has to be a number"),
+    ],
+)
+def test_a_wrong_plan_is_an_error_that_says_what_is_allowed(mine, profile, changes, said):
+    with pytest.raises(UserError, match=said):
+        Plan.of(profile, changes)
