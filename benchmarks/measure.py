@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+import lib
 from benchmarks.loops import Bare, Task, Whole
 from benchmarks.process import Process, Row, in_turns, together
 from lib import models
@@ -79,7 +80,8 @@ def conditions() -> pd.DataFrame:
     """The machine and the versions: what, value."""
     facts = dict(device.describe()) | {name: version(name) for name in ("torchvision", "pytorch-lightning")}
     precision = "bfloat16" if device.has_bfloat16(device.default_device().type) else "float32"
-    return pd.DataFrame((facts | {"precision": precision}).items(), columns=["what", "value"])
+    facts |= {"lib": lib.__version__, "precision": precision}
+    return pd.DataFrame(facts.items(), columns=["what", "value"])
 
 
 def growth(

@@ -93,7 +93,8 @@ def block() -> str:
     measured = bars.Measured.load(RESULTS)
     accuracy = measure.load(RESULTS, "accuracy")
     facts = dict(measured.conditions.to_numpy())
-    parts = [f"Measured on {facts['device']}, {facts['cores']} cores, torch {facts['torch']}, {facts['precision']}."]
+    versions = f"lib {facts['lib']}, torch {facts['torch']}, {facts['precision']}"
+    parts = [f"Measured on {facts['device']}, {facts['cores']} cores, with {versions}."]
     for model, frame in measured.speed.items():
         parts += [f"**{model}**", summary.markdown(summary.comparison(frame, accuracy[model]))]
     return "\n\n".join([*parts, "**Bars**", summary.markdown(bars.table(measured))]) + "\n\n"

@@ -263,8 +263,12 @@ def test_a_bar_says_when_it_was_not_measured_and_when_the_machine_is_another():
     assert table.loc["ResNet-32, one run in float32 beside it", ""] == "reached"
     on_gpu = bars.table(measured(fine, machine=EVERYTHING | {"device": "cuda: one"}))
     assert on_gpu.loc["ResNet-32, one run in float32 beside it", ""] == "not for this machine (needs cpu)"
+
+
+def test_the_conditions_name_the_machine_and_the_versions(monkeypatch):
+    monkeypatch.setattr(measure, "version", lambda name: "1.0")  # the peers are not needed for tests
     here = dict(measure.conditions().to_numpy())
-    assert {"device", "cores", "threads", "precision", "torch", "pytorch-lightning"} <= set(here)
+    assert {"device", "cores", "threads", "precision", "torch", "lib", "pytorch-lightning"} <= set(here)
 
 
 def test_the_check_fails_for_a_missed_bar_and_not_for_a_known_limit(monkeypatch, capsys):
