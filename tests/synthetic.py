@@ -1,4 +1,4 @@
-"""Records that say what a test wants them to say."""
+"""Records with the values that a test asks for."""
 
 import zlib
 
@@ -28,7 +28,7 @@ def record(seed, accuracies, train=0.9, validation=None, held_out=0.0, best=0.99
 
     Args:
         best: the accuracies of the first epoch, which is the best one where they are higher. By default equal for all
-            settings, so that whoever looks at the wrong epoch sees no difference.
+            settings, so that the wrong epoch shows no difference.
     """
     counts = counts or CLAIMED["counts"]
 

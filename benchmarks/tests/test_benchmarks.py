@@ -18,7 +18,6 @@ from lib import data, models
 from lib.notebook import parameters
 from lib.system.errors import UserError
 from lib.system.memory import Peak
-from lib.training.batches import normalise
 
 TASK = Task("TwoLayerNet", batch_size=16, dataset="sample")
 
@@ -142,7 +141,7 @@ def test_the_plain_loop_sees_the_images_that_this_project_trains_on(monkeypatch)
     seen = torch.stack([images[k][0] for k in range(20)])
     torch.testing.assert_close(
         seen,
-        normalise(contender.images.images[:20], contender.dataset.mean, contender.dataset.std).contiguous(),
+        contender.dataset.normalise(contender.images.images[:20]).contiguous(),
         rtol=0,
         atol=1e-5,
     )

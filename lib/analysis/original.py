@@ -1,4 +1,4 @@
-"""The write-up's published figures, read from original.yaml."""
+"""The original write-up's figures, read from original.yaml."""
 
 from functools import cache
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Intervals over seeds, paired comparisons, equivalence.
 
-Quantiles come from scipy.special: scipy.stats takes a second to import, which every notebook would wait for.
+Quantiles come from scipy.special, as importing scipy.stats takes every notebook a second.
 """
 
 import math
@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import ndtri, stdtrit
 
 from lib.training import Record
 
 
-def mean_interval(values: Sequence, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+def mean_interval(values: ArrayLike, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
     """Mean over the first axis and half the width of its confidence interval (Student's t).
 
     Args:
@@ -31,12 +32,12 @@ def mean_interval(values: Sequence, level: float = 0.95) -> tuple[np.ndarray, np
 
 
 def proportion_interval(share: float, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson score interval of a share observed on n images (Wilson 1927): what the test set's size allows."""
+    """Wilson score interval of a share observed on n images (Wilson 1927)."""
     hits, z = round(share * n), float(ndtri((1 + level) / 2))
     p = hits / n
     centre, half = p + z**2 / (2 * n), z * math.sqrt(p * (1 - p) / n + (z / (2 * n)) ** 2)
     scale = 1 + z**2 / n
-    # None and all of them are ends of the scale, which rounding would miss.
+    # Exactly 0 for none and 1 for all of them, which rounding would miss.
     return 0.0 if hits == 0 else (centre - half) / scale, 1.0 if hits == n else (centre + half) / scale
 
 
@@ -64,21 +65,21 @@ class Difference:
 
     @property
     def above(self) -> bool:
-        """Whether the interval lies above zero."""
+        """True if the interval lies above zero."""
         return self.low > 0
 
     @property
     def below(self) -> bool:
-        """Whether the interval lies below zero."""
+        """True if the interval lies below zero."""
         return self.high < 0
 
     def within(self, margin: float) -> bool:
-        """Whether the interval lies inside (-margin, margin)."""
+        """True if the interval lies inside (-margin, margin)."""
         return -margin < self.low and self.high < margin
 
 
 def paired_difference(
-    a: Sequence[float], b: Sequence[float], level: float = 0.95, comparisons: int = 1, floor: float = 0.0
+    a: ArrayLike, b: ArrayLike, level: float = 0.95, comparisons: int = 1, floor: float = 0.0
 ) -> Difference:
     """Mean of a - b, paired (by seed: the same initial weights, order and crops): the paired t test's interval.
 
@@ -86,11 +87,11 @@ def paired_difference(
         a, b: [pairs], fractions.
         comparisons, floor: as for `contrasts`.
     """
-    return contrasts([a, b], [(0, 1)], level, comparisons, floor)[0]
+    return contrasts(np.array([a, b]), [(0, 1)], level, comparisons, floor)[0]
 
 
 def contrasts(
-    values: Sequence[Sequence[float]],
+    values: ArrayLike,
     pairs: Sequence[tuple[int, int]],
     level: float = 0.95,
     comparisons: int = 1,
@@ -107,9 +108,11 @@ def contrasts(
         pairs: (i, j) for the mean of setting i less that of setting j.
         comparisons: how many differences are looked at together; the level of each is raised so that all
             intervals hold together at `level` (Bonferroni).
-        floor: standard deviation that a single value has at the least: that of one test image, say, so that seeds
-            that happen to agree are not taken for certainty. The intervals are about seeds, on this test set.
+        floor: lower bound on the standard deviation of a single value, such as that of one test image, for seeds that
+            happen to agree. The intervals are about seeds, on this test set.
     """
+    if not pairs:
+        return []
     array = np.asarray(values, dtype=float)
     settings, seeds = array.shape
     means = array.mean(axis=1) if seeds else np.full(settings, math.nan)
@@ -125,17 +128,19 @@ def contrasts(
 
 
 def counting_variance(share: float | np.ndarray, images: int) -> float:
-    """Variance of a share counted on so many images (its mean, for several shares): half an image is added, so that
-    none of a thousand is not taken for never."""
+    """Variance of a share counted on so many images (its mean, for several shares).
+
+    Half an image is added, so that none of a thousand does not give a variance of zero.
+    """
     estimate = (np.asarray(share) * images + 0.5) / (images + 1)
     return float(np.mean(estimate * (1 - estimate) / images))
 
 
-def equivalent(values: Sequence[Sequence[float]], margin: float, floor: float = 0.0) -> tuple[bool, Difference]:
-    """Whether settings are shown to differ by less than `margin`, each from each: two one-sided t tests at 5 %.
+def equivalent(values: np.ndarray, margin: float, floor: float = 0.0) -> tuple[bool, Difference]:
+    """Test whether all pairs of settings differ by less than `margin`: two one-sided t tests at 5 %.
 
-    Schuirmann 1987; the same as 90 % intervals inside the margin. That all of them hold is what is claimed, so each
-    is tested at its own level. False means not shown, not that they differ.
+    Schuirmann 1987; the same as 90 % intervals inside the margin. All pairs have to pass, so each is tested at its own
+    level. False means not shown, not that they differ.
 
     Args:
         values: [settings, seeds], fractions.
@@ -148,8 +153,8 @@ def equivalent(values: Sequence[Sequence[float]], margin: float, floor: float = 
     return all(d.within(margin) for d in differences), max(differences, key=lambda d: abs(d.mean))
 
 
-def prediction_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
-    """Where one more run would lie, given some (Student's t); NaN for a single one."""
+def prediction_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """Prediction interval of one more run, given some (Student's t); NaN for a single one."""
     mean, half = mean_interval(values, level)
     wider = math.sqrt(len(values) + 1)  # of the mean's own uncertainty: sqrt(1 + 1/n) beside sqrt(1/n)
     return float(mean - half * wider), float(mean + half * wider)

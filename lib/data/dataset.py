@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -41,6 +42,18 @@ class Dataset:
     classes: tuple[str, ...]  # names, by label
     mean: tuple[float, ...]  # per channel, of pixels scaled to [0, 1]
     std: tuple[float, ...]
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Return uint8 [N, 3, H, W] as float32, scaled to [0, 1], minus `mean`, by `std`; in channels-last layout."""
+        scale, shift = _scale_and_shift(self.mean, self.std, images.device)
+        # Arithmetic in the plain layout, where a channel is one run of memory, then one change of layout.
+        return images.to(torch.float32).mul_(scale).sub_(shift).contiguous(memory_format=torch.channels_last)
+
+
+@cache  # copying them to a GPU anew would make the host wait
+def _scale_and_shift(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    by, minus = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (std, mean))
+    return 1 / (255 * by), minus / by
 
 
 def digest(*parts: ImageSet) -> str:

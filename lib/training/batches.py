@@ -5,8 +5,6 @@ training several side by side, cannot change what any of them sees.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import torch
@@ -40,22 +38,18 @@ def training_part(dataset: Dataset, experiment: Experiment) -> tuple[ImageSet, I
     return training, None if held_out is None else dataset.train.take(torch.from_numpy(held_out))
 
 
-@dataclass(frozen=True)
-class Draws:
-    """The random draws of one epoch over n images."""
+def draw(seed: int, epoch: int, n: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw the order, crop offsets and flips of an epoch over n images: a function of its arguments alone.
 
-    order: Tensor  # int64 [n], a permutation
-    offsets: Tensor  # int64 [n, 2], row and column of the crop in the padded image, 0 ... 2 * PADDING
-    flips: Tensor  # bool [n]
-
-
-def draw(seed: int, epoch: int, n: int) -> Draws:
-    """Draw an epoch's order, crop offsets and flips: a function of its arguments alone."""
+    Returns:
+        A permutation, int64 [n]; row and column of the crop in the padded image, int64 [n, 2] from 0 to 2 * PADDING;
+        flips, bool [n].
+    """
     rng = np.random.Generator(np.random.Philox(key=[seed, epoch]))
     order = rng.permutation(n)
     offsets = rng.integers(0, 2 * PADDING + 1, size=(n, 2))
     flips = rng.random(n) < 0.5
-    return Draws(torch.from_numpy(order), torch.from_numpy(offsets), torch.from_numpy(flips))
+    return torch.from_numpy(order), torch.from_numpy(offsets), torch.from_numpy(flips)
 
 
 def crop_and_flip(images: Tensor, offsets: Tensor, flips: Tensor) -> Tensor:
@@ -81,23 +75,6 @@ def crop_and_flip(images: Tensor, offsets: Tensor, flips: Tensor) -> Tensor:
     return padded.view(n, channels, -1).gather(2, pixels).view_as(images)
 
 
-def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """uint8 [N, 3, H, W] to float32, scaled to [0, 1], minus `mean`, by `std`; in channels-last layout.
-
-    Args:
-        mean, std: of each channel, of pixels scaled to [0, 1], as `Dataset` has them.
-    """
-    scale, shift = _scale_and_shift(mean, std, images.device)
-    # Arithmetic in the plain layout, where a channel is one run of memory, then one change of layout.
-    return images.to(torch.float32).mul_(scale).sub_(shift).contiguous(memory_format=torch.channels_last)
-
-
-@cache  # copying them to a GPU anew would make the host wait
-def _scale_and_shift(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
-    by, minus = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (std, mean))
-    return 1 / (255 * by), minus / by
-
-
 def training_batches(
     images: ImageSet, dataset: Dataset, *, batch_size: int, seed: int, epoch: int, augmentation: bool
 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -110,13 +87,12 @@ def training_batches(
         (float32 [B, 3, H, W] normalised and channels-last, int64 [B]).
     """
     device = images.labels.device
-    draws = draw(seed, epoch, len(images))
-    order, offsets, flips = (t.to(device) for t in (draws.order, draws.offsets, draws.flips))
+    order, offsets, flips = (drawn.to(device) for drawn in draw(seed, epoch, len(images)))
     block = batch_size * max(1, _BLOCK // batch_size)
     for start in range(0, len(order), block):
         chosen = order[start : start + block]
         pixels, labels = images.images[chosen], images.labels[chosen]
         if augmentation:
             pixels = crop_and_flip(pixels, offsets[start : start + block], flips[start : start + block])
-        inputs = normalise(pixels, dataset.mean, dataset.std)
+        inputs = dataset.normalise(pixels)
         yield from zip(inputs.split(batch_size), labels.split(batch_size), strict=True)

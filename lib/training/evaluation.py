@@ -5,7 +5,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lib.data import Dataset, ImageSet
-from lib.training.batches import normalise
 from lib.training.optimizer import autocast
 from lib.training.results import Evaluation
 
@@ -25,7 +24,7 @@ def predict(model: nn.Module, images: Tensor, precision: str, dataset: Dataset) 
     model.eval()
     parts = images.split(_BATCH[images.device.type])
     with autocast(images.device, precision):
-        return torch.cat([model(normalise(part, dataset.mean, dataset.std)).float() for part in parts])
+        return torch.cat([model(dataset.normalise(part)).float() for part in parts])
 
 
 def evaluate(model: nn.Module, images: ImageSet, precision: str, dataset: Dataset, sigmoid: bool = False) -> Evaluation:

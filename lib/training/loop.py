@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,12 +34,9 @@ class Diverged(UserError):
 class Interrupted(Brief, KeyboardInterrupt):
     """Ctrl-C, an interrupted kernel or `stop`; `history` holds the finished epochs."""
 
-    def __init__(self, message: str, history: list[Epoch]):
-        super().__init__(message, history)  # both, so that the exception survives pickling
-        self.history = history
-
-    def __str__(self) -> str:
-        return self.args[0]
+    def __init__(self, message: str, history: Sequence[Epoch] = ()):
+        super().__init__(message)
+        self.history = list(history)
 
 
 def train(

@@ -9,7 +9,7 @@ from scipy import stats
 from lib.data import ImageSet, load
 from lib.system.compat import import_torchvision
 from lib.training import batches
-from lib.training.batches import crop_and_flip, draw, normalise, training_batches
+from lib.training.batches import crop_and_flip, draw, training_batches
 
 SAMPLE = load("sample")
 MEAN, STD = SAMPLE.mean, SAMPLE.std
@@ -50,7 +50,7 @@ def test_crop_and_flip_equal_torchvision_pixel_for_pixel(sample, functional):
 def test_normalise_equals_torchvision_and_padding_is_black_before_it(sample, functional):
     images = crop_and_flip(sample.train.images[:8], torch.zeros(8, 2).long(), torch.zeros(8).bool())
     expected = functional.normalize(images.float() / 255, list(MEAN), list(STD))
-    actual = normalise(images, MEAN, STD)
+    actual = SAMPLE.normalise(images)
     torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
     black = -torch.tensor(MEAN) / torch.tensor(STD)
     torch.testing.assert_close(actual[0, :, 0, 0], black)
@@ -62,22 +62,23 @@ def test_an_epochs_chances_are_a_function_of_seed_and_epoch_alone():
     torch.manual_seed(1)
     torch.rand(10)
     same = draw(3, 7, 500)
-    for name in ("order", "offsets", "flips"):
-        assert torch.equal(getattr(one, name), getattr(same, name)), name
-        for other in (draw(3, 8, 500), draw(4, 7, 500), draw(7, 3, 500)):
-            assert not torch.equal(getattr(one, name), getattr(other, name)), name
+    for mine, again in zip(one, same, strict=True):
+        assert torch.equal(mine, again)
+    for other in (draw(3, 8, 500), draw(4, 7, 500), draw(7, 3, 500)):
+        for mine, another in zip(one, other, strict=True):
+            assert not torch.equal(mine, another)
 
 
 def test_chances_have_the_distributions_of_random_crop_and_random_flip():
-    draws = draw(0, 1, 20_000)
-    assert torch.equal(draws.order.sort().values, torch.arange(20_000))
-    for column in draws.offsets.T:
+    order, offsets, flips = draw(0, 1, 20_000)
+    assert torch.equal(order.sort().values, torch.arange(20_000))
+    for column in offsets.T:
         counts = torch.bincount(column)
         assert len(counts) == 9
         assert stats.chisquare(counts.numpy()).pvalue > 1e-4
-    pairs = torch.bincount(draws.offsets[:, 0] * 9 + draws.offsets[:, 1], minlength=81)
+    pairs = torch.bincount(offsets[:, 0] * 9 + offsets[:, 1], minlength=81)
     assert stats.chisquare(pairs.numpy()).pvalue > 1e-4  # row and column are independent
-    assert stats.binomtest(int(draws.flips.sum()), 20_000).pvalue > 1e-4
+    assert stats.binomtest(int(flips.sum()), 20_000).pvalue > 1e-4
 
 
 def test_the_last_smaller_batch_is_kept_and_every_image_comes_once():
@@ -91,16 +92,16 @@ def test_labels_stay_with_their_images_in_the_drawn_order():
     images, labels = (torch.cat(part) for part in zip(*parts, strict=True))
     seen = (images[:, 0, 16, 16] * STD[0] + MEAN[0]) * 255
     assert seen.round().long().tolist() == labels.tolist()
-    assert labels.tolist() == draw(0, 1, 100).order.tolist()
+    assert labels.tolist() == draw(0, 1, 100)[0].tolist()
 
 
 def test_chances_belong_to_the_place_in_the_order(sample):
     data = ImageSet(sample.train.images[:50], sample.train.labels[:50])
-    draws = draw(2, 5, 50)
+    order, offsets, flips = draw(2, 5, 50)
     images, labels = (torch.cat(part) for part in zip(*epoch_of(data, 8, seed=2, epoch=5), strict=True))
-    expected = crop_and_flip(data.images[draws.order], draws.offsets, draws.flips)
-    assert torch.equal(images, normalise(expected, MEAN, STD))
-    assert torch.equal(labels, data.labels[draws.order])
+    expected = crop_and_flip(data.images[order], offsets, flips)
+    assert torch.equal(images, SAMPLE.normalise(expected))
+    assert torch.equal(labels, data.labels[order])
 
 
 @pytest.mark.parametrize("block", [1, 48, 100_000])

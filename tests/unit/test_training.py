@@ -11,12 +11,12 @@ from torch import nn
 
 from lib import data, losses, models
 from lib.data import ImageSet
+from lib.notebook.sanity import memorise
 from lib.system.errors import UserError
 from lib.training import Diverged, Epoch, Evaluation, Interrupted
-from lib.training.batches import normalise, training_batches, training_part
+from lib.training.batches import training_batches, training_part
 from lib.training.evaluation import evaluate, expected_calibration_error
 from lib.training.optimizer import make_optimizer, start_as_rare
-from lib.training.sanity import memorise
 
 pytestmark = pytest.mark.usefixtures("one_thread")  # small steps are fastest on one thread, and repeatable
 
@@ -108,7 +108,7 @@ def test_evaluation_equals_the_formulas(sample, sigmoid):
     part = ImageSet(sample.test.images[:250], sample.test.labels[:250])  # the last two classes have no image
     model = models.build("VanillaCNN", 1)
     with torch.inference_mode():
-        logits = model(normalise(part.images, sample.mean, sample.std)).double().numpy()
+        logits = model(sample.normalise(part.images)).double().numpy()
     y, predicted = part.labels.numpy(), logits.argmax(1)
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     confidence = (1 / (1 + np.exp(-logits)) if sigmoid else p).max(1)

@@ -1,22 +1,27 @@
-"""What the claims are held against, and what comes of it."""
+"""The records behind the claims, and the values that the claims take from them."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, TypeVar
 
 import numpy as np
 
-from lib import losses
+from lib import data
 from lib.analysis.betas import beta_groups
 from lib.training import Record
 
 #: Runs of one setting by their seed; runs of two settings are paired by it.
 Runs = Mapping[int, Record]
+Name = TypeVar("Name", bound=Hashable)  # of a setting
+
+
+class NotRun(Exception):
+    """Raised where records that a claim needs are missing; the message names them."""
 
 
 @dataclass(frozen=True, order=True)
 class Setting:
-    """What the write-up may have trained with where it does not say."""
+    """Settings that the original may have trained with where it does not state them."""
 
     learning_rate: float
     batch_size: int
@@ -27,69 +32,64 @@ class Setting:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Records by what the claims need of them. What was asked for and not run is there, and empty."""
+    """Records by the claims' needs. A setting that was asked for and not run is there, and empty."""
 
-    published: Mapping[str, Any]  # as lib.analysis.original gives it
+    published: Mapping[str, Any]  # the original's figures, from lib.analysis.original
     cross_entropy: Runs = field(default_factory=dict)  # on the long tail
     balanced: Mapping[float, Runs] = field(default_factory=dict)  # class-balanced focal loss, by beta
     convnet: Mapping[int, Runs] = field(default_factory=dict)  # on all of CIFAR-10, by batch size
     gammas: Mapping[float, Runs] = field(default_factory=dict)  # class-balanced focal loss at one beta, by gamma
     gamma_beta: float | None = None  # that beta
-    #: The two rows of the closing table under the settings it may have been made with: (cross-entropy, balanced).
+    #: Both rows of the closing table under the settings that may have produced it: (cross-entropy, balanced).
     candidates: Mapping[Setting, tuple[Runs, Runs]] = field(default_factory=dict)
-    losses: Mapping[str, Callable] = field(
-        default_factory=lambda: {name: getattr(losses, name) for name in losses.LOSSES}
-    )
 
     @property
     def chosen(self) -> float:
-        """The beta that the write-up chooses."""
+        """The beta that the original chooses."""
         return self.published["chosen_beta"]
+
+    @property
+    def betas(self) -> list[float]:
+        """The betas of the original's sweep."""
+        return list(self.published["class_balanced_focal"])
 
     @property
     def counts(self) -> list[int] | None:
         """Training images per class; None without runs."""
-        return next((record.counts for runs in self.balanced.values() for record in runs.values()), None)
+        return next((record.counts for record in records_of(*self.balanced.values())), None)
 
     @property
-    def published_betas(self) -> Sequence[float]:
-        return list(self.published["class_balanced_focal"])
+    def classes(self) -> tuple[str, ...]:
+        """Class names of the data set that the sweep's runs were trained on, by label."""
+        return data.classes(records_of(*self.balanced.values())[0].experiment.data)
+
+    def labels(self, wanted: Sequence[str]) -> list[int]:
+        """Labels of the named classes. Raises NotRun where the data set has no such class."""
+        if unknown := [name for name in wanted if name not in self.classes]:
+            raise NotRun(f"a data set with the class {' and '.join(unknown)}")
+        return [self.classes.index(name) for name in wanted]
 
     def treatments(self) -> dict[tuple[float, ...], Runs]:
-        """The published betas that no run could tell apart, together, and the runs of one of them.
+        """Group the original's betas by equal class weights, each with the runs of one beta of the group.
 
-        That is the write-up's choice where it is among them, else the first that was run.
+        The runs are those of the chosen beta where it is in the group, else of the first beta that was run. Without
+        runs there are no groups.
         """
         found = {}
-        for group in beta_groups(self.counts, self.published_betas):
+        for group in beta_groups(self.counts, self.betas) if self.counts else []:
             first = [self.chosen] if self.chosen in group else []
             ran = (self.balanced[beta] for beta in [*first, *group] if self.balanced.get(beta))
             found[tuple(group)] = next(ran, {})
         return found
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What the records say about one claim."""
+def shared_seeds(runs: Mapping[Name, Runs], must: Name, least: int = 1) -> tuple[list[int], list[Name]]:
+    """Seeds that settings share, and these settings: the choice with the most runs that includes `must`.
 
-    verdict: Literal["supported", "contradicted", "undecided"]
-    because: str  # the figures and the test, as sentences of markdown
-    records: Sequence[Record] = ()
-    short: str = ""  # the reason in half a sentence, for the first page; "" where undecided
-
-
-def not_run(what: str) -> Verdict:
-    """The verdict where records are missing."""
-    return Verdict("undecided", f"Not run yet: {what}.")
-
-
-def shared_seeds(runs: Mapping[Hashable, Runs], must: Hashable, least: int = 1) -> tuple[list[int], list[Hashable]]:
-    """Seeds that settings share, and these settings: as many runs as can be had, `must` among them.
-
-    A setting with few runs is left out rather than that it cuts all others down to its seeds.
+    A setting with few runs is left out, so that it does not cut all others down to its seeds.
     """
     choices = {frozenset(by_seed.keys() & runs[must].keys()) for by_seed in runs.values()}
-    best: tuple[list[int], list[Hashable]] = ([], [])
+    best: tuple[list[int], list[Name]] = ([], [])
     for seeds in sorted(choices, key=sorted):
         names = [name for name, by_seed in runs.items() if seeds <= by_seed.keys()]
         if len(seeds) >= least and len(seeds) * len(names) > len(best[0]) * len(best[1]):
@@ -97,28 +97,28 @@ def shared_seeds(runs: Mapping[Hashable, Runs], must: Hashable, least: int = 1) 
     return best
 
 
-def paired(a: Runs, b: Runs, value: Callable[[Record], Any]) -> tuple[np.ndarray, np.ndarray]:
-    """A value of the runs of two settings with the same seeds, each [pairs, ...]."""
-    seeds = sorted(a.keys() & b.keys())
-    return np.array([value(a[s]) for s in seeds]), np.array([value(b[s]) for s in seeds])
+def by_seed(value: Callable[[Record], Any], *settings: Runs) -> np.ndarray:
+    """A value of the runs of some settings from the seeds that all of them share, [settings, seeds, ...]."""
+    seeds = sorted(set.intersection(*map(set, settings)))
+    return np.array([[value(runs[seed]) for seed in seeds] for runs in settings])
 
 
 def accuracy(record: Record) -> float:
-    """The clean protocol's: at the last epoch. The test set is balanced, so this is the mean over classes too."""
+    """Test accuracy at the last epoch. The test set is balanced, so this is the mean over the classes too."""
     return record.last.test.accuracy
 
 
 def per_class(record: Record) -> np.ndarray:
-    """The same by class, [C]."""
+    """Test accuracy of each class at the last epoch, [C]."""
     return record.last.test.per_class
 
 
-def values(runs: Runs, value: Callable[[Record], Any]) -> np.ndarray:
-    """A value of every run, [runs, ...], by ascending seed."""
-    return np.array([value(runs[seed]) for seed in sorted(runs)])
+def records_of(*settings: Runs) -> list[Record]:
+    """All records of some settings."""
+    return [record for runs in settings for record in runs.values()]
 
 
 def one_image(runs: Runs, classes: int = 0) -> float:
-    """What one test image is worth in accuracy: of all, or of so many classes."""
+    """The accuracy that one test image makes up: among all images, or among those of so many classes."""
     confusion = np.asarray(next(iter(runs.values())).last.test.confusion)
     return 1 / (confusion.sum() * (classes or len(confusion)) / len(confusion))

@@ -1,0 +1,98 @@
+"""Claim 2: the chosen beta beside all others."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from lib.analysis.claims.claim import SEVERAL, Claim, Outcome, interval, named, spans
+from lib.analysis.claims.evidence import Evidence, NotRun, by_seed, one_image, per_class, records_of, shared_seeds
+from lib.analysis.prose import listed, seeds_in_words
+from lib.analysis.statistics import Difference, contrasts
+from lib.losses import class_balanced_weights
+from lib.training import Record
+
+Group = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Found:
+    chosen: float
+    alike: list[float]  # other betas with the same weights
+    ratio: float  # of the largest to the smallest class weight at the chosen beta
+    seeds: int
+    together: Mapping[Group, Difference]  # chosen beta less the others, intervals that hold together
+    singly: Sequence[Difference]  # the same, each at 95 %
+    empty: list[str]  # classes without a correct prediction in any run
+    missing: list[Group]  # betas without the shared seeds
+
+    @property
+    def better(self) -> list[float]:
+        """Betas that are above the chosen one."""
+        return [group[0] for group, d in self.together.items() if d.below]
+
+
+def measure(evidence: Evidence) -> tuple[Found, list[Record]]:
+    chosen = evidence.chosen
+    if not evidence.balanced.get(chosen):
+        raise NotRun(f"the sweep of beta, {chosen:g} among it")
+    treatments = evidence.treatments()
+    own = next(group for group in treatments if chosen in group)
+    seeds, ran = shared_seeds(treatments, own)
+    others = [group for group in treatments if group in ran and group != own]
+    rows = by_seed(per_class, *(treatments[group] for group in (own, *others)))
+    pairs, floor = [(0, i) for i in range(1, len(rows))], one_image(treatments[own])
+    scores = rows.mean(axis=2)
+    together = contrasts(scores, pairs, comparisons=len(pairs), floor=floor)
+    weights = class_balanced_weights(evidence.counts or [], chosen)
+    found = Found(
+        chosen=chosen,
+        alike=[beta for beta in own if beta != chosen],
+        ratio=float(weights.max() / weights.min()),
+        seeds=len(seeds),
+        together=dict(zip(others, together, strict=True)),
+        singly=contrasts(scores, pairs, floor=floor),
+        empty=[name for name, row in zip(evidence.classes, rows[0].T, strict=True) if others and not row.any()],
+        missing=[group for group in treatments if group not in ran],
+    )
+    return found, records_of(*treatments.values())
+
+
+def judge(found: Found) -> Outcome:
+    if found.alike or found.better or (found.empty and found.seeds >= SEVERAL):
+        return "contradicted"
+    best = bool(found.singly) and all(d.above for d in found.singly)
+    complete = not found.missing and found.seeds >= SEVERAL
+    return "supported" if best and complete and not found.empty else "undecided"
+
+
+def explain(found: Found) -> tuple[str, str]:
+    times = f"{found.ratio:.2f} times" if found.ratio > 1.1 else f"{found.ratio:.6f} times"
+    said = f"At β = {found.chosen:g} the largest class weight is {times} the smallest"
+    if found.alike:
+        said += f", as at β = {listed(found.alike)} to within a thousandth: no run can tell these β apart"
+    said += "."
+    if found.together:
+        differences = "; ".join(f"β = {spans([g])}: {interval(d)}" for g, d in found.together.items())
+        said += f" β = {found.chosen:g} minus {differences}."
+        said += (
+            f" No image of {named(found.empty)} is classified correctly in any of {seeds_in_words(found.seeds)}."
+            if found.empty
+            else " Every class keeps some accuracy."
+        )
+    if found.missing:
+        said += f" Not run yet from the same seeds: β = {spans(found.missing)}."
+    if found.alike:
+        short = f"its class weights are those of smaller β: the largest is {times} the smallest"
+    elif found.better:
+        short = f"β = {listed(found.better)} is better"
+    else:
+        short = f"no image of {named(found.empty)} is classified correctly" if found.empty else "every other β is lower"
+    return said, short
+
+
+STATEMENT = "β = 0.8 is the best of the eleven; it is chosen because every class keeps some accuracy."
+RULE = (
+    "Supported if every other β was run from at least three shared seeds and is lower, and every class has a correct "
+    "prediction; contradicted if another β is higher, if another β has the same weights to within a thousandth (then "
+    "the chosen one cannot be better), or if a class has no correct prediction in any of at least three seeds."
+)
+CLAIM = Claim(2, STATEMENT, RULE, measure, judge, explain)

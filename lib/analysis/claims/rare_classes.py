@@ -1,0 +1,70 @@
+"""Claim 7: accuracy of the rarest classes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lib.analysis.claims.claim import MARGIN, SEVERAL, Claim, Outcome, interval, named
+from lib.analysis.claims.evidence import Evidence, NotRun, by_seed, one_image, per_class, records_of
+from lib.analysis.prose import seeds_in_words
+from lib.analysis.statistics import Difference, contrasts
+from lib.analysis.tables import percent
+from lib.training import Record
+
+RARE = ("horse", "ship", "truck")
+LEARNED = 0.05  # mean accuracy above which a class counts as learned
+
+
+@dataclass(frozen=True)
+class Found:
+    beta: float
+    rows: np.ndarray  # accuracies [seeds, rare classes]
+    apart: Sequence[Difference]  # between the classes; the last one is the best less the worst
+
+    @property
+    def never(self) -> list[str]:
+        """Classes without a correct prediction in any run."""
+        return [name for name, column in zip(RARE, self.rows.T, strict=True) if not column.any()]
+
+
+def measure(evidence: Evidence) -> tuple[Found, list[Record]]:
+    runs = evidence.balanced.get(evidence.chosen, {})
+    if not runs:
+        raise NotRun(f"the balanced loss at β = {evidence.chosen:g}")
+    rows = by_seed(per_class, runs)[0][:, evidence.labels(RARE)]
+    first, second, third = rows.mean(axis=0).argsort()[::-1]
+    pairs = [(first, second), (second, third), (first, third)]
+    apart = contrasts(rows.T, pairs, comparisons=len(pairs), floor=one_image(runs, 1))
+    return Found(evidence.chosen, rows, apart), records_of(runs)
+
+
+def judge(found: Found) -> Outcome:
+    several = len(found.rows) >= SEVERAL
+    uniform = all(d.within(MARGIN) for d in found.apart) and bool((found.rows.mean(axis=0) > LEARNED).all())
+    if uniform or (several and found.never):
+        return "contradicted"
+    always = several and bool((found.rows > 0).all())
+    return "supported" if always and any(d.above for d in found.apart) else "undecided"
+
+
+def explain(found: Found) -> tuple[str, str]:
+    seeds = seeds_in_words(len(found.rows))
+    accuracies = ", ".join(
+        f"{name} {percent(column.mean())} % ({percent(column.min())} to {percent(column.max())} %)"
+        for name, column in zip(RARE, found.rows.T, strict=True)
+    )
+    never = f"no image of {named(found.never)} is classified correctly"
+    said = (
+        f"At β = {found.beta:g}, {seeds} (lowest and highest): {accuracies}. Difference between the best and the worst "
+        f"class: {interval(found.apart[-1])}."
+    )
+    return (f"{said} {never.capitalize()} in any of {seeds}.", never) if found.never else (said, accuracies)
+
+
+STATEMENT = "Horse, ship and truck get non-zero accuracy under CB-Focal; uniform accuracy stays out of reach."
+RULE = (
+    "With at least three seeds: supported if all three classes have a correct prediction in every run and two of them "
+    "differ, contradicted if one has none in any run; contradicted also if all are above 5 % and within one point."
+)
+CLAIM = Claim(7, STATEMENT, RULE, measure, judge, explain)

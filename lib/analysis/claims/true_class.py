@@ -1,0 +1,52 @@
+"""Claim 6: a calculation on the losses themselves, without runs."""
+
+from dataclasses import dataclass
+
+import torch
+
+from lib import losses
+from lib.analysis.claims.claim import Claim, Outcome
+from lib.analysis.claims.evidence import Evidence
+from lib.training import Record
+
+
+@dataclass(frozen=True)
+class Found:
+    ce: bool  # whether cross-entropy changes with the probabilities of the other classes
+    focal: bool  # whether the focal loss does
+
+
+def measure(evidence: Evidence) -> tuple[Found, list[Record]]:
+    # The true class is the first; its probability stays, those of the other classes change.
+    probabilities = torch.tensor([[0.4, 0.3, 0.2, 0.1], [0.4, 0.2, 0.2, 0.2]])
+    target, weights = torch.zeros(1, dtype=torch.long), torch.ones(4)
+
+    def changes(name: str, **settings: float) -> bool:
+        loss = getattr(losses, name)
+        first, second = (loss(p.log()[None], target, weights, **settings).item() for p in probabilities)
+        return abs(first - second) > 1e-6
+
+    return Found(changes("cross_entropy"), changes("focal", gamma=1.0)), []
+
+
+def judge(found: Found) -> Outcome:
+    return "contradicted" if not found.ce else "undecided" if found.focal else "supported"
+
+
+def explain(found: Found) -> tuple[str, str]:
+    ce, focal = ("changes" if changed else "stays the same" for changed in (found.ce, found.focal))
+    said = (
+        "With the probability of the true class fixed at 0.4 and the rest distributed differently over the other "
+        f"classes, cross-entropy {ce} and the focal loss {focal}"
+    )
+    if not found.ce and not found.focal:
+        said += ": with one true class per image both depend on its probability alone, and neither sums over classes"
+    return f"{said}.", "as calculated" if found.ce else "with one true class per image neither sums over classes"
+
+
+STATEMENT = "Focal loss looks at the probability of the true class alone, cross-entropy sums over all classes."
+RULE = (
+    "A calculation: supported if only cross-entropy changes with the probabilities of the other classes; contradicted "
+    "if it does not change."
+)
+CLAIM = Claim(6, STATEMENT, RULE, measure, judge, explain)
