@@ -110,7 +110,7 @@ def growth(
         "workers": [in_turns({n: Row(make, threads=1, workers=n)}, images, repeats) for n in teams],
         "images": [in_turns({n: balanced}, n, repeats=1) for n in training_images],
     }
-    joined = {name: pd.concat(frames) for name, frames in measured.items()}
+    joined = {name: pd.concat(frames, ignore_index=True) for name, frames in measured.items()}
     return {name: frame[frame.repeat > 0].assign(**{name: frame.contender}) for name, frame in joined.items()}
 
 

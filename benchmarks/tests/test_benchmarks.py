@@ -300,11 +300,11 @@ def test_start_up_times_what_it_names(tmp_path, monkeypatch):
 
 
 def test_growth_has_a_frame_for_each_thing_that_grows():
-    frames = measure.growth(TASK, [16, 32], [40], cores=1, threads=1, precision="float32", images=32, repeats=1)
+    frames = measure.growth(TASK, [16, 32], [40, 48], cores=1, threads=1, precision="float32", images=32, repeats=1)
     assert {name: frame[name].tolist() for name, frame in frames.items()} == {
         "batch_size": [16, 32],
         "workers": [1],
-        "images": [40],
+        "images": [40, 48],
     }
     assert all((frame.images_per_second > 0).all() for frame in frames.values())
 
