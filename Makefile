@@ -24,16 +24,23 @@ verify: .venv/ready  ## train a published run, picked at random, again and compa
 test: .venv/ready lint  ## lint, run every test, execute every notebook on the shipped sample
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
+test-fast: .venv/ready  ## the unit tests alone, under a minute
+	$(BIN)/python -m pytest --numprocesses 2 tests/unit
+
+snapshots: .venv/ready  ## renew the stored sentences that tests compare with
+	$(BIN)/python -m pytest tests/unit/test_snapshots.py --snapshot-update
+
 test-scale: .venv/ready  ## a thousand tiny runs through the local cluster: time per run, memory
 	$(BIN)/python -m pytest -m slow -s tests/cluster/test_scale.py
 
 test-slurm: .venv/ready  ## bring up a SLURM of one node (Debian's packages, as root) and run the smoke sweep on it
 	tests/slurm.sh $(CURDIR)/$(BIN)
 
-lint: .venv/ready  ## check style and format of code and notebooks
+lint: .venv/ready  ## check style, format, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/mypy
 
 benchmark: .venv/ready .venv/peers  ## measure speed beside the field's loops (an hour): outputs/benchmark/PROFILE/report.{html,pdf}
 	$(BIN)/python -m benchmarks run --profile $(PROFILE)
@@ -78,4 +85,4 @@ setup: .venv/ready  ## make the virtual environment only
 clean:  ## remove what was produced, but not the stored runs
 	rm -rf outputs/smoke outputs/quick outputs/writeup
 
-.PHONY: help report publish reproduce verify test test-scale test-slurm test-browser lint benchmark benchmark-check app lab data setup clean
+.PHONY: help report publish reproduce verify test test-fast snapshots test-scale test-slurm test-browser lint benchmark benchmark-check app lab data setup clean

@@ -37,8 +37,8 @@ def report(
 
 
 @app.command()
-def publish(profile: Annotated[str, typer.Option(help="A profile whose report is made.")] = "quick") -> None:
-    """Keep a report and its records under outputs/published/, and rewrite the README's generated block."""
+def publish(profile: Annotated[str, typer.Option(help="A profile whose report exists.")] = "quick") -> None:
+    """Copy a report and its records to outputs/published/, and rewrite the README's generated block."""
     from lib.report.publish import publish as keep
     from lib.system import paths
 
@@ -47,11 +47,11 @@ def publish(profile: Annotated[str, typer.Option(help="A profile whose report is
 
 @app.command()
 def verify(
-    profile: Annotated[str, typer.Option(help="Whose published runs.")] = "writeup",
+    profile: Annotated[str, typer.Option(help="Profile whose kept runs are trained again.")] = "writeup",
     count: Annotated[int, typer.Option(help="How many runs, picked at random.", min=1)] = 1,
-    seed: Annotated[int | None, typer.Option(help="Of the choice; another one every time by default.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the choice; a new choice each time by default.")] = None,
 ) -> None:
-    """Train some published runs again: bit-identical on the same machine, within bounds elsewhere."""
+    """Train some kept runs again and compare: bit-identical on the same machine, within bounds elsewhere."""
     from lib.runs import verify as verifying
     from lib.system import paths
 
@@ -96,7 +96,7 @@ def _values(given: list[str]) -> dict:
 
 
 def main() -> None:
-    """Run the command line; what a person can put right is one sentence, not a traceback."""
+    """Run the command line; an error that the user can correct is one sentence, not a traceback."""
     try:
         app()
     except UserError as error:

@@ -9,7 +9,7 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from lib.data import DATASETS
 from lib.losses import LOSSES
@@ -46,14 +46,8 @@ Whole = Annotated[int, BeforeValidator(_whole)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
-class Experiment(BaseModel):
-    """Everything that decides the outcome of one training run.
-
-    Raises:
-        UserError: from `Experiment.make`, naming the field, the value and what is allowed.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+class Experiment(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+    """Everything that decides the outcome of one training run; `Experiment.make` builds it."""
 
     # data
     data: Annotated[str, _named_in(DATASETS)] = "cifar10"
@@ -109,10 +103,10 @@ class Experiment(BaseModel):
 
     @classmethod
     def make(cls, **fields: Any) -> "Experiment":
-        """Build an experiment; what is wrong with it becomes one readable sentence.
+        """Build an experiment; a precision of "auto" becomes bfloat16 where this machine has it, else float32.
 
-        A precision of "auto" becomes bfloat16 where this machine computes in it, else float32: the
-        experiment names what was really done.
+        Raises:
+            UserError: naming each wrong field, its value and what is allowed.
         """
         if fields.get("precision") == "auto":
             here = device.default_device().type

@@ -11,7 +11,7 @@ Shapes: logits are [N, C] (any floating dtype; the arithmetic is done in float32
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -102,11 +102,8 @@ def sigmoid_focal(logits: Tensor, targets: Tensor, weights: Tensor, gamma: float
     return _reduce(per_class.sum(dim=1), weights[targets], reduction)
 
 
-class Loss(Protocol):
-    """A loss bound to its settings."""
-
-    def __call__(self, logits: Tensor, targets: Tensor, epoch: int = 1) -> Tensor:
-        """Scalar loss of a batch: logits [N, C], targets [N], in an epoch counted from 1."""
+#: loss(logits [N, C], targets [N], epoch): the scalar loss of a batch; the epoch counts from 1, which is its default.
+Loss = Callable[..., Tensor]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ follows as text of its own. No widget is involved.
 import io
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -50,30 +51,23 @@ def table(content: pd.DataFrame | Styler, name: str, caption: str, *, records: S
     _publish({"text/html": html, "text/plain": plain}, caption, {"kind": "table", "name": name}, records)
 
 
-def text(markdown: str) -> None:
+def text(markdown: str, metadata: dict[str, Any] | None = None) -> None:
     """Show generated prose; nothing where it is empty."""
-    if not markdown:
-        return
-    ipython.display({"text/markdown": _unbroken(markdown), "text/plain": markdown}, raw=True)
+    if markdown:
+        data = {"text/markdown": _unbroken(markdown), "text/plain": markdown}
+        ipython.display(data, raw=True, metadata=metadata)
 
 
 def failed(reasons: Sequence[tuple[Experiment, str]]) -> None:
-    """Show failed runs with their reasons in the place of their figures, and note them for the runner."""
+    """Show failed runs with their reasons, and note them for the runner."""
     lines = "\n".join(f"- {experiment.title}: {why}" for experiment, why in reasons)
-    markdown = f"**{len(reasons)} of the runs failed;** what follows leaves them out.\n\n{lines}"
-    data = {"text/markdown": _unbroken(markdown), "text/plain": markdown}
-    ipython.display(data, raw=True, metadata={"writeup_failed": [experiment.title for experiment, _ in reasons]})
+    titles = [experiment.title for experiment, _ in reasons]
+    text(f"**{len(reasons)} of the runs failed;** what follows leaves them out.\n\n{lines}", {"writeup_failed": titles})
 
 
 def headline(markdown: str) -> None:
-    """Show the notebook's main result in a sentence or two; the report repeats it on its first page.
-
-    Shows nothing where it is empty.
-    """
-    if not markdown:
-        return
-    data = {"text/markdown": _unbroken(markdown), "text/plain": markdown}
-    ipython.display(data, raw=True, metadata={"writeup_headline": True})
+    """Show the notebook's main result in a sentence or two, also for the report's first page; as `text`."""
+    text(markdown, {"writeup_headline": True})
 
 
 def _unbroken(markdown: str) -> str:
@@ -82,7 +76,7 @@ def _unbroken(markdown: str) -> str:
 
 
 def svg(drawn: Figure) -> str:
-    """The figure as SVG, the same bytes for the same content; closes it."""
+    """Return the figure as SVG, the same bytes for the same content, and close it."""
     buffer = io.StringIO()
     with plt.rc_context({"svg.hashsalt": "writeup"}):
         drawn.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
@@ -101,5 +95,5 @@ def _publish(
     metadata = {"writeup": {**description, "caption": caption, "runs": runs}}
     show = handle.update if handle else ipython.display
     show(data, raw=True, metadata=metadata)
-    text = {"text/markdown": f"*{caption}*", "text/plain": caption}
-    ipython.display(text, raw=True, metadata={"writeup": {"kind": "caption", "of": description["name"]}})
+    below = {"text/markdown": f"*{caption}*", "text/plain": caption}
+    ipython.display(below, raw=True, metadata={"writeup": {"kind": "caption", "of": description["name"]}})

@@ -1,10 +1,11 @@
-"""Figure of a training: it grows while runs train, and stays, drawn from their records, when they are done."""
+"""Figure of a training: redrawn while runs train, and drawn from their records at the end."""
 
 import time
 from collections.abc import Sequence
 
 from IPython import display as ipython
 
+from lib import data
 from lib.analysis import curves, prose
 from lib.experiment import Experiment
 from lib.notebook import exhibits
@@ -13,7 +14,7 @@ from lib.runs.store import Store
 from lib.training import Epoch, Record
 from lib.training.checkpoint import finished_epochs
 
-#: Drawing may take this share of the time, so that watching a training does not slow it down much.
+#: Upper bound on the share of the time spent drawing, so that watching a training does not slow it down much.
 _SHARE = 0.1
 ALT = "Line plots over the epochs: loss, accuracy and learning rate, and below them the test accuracy of each class."
 
@@ -31,6 +32,7 @@ class Live:
         self.name, self.published, self.store = name, published, store
         self._histories: dict[str, list[Epoch]] = {}
         self.line = self._dashboard = ""
+        self._classes: tuple[str, ...] = ()
         self._handle: ipython.DisplayHandle | None = None
         self._rest_until = 0.0
 
@@ -43,6 +45,7 @@ class Live:
 
     def on_epoch(self, experiment: Experiment, epoch: Epoch) -> None:
         """Take a finished epoch and draw, unless that would take more than a small share of the time."""
+        self._classes = data.classes(experiment.data)
         history = self._histories.setdefault(experiment.key, [])
         if not history and epoch.epoch > 1 and self.store:
             history += finished_epochs(self.store.checkpoint(experiment))
@@ -57,12 +60,16 @@ class Live:
     def finish(self, records: Sequence[Record]) -> None:
         """Show the final figure, of runs trained now or before.
 
-        A run that several settings share, as the neutral betas do, is one line.
+        A run that several settings share, such as the neutral betas, is drawn once.
         """
         records = list({record.key: record for record in records}.values())
         if records and self.name:
             exhibits.figure(
-                curves.training([record.history for record in records], published=self.published),
+                curves.training(
+                    [record.history for record in records],
+                    data.classes(records[0].experiment.data),
+                    original=self.published,
+                ),
                 self.name,
                 prose.training_caption(records),
                 alt=ALT,
@@ -77,7 +84,7 @@ class Live:
 
     def show(self, histories: Sequence[Sequence[Epoch]], epochs: int = 0) -> None:
         """Draw the epochs so far, in the place of the last drawing."""
-        drawn = curves.training(histories, epochs=epochs, published=self.published, title=self.line)
+        drawn = curves.training(histories, self._classes, epochs=epochs, original=self.published, title=self.line)
         data = {"image/svg+xml": exhibits.svg(drawn), "text/plain": self.line}
         if self._handle:
             self._handle.update(data, raw=True)

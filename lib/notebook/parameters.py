@@ -38,23 +38,22 @@ class Parameter:
 
 
 def declared(notebook: Path) -> dict[str, Parameter]:
-    """The parameters of a notebook, from its cell tagged `parameters`.
+    """Return the parameters of a notebook, from its cell tagged `parameters`.
 
     Raises:
         UserError: no such cell, or a line in it that is not `name = literal  # meaning`.
     """
     cells = [c for c in nbformat.read(notebook, 4).cells if "parameters" in c.metadata.get("tags", [])]
     if len(cells) != 1:
-        found = f"{len(cells)} cells tagged `parameters`"
-        raise UserError(f"{paths.shown(notebook)} has {found}, it needs exactly one.")
+        raise UserError(f"{paths.shown(notebook)} has {len(cells)} cells tagged `parameters`; it needs exactly one.")
     parameters = {}
     for line in cells[0].source.splitlines():
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         assignment, _, meaning = line.partition("  # ")
         try:
-            name, value = assignment.split("=", 1)
-            parameters[name.strip()] = Parameter(name.strip(), ast.literal_eval(value.strip()), meaning.strip())
+            name, value = (part.strip() for part in assignment.split("=", 1))
+            parameters[name] = Parameter(name, ast.literal_eval(value), meaning.strip())
         except (ValueError, SyntaxError):
             raise UserError(
                 f"{paths.shown(notebook)}: the parameters cell takes one `name = literal  # meaning` a line, "
@@ -64,7 +63,7 @@ def declared(notebook: Path) -> dict[str, Parameter]:
 
 
 def read(file: Path, notebook: Path) -> dict[str, Any]:
-    """A parameter file, checked against the notebook that it is for.
+    """Return a parameter file's values, checked against the notebook that it is for.
 
     Raises:
         UserError: naming the file, the key, and what is allowed.
@@ -74,15 +73,14 @@ def read(file: Path, notebook: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(file.read_text()) or {}
     except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{paths.shown(file)} is not valid YAML: {reason}.") from None
+        raise UserError(f"{paths.shown(file)} is not valid YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(content, dict):
         raise UserError(f"{paths.shown(file)} has to hold `name: value` lines.")
     return check(content, notebook, where=paths.shown(file))
 
 
 def check(values: dict[str, Any], notebook: Path, where: str) -> dict[str, Any]:
-    """Values with the types of the notebook's defaults; raises UserError as `read` does."""
+    """Return values with the types of the notebook's defaults; raises UserError as `read` does."""
     known = declared(notebook)
     for name in values:
         if name not in known:
@@ -96,17 +94,17 @@ def check(values: dict[str, Any], notebook: Path, where: str) -> dict[str, Any]:
 
 
 def complete(values: dict[str, Any], notebook: Path) -> dict[str, Any]:
-    """`values`, and the notebook's defaults for what they leave out."""
+    """Return `values`, and the notebook's defaults for the parameters that they leave out."""
     return {name: parameter.default for name, parameter in declared(notebook).items()} | values
 
 
 def field_of(name: str) -> str:
-    """The field of an experiment that a parameter sets, if it sets one: most have its name."""
+    """Return the field of an experiment that a parameter sets, if it sets one: most have the parameter's name."""
     return _FIELDS.get(name, name)
 
 
 def _check_value(name: str, value: Any, where: str) -> None:
-    """Refuse here what an experiment would refuse later, after minutes of training perhaps."""
+    """Check a value before any run starts; an experiment would refuse it only after earlier runs were trained."""
     if (name in _AT_LEAST_ONE and value < 1) or (name in _LISTS and not value):
         raise UserError(f"{where}: {name} has to be at least one, not {value!r}.")
     if name in _CHOICES and value not in _CHOICES[name]:
@@ -122,7 +120,7 @@ def _check_value(name: str, value: Any, where: str) -> None:
 
 
 def _as(default: Any, value: Any, what: str) -> Any:
-    """`value` as the type of `default`; PyYAML's string for 1e-3 is the number it means."""
+    """Return `value` as the type of `default`; PyYAML reads 1e-3 as a string, which becomes a number here."""
     wrong = UserError(f"{what} has to be {_kind(default)} like {default!r}, not {value!r}.")
     if isinstance(default, list):
         if not isinstance(value, list | tuple):

@@ -106,7 +106,8 @@ def asked(profile: str, name: str) -> Values | None:
 def executed(profile: str, name: str) -> Values:
     """Parameters of a notebook as the profile's report was last executed, else those of its file."""
     file = file_of(profile)
-    return Plan.load(file).values[name] if file.exists() else read(profile, name)
+    found = Plan.load(file).values.get(name) if file.exists() else None
+    return found or read(profile, name)
 
 
 def file_of(profile: str) -> Path:

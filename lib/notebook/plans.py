@@ -110,19 +110,15 @@ def draws(here: Notebook) -> dict[Hashable, Experiment]:
 
 
 def seeds(here: Notebook, repeats: str = "repeats") -> range:
-    """The seeds that a notebook's parameters ask for."""
+    """Return the seeds of a notebook's parameters."""
     return range(here.values["seed"], here.values["seed"] + here.values[repeats])
 
 
 def common_seeds(runs: Mapping[Hashable, Mapping[int, Record]], least: int) -> tuple[list[int], list[Hashable]]:
     """Seeds that settings share with cross-entropy, and these settings.
 
-    A sweep shows every setting that has seeds enough for an interval, from the seeds that all of these share; where
-    that leaves too few, as many runs as can be had (lib.analysis.claims.evidence.shared_seeds).
-
-    Changed on 2026-11-24 with the runs in sight: before, it was always as many runs as can be had, which left β = 0.999
-    and above out of the sweep as soon as the others had five seeds. The claims keep the old rule. With the same seeds
-    for all β both give the same.
+    These are all settings with enough seeds for an interval, and the seeds that they share; if that leaves too few
+    seeds, the largest number of runs instead (lib.analysis.claims.evidence.shared_seeds).
 
     Raises:
         UserError: cross-entropy and no beta share at least so many seeds.
@@ -142,7 +138,7 @@ def common_seeds(runs: Mapping[Hashable, Mapping[int, Record]], least: int) -> t
 
 
 def evidence(profile: str, counts: Sequence[int], published: Mapping[str, Any]) -> Evidence:
-    """Stored runs by which the claims are tested."""
+    """Return the stored runs that the claims are tested on."""
     sweep, settings, ablations = (asked_by(name, profile) for name in ("beta_sweep", "settings", "ablations"))
     # The runs on the whole training set: those with a split held out only choose beta.
     swept = sweep.grid(beta_sweep(sweep, counts, validation=0), seeds(sweep))
@@ -162,7 +158,7 @@ def evidence(profile: str, counts: Sequence[int], published: Mapping[str, Any]) 
 
 
 def _by_batch(network: Mapping[Hashable, Mapping[int, Record]]) -> dict[int, Mapping[int, Record]]:
-    """The two readings that differ in the batch size alone."""
+    """Return the two readings that differ only in the batch size, by batch size."""
     found = {}
     for name in ("as stated", "batch 128"):
         for record in network.get(name, {}).values():

@@ -36,7 +36,7 @@ class Notebook:
         return self.values.get("runs") != "published"
 
     def experiment(self, **fields: Any) -> Experiment:
-        """The run that the parameters describe: all of them that are settings of a run, and `fields` over them."""
+        """Return the run that the parameters describe, with `fields` in place of theirs."""
         settings = {parameters.field_of(name): value for name, value in self.values.items()}
         own = {name: value for name, value in settings.items() if name in Experiment.model_fields}
         return Experiment.make(**own | fields)
@@ -50,7 +50,7 @@ class Notebook:
         published: float | None = None,
         **options: Any,
     ) -> dict[Hashable, dict[int, Record]]:
-        """Runs of several settings from several seeds, by setting and then by seed.
+        """Return runs of several settings from several seeds, by setting and then by seed.
 
         Runs that are neither stored nor trained are left out and named, and so are failed ones, with their reasons; a
         setting without any run has an empty entry.
@@ -77,7 +77,7 @@ class Notebook:
         return found
 
     def repeated(self, experiment: Experiment, seeds: Sequence[int], **options: Any) -> list[Record]:
-        """Runs of one setting, by seed; as `grid`, but none at all is an error.
+        """Return runs of one setting, by seed; as `grid`, but it is an error if there is none.
 
         Raises:
             UserError: there is none: nothing is trained, and none is stored, or all failed.
@@ -85,7 +85,7 @@ class Notebook:
         found = list(self.grid({experiment.setting: experiment}, seeds, **options)[experiment.setting].values())
         if not found:
             if self.trains:
-                raise UserError(f"No run of {experiment.setting} was finished; the reasons stand above.")
+                raise UserError(f"No run of {experiment.setting} was finished; the reasons are listed above.")
             raise UserError(f"Not run yet: {experiment.title}. Train it with the parameter runs=train.")
         return found
 
@@ -112,7 +112,7 @@ class Notebook:
             missing = [e.title for e in experiments if not self.store.get(e)]
             if missing:
                 raise UserError(
-                    f"{len(missing)} runs of {self.name} are not among the published ones ({missing[0]} is the first); "
+                    f"{len(missing)} runs of {self.name} are not among the kept ones ({missing[0]} is the first); "
                     "train them with the parameter runs=train."
                 )
         options |= {"store": self.store, "origin": self.origin, "scheduler": self.values.get("scheduler", "")}
@@ -127,7 +127,7 @@ class Notebook:
 
 
 def not_run(runs: Mapping[Hashable, Mapping[int, Record]], seeds: Sequence[int]) -> str:
-    """Name the runs that are asked for and not stored, in a sentence; "" where none is missing."""
+    """Name the wanted runs that are not stored, in a sentence; "" where none is missing."""
     missing = [(name, len(by_seed)) for name, by_seed in runs.items() if len(by_seed) < len(seeds)]
     if not missing:
         return ""
@@ -153,23 +153,17 @@ def begin(name: str, namespace: dict[str, Any]) -> Notebook:
     """
     file = paths.NOTEBOOKS / f"{name}.ipynb"
     given = {key: value for key, value in namespace.items() if _is_value(key, value)}
-    if namespace.get(_BEGUN):  # at a person's second run the later cells' variables are there too
+    if namespace.get(_BEGUN):  # when the cell is run again, the later cells' variables exist too
         known = parameters.declared(file)
         given = {key: value for key, value in given.items() if key in known}
     given = parameters.check(given, file, where=f"the parameters of {name}")
     namespace.update(given)
     namespace[_BEGUN] = True
-    if namespace["headless"]:  # an interrupted kernel's own loop complains on the runner's terminal
+    if namespace["headless"]:  # an interrupted kernel's event loop logs errors to the runner's terminal
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     values = {key: namespace[key] for key in parameters.declared(file) if key in namespace}
     store = opened(given["profile"], values.get("runs", "train"))
-    return Notebook(
-        name,
-        headless=namespace["headless"],
-        origin=plan.origin(given["profile"], name, given),
-        values=values,
-        store=store,
-    )
+    return Notebook(name, namespace["headless"], plan.origin(given["profile"], name, given), values, store)
 
 
 def asked_by(name: str, profile: str) -> Notebook:

@@ -43,12 +43,10 @@ def headlines(notebook: NotebookNode) -> list[str]:
 
 
 def svg(notebook: NotebookNode, name: str) -> str | None:
-    """The figure of that name, or None."""
-    for output in _outputs(notebook):
-        note = output.get("metadata", {}).get("writeup", {})
-        if (note.get("kind"), note.get("name")) == ("figure", name):
-            return output.data["image/svg+xml"]
-    return None
+    """Return the figure of that name as SVG, or None."""
+    noted = ((output, output.get("metadata", {}).get("writeup", {})) for output in _outputs(notebook))
+    found = (o.data["image/svg+xml"] for o, note in noted if (note.get("kind"), note.get("name")) == ("figure", name))
+    return next(found, None)
 
 
 def _outputs(notebook: NotebookNode) -> list[NotebookNode]:

@@ -33,7 +33,7 @@ REFERENCES = """
 
 
 def meta(plan: Plan, executions: Sequence[Execution]) -> DocumentMeta:
-    """Everything that the document says around the executed notebooks."""
+    """First page and appendix of the document."""
     profile = plan.profile
     machine = device.describe()
     return DocumentMeta(
@@ -83,14 +83,14 @@ def _short(value: Any) -> str:
 
 
 def summary(profile: str, executions: Sequence[Execution]) -> str:
-    """The notebooks' headlines, and how to read the rest."""
+    """The notebooks' main results, and the terms used in the report."""
     lines = [line for e in executions for line in headlines(e.read())]
     if not lines:
         return ""
     said = "\n".join(f"- {line}" for line in lines)
     return (
         f"# In short {{.unnumbered}}\n\n{said}\n\nEvery number here is generated from records of training runs; the "
-        "appendix leads from each figure to its runs, and from each run to the parameter file that asked for it. "
+        "appendix lists the runs of each figure, and the parameter file of each run. "
         f"{_untrained(profile, executions)}"
         "*Published* marks what the original write-up states, *best epoch* its rule (the epoch of the highest "
         "accuracy on the test set), *last epoch* the clean one."
@@ -98,7 +98,7 @@ def summary(profile: str, executions: Sequence[Execution]) -> str:
 
 
 def _untrained(profile: str, executions: Sequence[Execution]) -> str:
-    """Sentence of the first page for a report that trains nothing."""
+    """Return the first page's sentence on a report that trains nothing; "" for others."""
     notebooks = [e.read() for e in executions]
     if not any(n.metadata.get("papermill", {}).get("parameters", {}).get("runs") == "published" for n in notebooks):
         return ""
@@ -113,7 +113,7 @@ def _untrained(profile: str, executions: Sequence[Execution]) -> str:
 
 
 def appendix(profile: str, executions: Sequence[Execution]) -> str:
-    """From figure to run, from run to parameter file; times; references."""
+    """Runs of each figure, parameter file of each run, execution times, references."""
     records = {record.key: record for record in opened(profile, "published").records()}
     used: dict[str, Record] = {}
     origins, numbers = [], {"figure": 0, "table": 0}
@@ -142,21 +142,21 @@ def appendix(profile: str, executions: Sequence[Execution]) -> str:
     when = f"{len(used)} runs, finished {finished[0]} to {finished[-1]}, numerics version " if used else ""
     when += ", ".join(sorted({str(r.numerics) for r in used.values()}))
     parts = [
-        "# Where the figures come from {.unnumbered}",
-        "Each figure and table, the notebook that draws it, and the runs it is drawn from.",
+        "# Origin of the figures {.unnumbered}",
+        "Each figure and table with its notebook and its runs.",
         _table(["", "name", "notebook", "runs"], origins),
         "Each run is kept as `outputs/runs/<run>/record.json` (the name there is longer than the eight digits here). "
         f"{when}. Trained on: {'; '.join(machines) or 'nothing'}.",
-        _table([*_RUN_COLUMNS, *(["made on"] if mixed else [])], runs_table),
-        "What the notebooks of this report cost: wall time, and peak memory of the kernel and what it started. "
-        "Runs that were stored already are loaded, not repeated.",
+        _table(_RUN_COLUMNS + (["made on"] if mixed else []), runs_table),
+        "Execution of the notebooks: wall time, and peak memory of the kernel with its child processes. "
+        "Runs that were stored before are loaded, not repeated.",
         _table(["notebook", "time", "peak memory", "state"], costs),
         REFERENCES,
     ]
     return "\n\n".join(parts)
 
 
-_RUN_COLUMNS = ["run", "experiment", "epochs", "time", "finished (UTC)", "asked for by"]
+_RUN_COLUMNS = ["run", "experiment", "epochs", "time", "finished (UTC)", "parameters"]
 
 
 def _state(execution: Execution) -> str:
@@ -165,7 +165,7 @@ def _state(execution: Execution) -> str:
 
 
 def _amount(value: float, digits: int, unit: str) -> str:
-    return f"{value:.{digits}f} {unit}" if value else "not kept"
+    return f"{value:.{digits}f} {unit}" if value else "not measured"
 
 
 def _cell(text: str) -> str:

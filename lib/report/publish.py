@@ -1,4 +1,4 @@
-"""Keep a finished report in the repository, and let the README show its headline."""
+"""Keep a finished report in the repository, and write its main results into the README."""
 
 import re
 import shutil
@@ -17,7 +17,7 @@ from lib.system.errors import UserError
 README = paths.ROOT / "README.md"
 #: What the README shows: a figure of a notebook.
 _SHOWN = ("beta_sweep", "closing_figure")
-#: The exhibit that looks at a network itself, and so needs its weights.
+#: The exhibit that is computed from a network's weights.
 _LOOKED_AT = ("convnet", "mistakes")
 _BLOCK = re.compile(r"(<!-- generated: make publish -->\n).*(<!-- end of generated -->)", re.DOTALL)
 
@@ -29,13 +29,13 @@ def publish(profile: str) -> Path:
         The folder written.
 
     Raises:
-        UserError: the profile has no complete report; what was published before stays.
+        UserError: the profile has no complete report; the one kept before stays.
     """
     source, target = paths.OUTPUTS / profile, paths.PUBLISHED / profile
     executed = {name: source / f"{name}.ipynb" for name in NOTEBOOKS}
     reports = [source / "report.html", source / "report.pdf"]
     if absent := [paths.shown(file) for file in [*executed.values(), *reports] if not file.exists()]:
-        raise UserError(f"{', '.join(absent)} is not there yet. Try: make report PROFILE={profile}")
+        raise UserError(f"{', '.join(absent)} does not exist yet. Try: make report PROFILE={profile}")
     if wrong := [reason for file in executed.values() if (reason := missing_artefacts(file))]:
         raise UserError(f"This report is not complete: {wrong[0]} Try: make report PROFILE={profile}")
     notebooks = {name: nbformat.read(file, 4) for name, file in executed.items()}
@@ -46,9 +46,7 @@ def publish(profile: str) -> Path:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as folder:
         new = Path(folder) / profile
         new.mkdir()
-        for file in reports:
-            shutil.copy(file, new)
-        for file in executed.values():
+        for file in [*reports, *executed.values()]:
             shutil.copy(file, new)
         store = opened(profile, "published")
         shown = {key for notebook in notebooks.values() for note in exhibits(notebook) for key in note["runs"]}
@@ -68,7 +66,7 @@ def publish(profile: str) -> Path:
 
 
 def _weights_for(notebooks: dict[str, nbformat.NotebookNode]) -> set[str]:
-    """The runs whose weights are needed to execute the notebooks again from what is published."""
+    """Return the runs whose weights are needed to execute the notebooks again from the kept records."""
     name, exhibit = _LOOKED_AT
     return {key for note in exhibits(notebooks[name]) if note["name"] == exhibit for key in note["runs"]}
 
@@ -84,5 +82,5 @@ def _readme(profile: str, lines: list[str]) -> str:
     )
     text, found = _BLOCK.subn(lambda match: match[1] + block + match[2], README.read_text())
     if not found:
-        raise UserError("README.md has lost marks between which generated lines belong; see lib/report/publish.py.")
+        raise UserError("README.md lacks the marks of its generated block; _BLOCK in lib/report/publish.py has them.")
     return text

@@ -1,7 +1,7 @@
 """Papermill over a profile's notebooks, then the report.
 
-The executed notebooks are the log. One that fails is kept as far as it came, the others still run, the
-report says which part is missing, and the result says that not all went well.
+The executed notebooks are the log. A notebook that fails is kept up to the failing cell, the others still run, the
+report names the missing part, and `report` returns False.
 """
 
 import os
@@ -22,7 +22,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from lib import data
-from lib.notebook.plan import NOTEBOOKS, VARIABLE, Plan, file_of
+from lib.notebook.plan import VARIABLE, Plan, file_of
 from lib.report.document import assemble, write_report
 from lib.report.executed import Execution, exhibits, failed_runs
 from lib.report.front import meta
@@ -50,14 +50,12 @@ def report(profile: str, changes: dict[str, Any] | None = None, show_code: bool 
     plan = Plan.of(profile, changes)
     for name in {values["dataset"] for values in plan.values.values()}:
         data.load(name)  # fetched here, where its progress can be seen
-    folder = paths.OUTPUTS / profile
+    folder, total = paths.OUTPUTS / profile, len(plan.values)
     plan.save(file_of(profile))
     os.environ[VARIABLE] = str(file_of(profile))
     try:
         executions = [
-            execute(
-                paths.NOTEBOOKS / f"{name}.ipynb", values, folder / f"{name}.ipynb", f"[{n}/{len(NOTEBOOKS)}] {name}"
-            )
+            execute(paths.NOTEBOOKS / f"{name}.ipynb", values, folder / f"{name}.ipynb", f"[{n}/{total}] {name}")
             for n, (name, values) in enumerate(plan.values.items(), start=1)
         ]
     finally:
@@ -112,8 +110,8 @@ def execute(notebook: Path, values: dict[str, Any], output: Path, label: str) ->
 def _interruptibly(function: Callable, *arguments: Any, **options: Any) -> None:
     """Call `function` in a thread of its own and wait for it.
 
-    In the main thread nbclient takes Ctrl-C for itself, kills the kernel and leaves us to guess why it died.
-    This way it arrives here and is passed on: the kernel stops its training and the notebook is kept.
+    In the main thread nbclient handles Ctrl-C itself and kills the kernel. In another thread it does not: Ctrl-C is
+    raised here and sent to the kernel, which stops its training, and the notebook is kept.
     """
     outcome: Future = Future()
 
@@ -123,7 +121,7 @@ def _interruptibly(function: Callable, *arguments: Any, **options: Any) -> None:
         except BaseException as error:
             outcome.set_exception(error)
 
-    # An interrupted kernel leaves semaphores to multiprocessing's tracker, which clears them away, with a warning.
+    # multiprocessing warns about semaphores that an interrupted kernel leaves; its tracker removes them.
     os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
     threading.Thread(target=call, daemon=True).start()
     try:

@@ -179,7 +179,6 @@ def train_epoch(
         epoch=number,
         augmentation=experiment.augmentation,
     )
-    rate = experiment.learning_rate
     for step, (images, labels) in enumerate(batches):
         if stop and stop():
             raise KeyboardInterrupt

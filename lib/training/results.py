@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from torch import Tensor, nn
 
 from lib.experiment import Experiment
@@ -19,10 +19,8 @@ def plain_weights(model: nn.Module) -> Weights:
     }
 
 
-class Evaluation(BaseModel):
+class Evaluation(BaseModel, frozen=True, extra="forbid"):
     """Result of a model on one set of images."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     loss: float  # mean softmax cross-entropy in nats, whatever loss was trained
     confusion: list[list[int]]  # images by true class (row) and predicted class (column), [C][C]
@@ -42,10 +40,8 @@ class Evaluation(BaseModel):
         return float(confusion.trace() / confusion.sum())
 
 
-class Epoch(BaseModel):
+class Epoch(BaseModel, frozen=True, extra="forbid"):
     """Result of one pass over the training images, and of the model after it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     epoch: int  # from 1
     learning_rate: float  # of its last step
@@ -58,10 +54,8 @@ class Epoch(BaseModel):
     images_per_second: float  # training alone
 
 
-class Record(BaseModel):
+class Record(BaseModel, frozen=True, extra="forbid"):
     """A finished run: its experiment, its epochs, and the machine that trained it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     experiment: Experiment
     key: str

@@ -16,6 +16,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from lib.__main__ import app as command_line
 from lib.notebook import parameters
+from lib.notebook import plan as planning
 from lib.notebook.plan import NOTEBOOKS
 from lib.report import publish as publishing
 from lib.report import runner
@@ -102,7 +103,7 @@ def test_what_is_published_is_the_report_its_notebooks_and_its_records(smoke, pu
     assert {p.name for p in (published / "smoke" / "runs").iterdir()} == used
     assert len(list(published.glob("smoke/runs/*/*.safetensors"))) == 1  # of the network whose mistakes are shown
     readme = (published / "README.md").read_text()
-    assert "claims,** held against these runs" in readme
+    assert "claims,** tested on these runs" in readme
     assert "What the *smoke* profile found" in readme
 
 
@@ -179,7 +180,7 @@ def test_papermill_runs_a_notebook_from_any_working_directory(smoke, tmp_path):
     [
         (("--profile", "smok"), "There is no profile 'smok'; known profiles: "),
         (("-p", "epoch=3"), "No notebook has a parameter 'epoch'; there are "),
-        (("-p", "model=ResNet32"), "the command line: model: Input should be 'ConvNet',"),
+        (("-p", "model=ResNet32"), "the command line: model: Input should be one of 'ConvNet',"),
         (("-p", "epochs=many"), "the command line: epochs has to be a whole number like 14, not 'many'."),
         (("-p", "epochs"), "A parameter is given as NAME=VALUE, not 'epochs'."),
     ],
@@ -206,7 +207,7 @@ def use(outputs, monkeypatch, *notebooks):
     monkeypatch.setattr(paths, "OUTPUTS", outputs)
     monkeypatch.setattr(paths, "RUNS", outputs / "runs")
     if notebooks:
-        monkeypatch.setattr(runner, "NOTEBOOKS", notebooks)
+        monkeypatch.setattr(planning, "NOTEBOOKS", notebooks)
         monkeypatch.setattr(publishing, "NOTEBOOKS", notebooks)
 
 
@@ -217,22 +218,22 @@ def test_a_failing_notebook_is_kept_and_named_and_the_others_still_run(smoke, tm
     options = ["report", "--profile", "smoke", "-p", "factor=1e-9"]
     assert command_line(options, standalone_mode=False) == 1
     html = (tmp_path / "smoke" / "report.html").read_text()
-    assert "held against these runs" in html
+    assert "tested on these runs" in html
     assert "data_wrangling is missing from it: cell" in capsys.readouterr().err
     assert "The notebook <code>data_wrangling</code> did not finish" in html
     assert (tmp_path / "smoke" / "data_wrangling.ipynb").is_file()
 
 
 @pytest.fixture
-def notebook(tmp_path, monkeypatch):
+def notebook(tmp_path):
     """A function: executes a notebook of one cell, and gives what it failed with."""
-    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path)
 
     def execute(source):
         metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
         cells = [new_code_cell("headless = False", metadata={"tags": ["parameters"]}), new_code_cell(source)]
-        nbformat.write(new_notebook(cells=cells, metadata=metadata), tmp_path / "one.ipynb")
-        return runner.execute("one", {"headless": True}, tmp_path / "out" / "one.ipynb", "[1/1] one").failure
+        file = tmp_path / "one.ipynb"
+        nbformat.write(new_notebook(cells=cells, metadata=metadata), file)
+        return runner.execute(file, {"headless": True}, tmp_path / "out" / "one.ipynb", "[1/1] one").failure
 
     return execute
 

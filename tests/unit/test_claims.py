@@ -302,7 +302,7 @@ def test_claim_9_is_undecided_without_noise_or_with_candidates_missing():
     one = {NEAR: table(CE_ROW)[NEAR], FAR: ({}, {})}
     found = verdict(9, candidates=one)
     assert found.verdict == "undecided"
-    assert "rate 0.0001, batch 32 missing" in found.because
+    assert "missing: rate 0.0001, batch 32" in found.because
 
 
 def test_claim_9_asks_every_setting_that_may_have_made_the_balanced_row():

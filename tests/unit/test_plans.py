@@ -146,7 +146,7 @@ def test_what_is_published_is_loaded_and_the_rest_left_out(few, one_thread):
 
 
 def test_a_run_that_is_missing_where_nothing_is_trained_is_named(few, one_thread):
-    with pytest.raises(UserError, match=r"1 runs of settings are not among the published ones \(TwoLayerNet CE seed 5"):
+    with pytest.raises(UserError, match=r"1 runs of settings are not among the kept ones \(TwoLayerNet CE seed 5"):
         here(Store(), runs="published").run([small(seed=5)])
 
 

@@ -52,7 +52,9 @@ def measure(evidence: Evidence) -> tuple[Found, list[Record]]:
     candidates, (ce_row, balanced_row) = evidence.candidates, original_rows(evidence)
     missing = [str(setting) for setting, pair in candidates.items() if not all(pair)]
     if missing or not candidates:
-        raise NotRun(f"both losses under all candidate settings ({'; '.join(missing) or 'none is there'} missing)")
+        raise NotRun(
+            "both losses under all candidate settings" + (f" (missing: {'; '.join(missing)})" if missing else "")
+        )
     to_ce = {setting: distance(ce, ce_row) for setting, (ce, _) in candidates.items()}
     to_balanced = {setting: distance(balanced, balanced_row) for setting, (_, balanced) in candidates.items()}
     if np.isnan([*to_ce.values(), *to_balanced.values()]).any():

@@ -1,0 +1,46 @@
+"""Text and panels of the figures, for data sets with any classes."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from test_findings import diagonal, record
+
+from lib.analysis import curves, plots
+
+CLASSES = ("ant", "bee", "cat")
+
+
+def titles(figure):
+    plt.close(figure)
+    return [axes.get_title() for axes in figure.axes if axes.get_title()]
+
+
+def test_the_map_of_the_sweep_has_a_dash_where_the_original_has_no_row():
+    figure = plots.sweep_heatmap([0.5, 0.999], np.full((2, 10), 0.253), {0.5: [0.9] * 10}, list("abcdefghij"))
+    written = [[text.get_text() for text in axes.texts] for axes in figure.axes]
+    plt.close(figure)
+    assert written == [["25"] * 20, ["90"] * 10 + ["–"] * 10]
+
+
+def test_the_confusion_matrix_carries_the_names_of_its_classes():
+    figure = plots.confusion(np.eye(3), CLASSES)
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    plt.close(figure)
+    assert labels == list(CLASSES)
+
+
+def test_a_panel_for_every_class_of_a_sweep():
+    figure = plots.sweep_curves([0.5, 0.9], np.full((2, 2, 3), 0.5), {0.5: [0.4] * 3}, CLASSES)
+    assert titles(figure) == list(CLASSES)
+
+
+@pytest.mark.parametrize("classes", [CLASSES, tuple("abcdefghij"), tuple("abcdefghijkl")])
+def test_a_panel_for_every_class_of_the_learning_curves(classes):
+    run = record([diagonal(700, classes=len(classes))] * 2, counts=[1] * len(classes))
+    assert tuple(titles(curves.training([run.history], classes))) == classes
+    assert titles(curves.training([run.history])) == [str(k) for k in range(len(classes))]
+
+
+@pytest.mark.parametrize(("classes", "grid"), [(2, (1, 5)), (10, (2, 5)), (11, (3, 5)), (100, (10, 10))])
+def test_panels_hold_every_class(classes, grid):
+    assert plots.panels(classes) == grid
