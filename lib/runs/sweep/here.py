@@ -1,5 +1,7 @@
 """Runs in this process, one after the other."""
 
+from functools import partial
+
 from lib.runs.sweep.job import Job
 from lib.runs.sweep.locks import locked
 from lib.system.errors import NoRoom
@@ -15,7 +17,7 @@ def one_by_one(job: Job) -> None:
                 try:
                     outcome = train(
                         experiment,
-                        on_epoch=lambda epoch, e=experiment: job.epoch(e, epoch),
+                        on_epoch=partial(job.epoch, experiment),
                         checkpoint=job.store.checkpoint(experiment),
                         origin=job.origin,
                         stop=job.stop,
