@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import inspect
 import itertools
 import json
 import os
@@ -9,6 +10,7 @@ import shutil
 import sys
 import tempfile
 import time
+import zlib
 from contextlib import suppress
 from pathlib import Path
 
@@ -115,7 +117,7 @@ class Store:
             raise NoRoom(_cannot_store(record.key, self.folder, error)) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-        index.note(self.folder, record.key, _row(record))
+        index.note(self.folder, record.key, _row(record), _LAYOUT)
         self.checkpoint(record.experiment).unlink(missing_ok=True)
 
     def _tidy(self) -> None:
@@ -147,7 +149,7 @@ class Store:
 
     def _rows(self) -> dict[str, index.Row]:
         rows = self.also._rows() if self.also else {}
-        return rows | {row["key"]: row for row in index.rows(self.folder, self._row)}
+        return rows | {row["key"]: row for row in index.rows(self.folder, self._row, _LAYOUT)}
 
     def _row(self, folder: Path) -> index.Row | None:
         record = self._read(folder)
@@ -169,7 +171,7 @@ class Store:
 
 
 def _row(record: Record) -> index.Row:
-    """What the store's data frame has of a record; a change here asks for another `index.LAYOUT`."""
+    """Row of a record in the store's data frame."""
     return {
         "key": record.key,
         **record.experiment.model_dump(mode="json"),
@@ -180,6 +182,10 @@ def _row(record: Record) -> index.Row:
         "finished": record.finished,
         "origin": record.origin,
     }
+
+
+#: Changes by itself with the code of a row and with the fields of an experiment, so that no index goes stale.
+_LAYOUT = zlib.crc32((inspect.getsource(_row) + ",".join(Experiment.model_fields)).encode()) >> 1
 
 
 #: Where the runs of a report come from: "train" loads those in outputs/runs/ and trains the others; "published" loads

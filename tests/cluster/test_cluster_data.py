@@ -58,25 +58,6 @@ def test_data_that_workers_lack_come_from_the_client(store, tmp_path, monkeypatc
     assert (tmp_path / "cache2" / "cifar10.bin").read_bytes() == whole
 
 
-def test_a_machine_gets_the_data_once_for_all_its_workers(store, tmp_path, monkeypatch, capsys):
-    """Also where its cache cannot be written."""
-    monkeypatch.setattr("lib.data.cifar10.LAYOUT", LAYOUT)
-    monkeypatch.setenv("WRITEUP_CACHE", str(tmp_path))
-    (tmp_path / "cifar10.bin").write_bytes(BATCHES.tobytes())
-    (tmp_path / "file").write_text("where a folder should be")
-    (tmp_path / "preload.py").write_text(PRELOAD)
-    (tmp_path / "t").mkdir()
-    nowhere = {"WRITEUP_CACHE": tmp_path / "file" / "cache", "HOME": tmp_path / "home", "TMPDIR": tmp_path / "t"}
-    runs = [small(data="cifar10", epochs=1, batch_size=4, seed=seed) for seed in range(9)]
-    with scheduler(tmp_path / "s") as (_, address), ExitStack() as stack:
-        for n in range(3):
-            options = ("--preload", str(tmp_path / "preload.py"))
-            stack.enter_context(worker(tmp_path / f"w{n}", address, *options, **nowhere, PATH="/nowhere"))
-        assert len(sweep.run(runs, store=store, scheduler=address, on_epoch=lambda *_: None)) == 9
-    assert capsys.readouterr().err.count("has no cifar10; it is sent there.") == 1
-    assert len(list((tmp_path / "t").glob("longtail-writeup-*/cifar10.bin"))) == 1
-
-
 def test_data_that_nobody_has_are_said(store, tmp_path, monkeypatch):
     monkeypatch.setenv("WRITEUP_CACHE", str(tmp_path / "mine"))
     asked = []
@@ -90,7 +71,7 @@ def test_data_that_nobody_has_are_said(store, tmp_path, monkeypatch):
     with (
         scheduler(tmp_path / "s") as (_, address),
         worker(tmp_path / "w", address, **nowhere),
-        pytest.raises(UserError, match=r"has no cifar10, and this program has none to send \(There is no network"),
+        pytest.raises(UserError, match=r"it has no cifar10 and cannot keep it \(There is no network"),
     ):
         sweep.run([small(data="cifar10")], store=store, scheduler=address, on_epoch=lambda *_: None)
     assert len(asked) == 1

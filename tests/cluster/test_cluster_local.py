@@ -2,10 +2,13 @@
 
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 from collections import Counter
 from contextlib import suppress
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -16,9 +19,6 @@ from dask_processes import environment, until, working
 from lib.runs import sweep
 from lib.runs.store import Store
 from lib.runs.sweep import cluster
-from lib.runs.sweep import spread as spreading
-from lib.runs.sweep.parts import Sweep
-from lib.runs.sweep.spread import spread
 from lib.system.errors import NoRoom, UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread", "two_cores_and_no_gpu")
@@ -133,35 +133,8 @@ def test_a_failing_run_is_named_and_the_others_finish(store):
     good, bad = [tiny(model="ConvNet", seed=seed) for seed in (1, 2)], tiny(model="ConvNet", learning_rate=1e30)
     with pytest.raises(sweep.RunsFailed) as error:
         sweep.run([bad, *good], store=store, workers=2, on_epoch=lambda *_: None)
-    assert [(e.key, why.startswith("The loss became")) for e, why in error.value.reasons] == [(bad.key, True)]
+    assert [(e.key, "the loss became" in why) for e, why in error.value.reasons] == [(bad.key, True)]
     assert sorted(r.key for r in store.records()) == sorted(e.key for e in good)
-
-
-def test_a_worker_without_memory_is_said(store):
-    large = tiny(model="ResNet-32", batch_size=350)  # what its layers put out takes more than the worker may use
-    tell = Sweep([large], store, "", on_epoch=lambda *_: None)
-    with cluster.local(1, threads=1, memory=800e6) as crew:
-        ((run, error),) = spread(tell, crew)
-    assert run == large
-    assert "its worker ran out of memory: each may use 0.8 GB, 3 times" in str(error)
-
-
-def test_workers_that_do_not_come_back_are_said(store, monkeypatch):
-    """Dask's nanny gives up where a worker ends before it has quite started."""
-    monkeypatch.setattr(spreading, "_RESTART", 2)
-    killed = []
-
-    def end(experiment, epoch):
-        if not killed:
-            (own,) = crew.client.cluster.workers.values()
-            own.close_gracefully()
-            killed.append(working()[0])
-            killed[0].kill()
-
-    tell = Sweep([tiny(**ENDLESS)], store, "", on_epoch=end)
-    with pytest.raises(UserError, match="The worker processes have ended"), cluster.local(1, threads=1) as crew:
-        spread(tell, crew)
-    assert killed
 
 
 def test_a_full_disk_stops_the_sweep_with_a_sentence(store, monkeypatch):
@@ -218,16 +191,6 @@ def test_without_a_cluster_too_a_full_disk_ends_it_before_the_next_run(store, mo
     assert trained == [0]
 
 
-def test_an_interrupt_while_the_workers_start_leaves_none_behind(monkeypatch):
-    def interrupted(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(cluster, "_Client", interrupted)
-    with pytest.raises(KeyboardInterrupt), cluster.local(2, threads=1):
-        pass
-    until(lambda: not working(), seconds=15)
-
-
 def test_several_gpus_get_a_worker_each(monkeypatch):
     """Seen in what the workers are started with, since there are no GPUs here."""
     asked = {}
@@ -236,11 +199,9 @@ def test_several_gpus_get_a_worker_each(monkeypatch):
         asked.update(workers)
         raise RuntimeError("enough seen")
 
-    started._instances = ()
     monkeypatch.setattr(sweep.device, "gpus", lambda: 2)
     monkeypatch.setattr(cluster, "SpecCluster", started)
-    assert sweep._together([tiny(seed=s) for s in range(5)], None) == 2
-    with pytest.raises(UserError, match="enough seen"), cluster.local(2, threads=1):
+    with pytest.raises(UserError, match="enough seen"), cluster.local(2):
         pass
     assert [options["options"]["env"]["CUDA_VISIBLE_DEVICES"] for options in asked.values()] == ["0", "1"]
 
@@ -258,3 +219,69 @@ def test_the_next_sweep_finds_the_workers_of_the_last_one(store, monkeypatch):
 def test_one_run_needs_no_cluster(store, monkeypatch):
     monkeypatch.setattr(cluster, "local", lambda *_, **__: pytest.fail("a cluster for one run"))
     assert len(sweep.run([tiny()], store=store, on_epoch=lambda *_: None)) == 1
+
+
+#: A run of this seed ends its worker as soon as it trains.
+DEADLY = 666
+
+
+def test_a_run_that_kills_its_worker_each_time_is_failed_and_the_others_finish(store):
+    ended = []
+
+    def end(experiment, epoch):
+        if experiment.seed == DEADLY:
+            with suppress(psutil.Error):
+                busiest = max(working(), key=lambda w: (w.pid not in ended, w.cpu_times().user))
+                ended.append(busiest.pid)
+                busiest.kill()
+
+    runs = [tiny(**ENDLESS, seed=DEADLY), *(tiny(seed=seed) for seed in range(3))]
+    with pytest.raises(sweep.RunsFailed) as error:
+        sweep.run(runs, store=store, workers=2, on_epoch=end)
+    ((run, why),) = error.value.reasons
+    assert run.seed == DEADLY
+    assert "was ended from outside (out of memory?), 3 times" in why
+    assert {r.experiment.seed for r in store.records()} == {0, 1, 2}
+
+
+def test_everything_local_listens_on_the_loopback_alone_and_asks_for_the_certificate(store):
+    """Every listening socket of the sweep's processes, and a client without the certificate."""
+    before = {(c.laddr, c.pid) for c in listening()}
+    seen = []
+
+    def look(experiment, epoch):
+        if not seen:
+            seen.extend(c.laddr for c in listening() if (c.laddr, c.pid) not in before)
+
+    sweep.run([tiny(seed=seed, epochs=3) for seed in range(2)], store=store, workers=2, on_epoch=look)
+    assert len(seen) >= 3  # the scheduler and two workers
+    assert {address.ip for address in seen} == {"127.0.0.1"}
+    for address in seen:
+        for scheme in ("tcp", "http"):
+            assert not answers(scheme, address), f"{scheme}://{address} answers without a certificate"
+
+
+def listening():
+    """Listening sockets of this process and its children."""
+    own = psutil.Process()
+    found = []
+    for process in [own, *own.children(recursive=True)]:
+        with suppress(psutil.Error):
+            found += [
+                SimpleNamespace(laddr=c.laddr, pid=process.pid)
+                for c in process.net_connections(kind="tcp")
+                if c.status == psutil.CONN_LISTEN
+            ]
+    return found
+
+
+def answers(scheme, address):
+    """True where the socket says anything to a client without a certificate, in Dask's protocol or in HTTP."""
+    hello = b"GET / HTTP/1.0\r\n\r\n" if scheme == "http" else struct.pack("<QQ", 16, 0) + bytes(16)
+    with suppress(OSError), socket.create_connection(address, timeout=5) as own:
+        own.settimeout(5)
+        own.sendall(hello)
+        said = own.recv(64)
+        refusals = (b"", b"\x15", b"HTTP/1.1 404")  # a closed connection, a TLS alert, a web server without a page
+        return not any(said == refusal or (refusal and said.startswith(refusal)) for refusal in refusals)
+    return False

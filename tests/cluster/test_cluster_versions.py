@@ -1,31 +1,27 @@
 """Workers whose versions differ, that lack `lib` or cannot load it, or would train several runs at a time."""
 
 import shutil
-import sys
 import threading
 from contextlib import ExitStack
 
 import pytest
 from conftest import tiny
 from dask_processes import scheduler, worker
-from distributed import Client
 
 from lib.runs import sweep
-from lib.runs.sweep import versions
+from lib.runs import worker as worker_room
 from lib.system import paths
 from lib.system.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread", "two_cores_and_no_gpu")
 
 
-@pytest.mark.parametrize(
-    ("name", "version"), [("torch", "2.0.0"), ("lib", "0.0.9"), ("numerics", "7"), ("lib", "none")]
-)
+@pytest.mark.parametrize(("name", "version"), [("torch", "2.0.0"), ("lib", "0.0.9"), ("numerics", "7")])
 def test_every_version_that_decides_the_numbers_counts(name, version):
-    ours = versions.versions()
-    assert versions.different(ours, ours) == ""
-    said = versions.different(ours | {name: version}, ours)
-    assert said == f"it has {name} {version} where this program has {ours[name]}; install the same there"
+    ours = worker_room.versions()
+    assert worker_room.unfit(ours, 1) == ""
+    said = worker_room.unfit(ours | {name: version}, 1)
+    assert said == f"it has {name} {ours[name]} where this program has {version}; install the same there"
 
 
 def another_lib(folder, change):
@@ -79,15 +75,6 @@ def test_a_worker_of_another_version_is_refused_with_both_named(store, tmp_path,
     assert store.records() == []
 
 
-def test_a_scheduler_that_has_lib_does_not_load_it(store, tmp_path):
-    """Loading torch can take longer than a scheduler may be silent."""
-    with scheduler(tmp_path / "s", fork=False) as (_, address), worker(tmp_path / "w", address):
-        assert len(sweep.run([tiny()], store=store, scheduler=address, on_epoch=lambda *_: None)) == 1
-        with Client(scheduler_file=address, set_as_default=False) as other:
-            # No function of this module, which would load `lib` itself.
-            assert other.run_on_scheduler(lambda: {"lib", "torch"} & set(sys.modules)) == set()
-
-
 def test_a_worker_with_several_threads_is_refused(store, tmp_path):
     with (
         scheduler(tmp_path / "s") as (_, address),
@@ -108,29 +95,4 @@ def test_one_unfit_worker_does_not_spoil_the_sweep_of_the_others(store, tmp_path
                 late.append(stack.enter_context(worker(tmp_path / "late", address, "--nthreads", "3")))
 
         assert len(sweep.run(runs, store=store, scheduler=address, on_epoch=join)) == 6
-    assert capsys.readouterr().err.count("is refused: it would train 3 runs at a time") == 1
-
-
-#: For a process that is to find no `lib`.
-WITHOUT_LIB = """
-import sys
-
-class Nothing:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "lib":
-            raise ModuleNotFoundError("No module named 'lib'", name="lib")
-
-sys.meta_path.insert(0, Nothing())
-"""
-
-
-@pytest.mark.parametrize("late", [False, True])
-def test_a_worker_without_lib_is_refused_and_a_scheduler_without_it_will_do(store, tmp_path, late):
-    (tmp_path / "without.py").write_text(WITHOUT_LIB)
-    preload = ("--preload", str(tmp_path / "without.py"))
-    with scheduler(tmp_path / "s", *preload) as (_, address), ExitStack() as stack:
-        start_worker(stack, worker(tmp_path / "w", address, *preload, waited_for=not late), late)
-        with pytest.raises(UserError, match=r"is refused: it has lib none where this program has \d"):
-            sweep.run([tiny()], store=store, scheduler=address, on_epoch=lambda *_: None)
-        stack.enter_context(worker(tmp_path / "w2", address))
-        assert len(sweep.run([tiny()], store=store, scheduler=address, on_epoch=lambda *_: None)) == 1
+    assert capsys.readouterr().err.count("gets no runs: it would train 3 runs at a time") == 1

@@ -13,7 +13,7 @@ from filelock import FileLock
 from lib.notebook import live
 from lib.runs import progress, sweep
 from lib.runs.store import Store
-from lib.runs.sweep import alone
+from lib.runs.sweep import here
 from lib.system.errors import UserError
 
 # Small steps are fastest on one thread, and repeatable.
@@ -35,14 +35,14 @@ def test_equal_runs_are_trained_once_and_stored_ones_not_at_all(store):
 
 def test_one_failing_run_does_not_stop_the_others(store, monkeypatch):
     good, diverging, broken = tiny(seed=3), tiny(learning_rate=1e30, model="ConvNet"), tiny(seed=5)
-    train = alone.train
+    train = here.train
 
     def breaking(experiment, **options):
         if experiment == broken:
             raise RuntimeError("out of memory")
         return train(experiment, **options)
 
-    monkeypatch.setattr(alone, "train", breaking)
+    monkeypatch.setattr(here, "train", breaking)
     with pytest.raises(UserError) as error:
         sweep.run([diverging, broken, good], store=store, workers=1, on_epoch=lambda *_: None)
     assert "2 of 3 runs failed; the others are stored" in str(error.value)
@@ -78,12 +78,12 @@ def test_threads_follow_from_the_runs_asked_for_not_from_those_missing(store, mo
     if asked > missing:
         sweep.run(runs[: asked - missing], store=store, workers=1, on_epoch=lambda *_: None)
 
-    def local(workers, threads):
+    def spread(job, workers, *, threads, local):
         called.append((workers, threads))
-        return nullcontext()
+        here.one_by_one(job)
 
-    monkeypatch.setattr("lib.runs.sweep.cluster.local", local)
-    monkeypatch.setattr("lib.runs.sweep.spread.spread", lambda sweep, crew: alone.one_by_one(sweep))
+    monkeypatch.setattr("lib.runs.sweep.cluster.local", nullcontext)
+    monkeypatch.setattr("lib.runs.sweep.spread.spread", spread)
     sweep.run(runs, store=store, on_epoch=lambda *_: None)
     assert called == ([expected] if expected else [])
 

@@ -265,7 +265,7 @@ def test_a_lost_or_damaged_listing_is_made_again_once(stored, read, spoil):
 
 
 def test_rows_of_another_layout_are_read_again(stored, read, monkeypatch):
-    monkeypatch.setattr(index, "LAYOUT", index.LAYOUT + 1)
+    monkeypatch.setattr(storing, "_LAYOUT", storing._LAYOUT ^ 1)
     assert len(stored.frame()) == 1
     assert len(read) == 1
     assert len(stored.frame()) == len(read) == 1

@@ -1,4 +1,4 @@
-"""Many experiments: what is stored is loaded, the rest is trained, here or on a cluster."""
+"""Many experiments: stored runs are loaded, the others are trained, here or on a cluster."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,9 +6,8 @@ from lib import data
 from lib.experiment import Experiment
 from lib.runs.progress import Event, Progress
 from lib.runs.store import Store
-from lib.runs.sweep.alone import one_by_one
-from lib.runs.sweep.failures import RunsFailed
-from lib.runs.sweep.parts import OnEpoch, Sweep
+from lib.runs.sweep.here import one_by_one
+from lib.runs.sweep.job import Job, OnEpoch, RunsFailed
 from lib.system import device
 from lib.system.errors import UserError
 from lib.training import Record
@@ -27,25 +26,27 @@ def run(
     scheduler: str = "",
     stop: Callable[[], bool] | None = None,
 ) -> list[Record]:
-    """The records of `experiments`, in their order; equal experiments are trained once.
+    """Return the records of `experiments`, in their order; equal experiments are trained once.
 
     On a CPU, several runs are trained side by side by a local Dask cluster, which gives more images per second
-    than one run on all cores; on several GPUs, one on each. How many threads each gets follows from the runs
-    asked for, not from those that are missing: threads change the last digits, and a sweep that was interrupted
-    has to end as it would have.
+    than one run on all cores; on several GPUs, one on each. The threads of a run follow from the runs asked for, not
+    from those that are missing: threads change the last digits, and a sweep that was interrupted has to end as it
+    would have.
 
     Args:
-        origin: what asks for the runs (a parameter file); kept in new records.
+        origin: the parameter file that asks for the runs; kept in new records.
         on_epoch: called after every new epoch; by default there are progress lines (see lib.runs.progress).
         tell: takes the progress events in place of those lines.
         workers: processes; by default as described above.
         scheduler: address of a Dask scheduler ("tcp://host:8786"), or a file that it wrote, whose workers train
             instead. Their runs have one thread each. Records and weights travel back; no file is shared.
+        stop: asked now and then; True ends the sweep as Ctrl-C does.
 
     Raises:
-        RunsFailed: when runs failed, naming each and why; the others are finished and stored.
-        UserError: the scheduler cannot be reached or is gone, its workers have other versions, the disk is full.
-            What is finished is stored.
+        RunsFailed: when runs failed, naming each with its reason; the others are finished and stored.
+        Interrupted: on Ctrl-C or `stop`. Finished runs are stored, and unfinished ones go on at the next start.
+        UserError: the scheduler cannot be reached or is lost, its workers have other versions, the disk is full.
+            Finished runs are stored.
     """
     store = store or Store()
     missing = list({e.key: e for e in experiments if store.get(e) is None}.values())
@@ -54,37 +55,35 @@ def run(
             for name in {e.data for e in missing}:
                 data.load(name)  # fetched once, here, where its messages are seen
         progress = Progress(missing, tell) if tell or not on_epoch else None
-        sweep = Sweep(missing, store, origin, on_epoch, progress, stop)
-        if failures := _train(sweep, experiments, workers, scheduler):
+        job = Job(missing, store, origin, on_epoch, progress, stop or (lambda: False))
+        _train(job, experiments, workers, scheduler)
+        if job.failures:
+            order = [experiment.key for experiment in missing]
+            failures = sorted(job.failures, key=lambda failure: order.index(failure[0].key))
             raise RunsFailed(failures, len(missing)) from failures[0][1]
     return [_stored(store, e) for e in experiments]
 
 
-def _train(sweep: Sweep, asked: Sequence[Experiment], workers: int | None, scheduler: str) -> list:
-    """Train what is missing; what failed, and why."""
-    together = _together(asked, workers)
+def _train(job: Job, asked: Sequence[Experiment], workers: int | None, scheduler: str) -> None:
+    together = min(workers or len({e.key for e in asked}), device.gpus() or _cores())
     if together == 1 and not scheduler:
-        return one_by_one(sweep)
-    from lib.runs.sweep import cluster  # Dask takes half a second to import, which one run is not to pay for
+        one_by_one(job)
+        return
+    from lib.runs.sweep import cluster  # Dask takes half a second to import, which one run need not pay for
     from lib.runs.sweep.spread import spread
 
     if scheduler:
-        opened = cluster.connected(scheduler)
+        with cluster.connected(scheduler) as client:
+            if job.progress:
+                job.progress.dashboard = client.dashboard_link or ""
+            spread(job, client, threads=1, local=False)
     else:
-        opened = cluster.local(min(together, len(sweep.missing)), threads=max(1, _cores() // together))
-    with opened as crew:
-        if sweep.progress:
-            sweep.progress.dashboard = crew.dashboard
-        return spread(sweep, crew)
+        with cluster.local(min(together, len(job.missing))) as client:
+            spread(job, client, threads=max(1, _cores() // together), local=True)
 
 
 def _cores() -> int:
     return int(device.describe()["cores"])
-
-
-def _together(asked: Sequence[Experiment], workers: int | None) -> int:
-    """Worker processes at a time: as many as there are cores, or GPUs."""
-    return min(workers or len({e.key for e in asked}), device.gpus() or _cores())
 
 
 def _stored(store: Store, experiment: Experiment) -> Record:

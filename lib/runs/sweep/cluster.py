@@ -1,18 +1,20 @@
-"""Dask workers: a local cluster sized to the machine, or one that is there already."""
+"""Dask workers: a local cluster sized to the machine, or one that runs already."""
 
 import atexit
+import json
 import logging
+import socket
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import dask
 import psutil
-from distributed import Client, Nanny, Scheduler, SpecCluster
+from distributed import Client, Nanny, Scheduler, Security, SpecCluster
+from distributed.comm import get_address_host_port
 from distributed.system import MEMORY_LIMIT
 
 from lib.system import device
@@ -20,204 +22,127 @@ from lib.system.errors import UserError
 
 #: Seconds to reach a scheduler.
 PATIENCE = 10
-#: Times that a run may lose its worker before it counts as failed.
+#: Workers that a run may lose while it trains before it counts as failed.
 LOSSES = 3
-#: Part of the machine's memory, shared evenly, beyond which a worker is ended rather than the machine.
-_MEMORY = 0.95
-#: Seconds that a local cluster is kept for the next sweep.
+#: Seconds that a local cluster is kept for the next sweep of this program.
 _KEEP = 10
-_NANNY_MEMORY = logging.getLogger("distributed.nanny.memory")
+_HOST = "127.0.0.1"
 _SETTINGS = {
     "distributed.scheduler.allowed-failures": LOSSES - 1,
-    # A run's memory is its model's: there is nothing that could be moved to disk, and a pause would last for ever.
+    # A run's memory is its model's: nothing can be moved to disk, and a pause would last for ever.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
-    "distributed.worker.memory.terminate": _MEMORY,
+    "distributed.worker.memory.terminate": 0.95,
     "distributed.comm.timeouts.connect": f"{PATIENCE}s",
+    # Dask's web servers speak no TLS: locally they have no page to show.
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
 }
 
 
-class _Client(Client):
-    """A client that is never left to the garbage collector, also where it cannot start or nobody answers its goodbye.
+class _Kept:
+    """The local cluster of the last sweep, until a timer closes it: a notebook often has several sweeps."""
 
-    The collector would close it at some later moment. If that is while another client starts, closing waits for a lock
-    that this very thread holds, and the program hangs.
-    """
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.own: tuple[int, SpecCluster, Client] | None = None
+        self.timer: threading.Timer | None = None
 
-    def start(self, **options: Any) -> None:
-        try:
-            super().start(**options)
-        except BaseException:
-            self.end(patience=1)
-            raise
+    def take(self, workers: int) -> tuple[SpecCluster, Client] | None:
+        with self.lock:
+            if self.own is None or self.own[0] != workers or self.own[2].status != "running":
+                self.close()
+                return None
+            if self.timer:
+                self.timer.cancel()
+            (_, cluster, client), self.own = self.own, None
+            return cluster, client
 
-    def end(self, patience: float) -> None:
-        """Close it; after so many seconds without an answer it counts as closed."""
-        try:
-            with suppress(Exception):
-                self.close(timeout=patience)
-            with suppress(Exception):
-                self._loop_runner.stop()  # which closing leaves out where the connection had failed
-        finally:
-            self.status = "closed"
+    def keep(self, workers: int, cluster: SpecCluster, client: Client) -> None:
+        with self.lock:
+            self.close()
+            self.own = workers, cluster, client
+            self.timer = threading.Timer(_KEEP, self.close)
+            self.timer.daemon = True
+            self.timer.start()
 
-
-@dataclass(frozen=True)
-class Crew:
-    """A client, and what is to be known of the workers behind it."""
-
-    client: Client
-    local: bool  # on this machine, started for one sweep; they share its disk
-    threads: int = 1  # of a run
-    memory: float = 0.0  # bytes that each worker may use; 0: not ours to say
-    over_memory: set[str] = field(default_factory=set)  # what was said of workers that were ended for using more
-
-    @property
-    def dashboard(self) -> str:
-        """Where Dask shows the cluster at work."""
-        return self.client.dashboard_link or ""
+    def close(self) -> None:
+        with self.lock:
+            if self.own:
+                if self.timer:
+                    self.timer.cancel()
+                _close(*self.own[1:], patience=PATIENCE)
+                self.own = None
 
 
-@dataclass
-class _Local:
-    """A local cluster, and its client."""
-
-    workers: int
-    memory: float
-    cluster: SpecCluster
-    client: _Client
-    over_memory: "_OverMemory"
-
-    def is_well(self) -> bool:
-        return self.client.status == "running" and not self.over_memory.workers
-
-
-_kept: _Local | None = None  # from the last sweep of this program, until _timer closes it
-_timer: threading.Timer | None = None
-_lock = threading.RLock()
-
-
-@contextmanager
-def local(workers: int, threads: int, memory: float | None = None) -> Iterator[Crew]:
-    """So many single-run workers on this machine: of its cores, or one per GPU.
-
-    They are kept a little for the program's next sweep: a notebook often has several, and starting workers takes
-    seconds.
-
-    Args:
-        threads: of each run.
-        memory: bytes that each may use; by default an even share of what this program may use.
-
-    Raises:
-        UserError: they cannot be started.
-    """
-    memory = memory or MEMORY_LIMIT // workers
-    own = _take(workers, memory) or _start(workers, memory)
-    try:
-        yield Crew(own.client, local=True, threads=threads, memory=memory, over_memory=own.over_memory.workers)
-    except BaseException:
-        _end_at_once(own.cluster)
-        _close(own, patience=2)  # whoever pressed Ctrl-C waits
-        raise
-    _keep(own)
-
-
-def _take(workers: int, memory: float) -> _Local | None:
-    """The kept cluster, where it is what is asked for; another one is closed."""
-    global _kept
-    with _lock:
-        if _kept is None or (_kept.workers, _kept.memory) != (workers, memory) or not _kept.is_well():
-            close_kept()
-            return None
-        _timer.cancel()
-        own, _kept = _kept, None
-        return own
-
-
-def _keep(own: _Local) -> None:
-    global _kept, _timer
-    with _lock:
-        close_kept()
-        if not own.is_well():
-            _close(own)
-            return
-        _kept, _timer = own, threading.Timer(_KEEP, close_kept)
-        _timer.daemon = True
-        _timer.start()
+_kept = _Kept()
 
 
 @atexit.register
 def close_kept() -> None:
-    """End the workers that wait for another sweep, if any do."""
-    global _kept
-    with _lock:
-        if _kept is not None:
-            _timer.cancel()
-            _close(_kept)
-            _kept = None
+    """End the local workers that are kept for another sweep."""
+    _kept.close()
 
 
-def _start(workers: int, memory: float) -> _Local:
-    over_memory = _OverMemory()
-    _NANNY_MEMORY.addHandler(over_memory)
-    environments = [{"CUDA_VISIBLE_DEVICES": str(n)} if device.gpus() > 1 else {} for n in range(workers)]
-    worker = {"nthreads": 1, "memory_limit": int(memory), "silence_logs": logging.CRITICAL}
-    before = set(SpecCluster._instances)  # an interrupted constructor returns nothing to close
+@contextmanager
+def local(workers: int) -> Iterator[Client]:
+    """Start single-run workers on this machine, one per core or GPU; they listen on 127.0.0.1 alone and speak TLS.
+
+    Raises:
+        UserError: they cannot be started.
+    """
+    cluster, client = _kept.take(workers) or _start(workers)
+    try:
+        yield client
+    except BaseException:
+        _kill(cluster)
+        _close(cluster, client, patience=2)
+        raise
+    _kept.keep(workers, cluster, client)
+
+
+def _start(workers: int) -> tuple[SpecCluster, Client]:
+    security = Security.temporary()
+    common: dict[str, Any] = {"host": _HOST, "protocol": "tls://", "security": security, "dashboard": False}
+    options = {**common, "nthreads": 1, "memory_limit": MEMORY_LIMIT // workers, "silence_logs": logging.CRITICAL}
+    gpus = [{"CUDA_VISIBLE_DEVICES": str(n)} if device.gpus() > 1 else {} for n in range(workers)]
     try:
         with dask.config.set(_SETTINGS), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a dashboard's port in use, where another one is taken
+            warnings.simplefilter("ignore")
             cluster = SpecCluster(
-                workers={n: {"cls": Nanny, "options": {**worker, "env": env}} for n, env in enumerate(environments)},
-                scheduler={"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}},
+                workers={n: {"cls": Nanny, "options": {**options, "env": env}} for n, env in enumerate(gpus)},
+                scheduler={"cls": Scheduler, "options": {**common, "dashboard_address": f"{_HOST}:0"}},
+                security=security,
                 silence_logs=logging.CRITICAL,
             )
-            return _Local(workers, memory, cluster, _Client(cluster, set_as_default=False), over_memory)
-    except BaseException as error:
-        _NANNY_MEMORY.removeHandler(over_memory)
-        for cluster in set(SpecCluster._instances) - before:
-            _end_at_once(cluster)
-            with suppress(Exception):
-                cluster.close(timeout=2)
-        if not isinstance(error, RuntimeError):
-            raise
+            return cluster, Client(cluster, set_as_default=False)
+    except RuntimeError as error:
         raise UserError(
             f"The worker processes could not be started ({error}). A script that trains several runs has to do so "
             'under `if __name__ == "__main__":`, because each worker reads the script again.'
         ) from error
 
 
-def _end_at_once(cluster: SpecCluster) -> None:
-    """Kill the workers: their checkpoints hold every finished epoch."""
+def _kill(cluster: SpecCluster) -> None:
+    """End the workers at once: their checkpoints hold every finished epoch."""
     for nanny in cluster.workers.values():
-        nanny.close_gracefully()  # or it would start another worker, which closing then waits for
+        nanny.close_gracefully()  # or it would start another worker
         if nanny.process and nanny.process.pid:
             with suppress(psutil.Error):
                 psutil.Process(nanny.process.pid).kill()
 
 
-def _close(own: _Local, patience: float = PATIENCE) -> None:
-    _NANNY_MEMORY.removeHandler(own.over_memory)
-    own.client.end(patience)
-    with suppress(OSError):  # TimeoutError is one
-        own.cluster.close(timeout=patience)
-
-
-class _OverMemory(logging.Handler):
-    """Hears a nanny say that it ends its worker, which the scheduler is not told the reason of."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.workers: set[str] = set()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if "memory budget" in record.getMessage():
-            self.workers.add(record.getMessage())
+def _close(cluster: SpecCluster, client: Client, patience: float) -> None:
+    with suppress(Exception):
+        client.close(timeout=patience)
+    with suppress(Exception):
+        cluster.close(timeout=patience)
 
 
 @contextmanager
-def connected(scheduler: str) -> Iterator[Crew]:
-    """The workers of a Dask cluster that is there already.
+def connected(scheduler: str) -> Iterator[Client]:
+    """Connect to a Dask cluster that runs already.
 
     Args:
         scheduler: its address, or the file that `dask scheduler --scheduler-file` wrote.
@@ -225,16 +150,18 @@ def connected(scheduler: str) -> Iterator[Crew]:
     Raises:
         UserError: it cannot be reached.
     """
-    file = Path(scheduler).expanduser()
-    where = {"scheduler_file": str(file)} if file.is_file() else {"address": scheduler}
-    with dask.config.set({"distributed.comm.timeouts.connect": f"{PATIENCE}s"}), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of versions that differ; a sweep looks at those that matter
-        try:
-            client = _Client(**where, set_as_default=False, timeout=PATIENCE)
-        except (OSError, ValueError, TypeError, KeyError, AssertionError) as error:  # all of them for odd addresses
-            reason = str(error) or type(error).__name__
-            raise UserError(f"No Dask scheduler answers at {scheduler} ({reason}).") from error
-        try:
-            yield Crew(client, local=False)
-        finally:
-            client.end(PATIENCE)
+    try:
+        file = Path(scheduler).expanduser()
+        address = json.loads(file.read_text())["address"] if file.is_file() else scheduler
+        # A look first: a client whose connection fails would be left to the garbage collector.
+        socket.create_connection(get_address_host_port(address), timeout=PATIENCE).close()
+        with dask.config.set({"distributed.comm.timeouts.connect": f"{PATIENCE}s"}), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of versions that differ; a sweep compares those that matter
+            client = Client(address, set_as_default=False, timeout=PATIENCE)
+    except (OSError, ValueError, TypeError, KeyError, AssertionError) as error:  # all of them for odd addresses
+        raise UserError(f"No Dask scheduler answers at {scheduler} ({error or type(error).__name__}).") from error
+    try:
+        yield client
+    finally:
+        with suppress(Exception):
+            client.close(timeout=PATIENCE)

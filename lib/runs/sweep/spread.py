@@ -1,298 +1,246 @@
-"""Runs spread over Dask workers, a few at a time, each stored here as soon as it is finished."""
+"""Runs spread over Dask workers, each stored here as soon as it is finished.
+
+Dask assigns the runs, repeats those that lose their worker, and reports lost schedulers. Only this thread stores, shows
+and decides: events and finished runs wait in a queue.
+"""
 
 import queue
 import sys
 import time
 import uuid
 from collections import deque
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from distributed import Future, KilledWorker
+from distributed import Client, Future, KilledWorker
 from filelock import FileLock
 
+from lib import data
 from lib.experiment import Experiment
-from lib.runs.sweep.cluster import LOSSES, Crew
-from lib.runs.sweep.failures import Failures
-from lib.runs.sweep.parcel import parcel
-from lib.runs.sweep.parts import Sweep, claim, give_back
-from lib.runs.sweep.worker import Abandoned, NoData, Task
-from lib.runs.sweep.workforce import Workforce
+from lib.runs import worker
+from lib.runs.sweep.cluster import LOSSES
+from lib.runs.sweep.job import Job
+from lib.runs.sweep.locks import lock, unlock
 from lib.system.errors import NoRoom, UserError
-from lib.training import Epoch
+from lib.training import Epoch, Interrupted
 
-#: Seconds after which a scheduler that does not answer counts as gone.
-GONE = 15
-#: Seconds in which a worker of ours that has ended is started again, on a machine that is busy with other things too.
-_RESTART = 60
-#: Seconds between two looks at claims that other programs hold.
+#: Seconds between two looks at the cluster, and at runs that other programs hold.
 _EVERY = 1.0
-#: What Dask calls a future whose result will not come. (One that is "lost" with its worker is computed again.)
-_LOST = "cancelled"
-#: Runs handed to a cluster that is not ours, at the least: it may grow when work is waiting.
-_AHEAD = 64
-#: Runs handed to one that has no worker yet, which may be one that starts them for work that is waiting.
-_FIRST = 2
+#: Seconds without a connection after which the scheduler counts as lost.
+_LOST = 15
+#: Seconds in which a local worker that has ended is started again.
+_RESTART = 60
 
 
-def spread(sweep: Sweep, crew: Crew) -> Failures:
-    """Train the missing runs; what failed, and why.
+def spread(job: Job, client: Client, *, threads: int, local: bool) -> None:
+    """Train the missing runs of a job on the workers of a client.
 
-    Only this thread stores, shows and decides: what other threads bring waits in a queue.
+    Args:
+        threads: of each run.
+        local: the workers share this machine's disk.
 
     Raises:
-        UserError: the scheduler is gone, or no worker is fit.
+        UserError: the scheduler is lost, or no worker can train these runs.
         NoRoom: a run, or its state, could not be stored.
+        Interrupted: on the job's `stop`.
     """
-    return _Spread(sweep, crew).run()
+    _Spread(job, client, threads, local).run()
 
 
 @dataclass
 class _Running:
     experiment: Experiment
     lock: FileLock
-    future: Future | None = None  # None while it waits to be sent again
-    only: frozenset[str] | None = None  # workers it may go to; None: any
-    started: bool = False  # on a worker, since it was sent
-    losses: int = 0  # workers that it lost while it trained there
-    spared: bool = False  # since it was sent, it lost one for which it only waited behind a run that trained there
-    stuck: bool = False  # its result could not be fetched
+    future: Future | None = None
+    only: frozenset[str] = frozenset()  # workers it may go to; none named: any
+    training: bool = False  # on a worker
+    losses: int = 0  # workers lost while it trained there
 
 
 @dataclass
 class _Spread:
-    sweep: Sweep
-    crew: Crew
-    topic: str = field(default_factory=lambda: f"epochs-{uuid.uuid4().hex}")
+    job: Job
+    client: Client
+    threads: int
+    local: bool
+    topic: str = field(default_factory=lambda: f"sweep-{uuid.uuid4().hex}")
     news: queue.Queue = field(default_factory=queue.Queue)
     running: dict[str, _Running] = field(default_factory=dict)
-    failures: Failures = field(default_factory=list)
-    looked: float = 0.0  # when claims that others hold were last tried
+    workers: set[str] = field(default_factory=set)
+    unfit: dict[str, str] = field(default_factory=dict)  # worker -> reason
     said: set[str] = field(default_factory=set)
-    begun: bool = False  # whether workers have been sent runs
-    paused: set[str] = field(default_factory=set)  # workers that were at the last look
-    alone_since: float = 0.0  # when a worker was last there
+    looked: float = -_EVERY
+    connected: float = field(default_factory=time.monotonic)  # when the scheduler was last there
+    staffed: float = field(default_factory=time.monotonic)  # when a worker was last there
 
-    def run(self) -> Failures:
-        tell = lambda kind, what: self.news.put((kind, what))  # noqa: E731
-        self.force = Workforce(self.crew.client, not self.crew.local, tell, self._say)
-        self._subscribe()
-        waiting, elsewhere = deque(self.sweep.missing), deque()
+    def run(self) -> None:
+        self.wanted = worker.versions()
+        waiting: deque[Experiment] = deque(self.job.missing)
+        elsewhere: deque[Experiment] = deque()
+        self.client.subscribe_topic(self.topic, lambda event: self.news.put((self._told, event[1])))
+        self.client.subscribe_topic("all", lambda event: self.news.put((self._lost_worker, event[1])))
         try:
             while waiting or elsewhere or self.running:
+                if self.job.stop():
+                    raise Interrupted("Stopped. Finished runs are kept; run again to go on.")
                 if time.monotonic() - self.looked > _EVERY:
-                    self._is_scheduler_there()
+                    self._look()
                     waiting, elsewhere = waiting + elsewhere, deque()
-                self._submit(waiting, elsewhere)
-                try:
-                    kind, what = self.news.get(timeout=_EVERY)
-                except queue.Empty:
-                    continue
-                getattr(self, f"_{kind}")(what)
+                while waiting and len(self.running) < self._most():
+                    self._begin(waiting.popleft(), elsewhere)
+                with suppress(queue.Empty):
+                    act, what = self.news.get(timeout=_EVERY if self.running else _EVERY / 4)
+                    act(what)
         finally:
-            self.force.close()
+            with suppress(Exception):  # the scheduler may be lost
+                self.client.cancel([run.future for run in self.running.values() if run.future], force=True)
+                self.client.unsubscribe_topic(self.topic)
+                self.client.unsubscribe_topic("all")
             for run in self.running.values():
                 run.lock.release()
-            with suppress(Exception):  # also where the scheduler is gone
-                self.crew.client.unsubscribe_topic(self.topic)
-                self.crew.client.unsubscribe_topic("all")
-        order = [experiment.key for experiment in self.sweep.missing]
-        return sorted(self.failures, key=lambda failure: order.index(failure[0].key))
-
-    def _subscribe(self) -> None:
-        client = self.crew.client
-        client.subscribe_topic(self.topic, lambda event: self.news.put(("told", event[1])))
-        client.subscribe_topic("all", lambda event: self.news.put(("cluster", event[1])))
-
-    def _submit(self, waiting: deque[Experiment], elsewhere: deque[Experiment]) -> None:
-        while waiting and len(self.running) < self._most():
-            experiment = waiting.popleft()
-            lock = claim(self.sweep.store, experiment, wait=False)
-            if lock is None:
-                self._say(f"{experiment.title} is being trained by another program; waiting for it.")
-                elsewhere.append(experiment)
-            elif self.sweep.store.get(experiment):  # meanwhile, by another program
-                give_back(lock, self.sweep.store, experiment)
-                self.sweep.ended(experiment)
-            else:
-                self.running[experiment.key] = _Running(experiment, lock)
-                self._send(self.running[experiment.key])
 
     def _most(self) -> int:
-        if self.crew.client.status != "running" or not self.force.has_looked:
-            return 0
-        if not self.force.there:
-            return 0 if self.crew.local else _FIRST
-        if self.force.undecided and not self.begun:
-            return 0
-        ahead = 2 * len(self.force.workers)  # so that no worker waits for its next run
-        # What may only go to those that are there now would not go to those that come.
-        return ahead if self.crew.local or self.force.to_go_to() is not None else max(ahead, _AHEAD)
+        """Runs at a time: one per worker, and a few more elsewhere, so that no worker waits for its next run."""
+        fit = len(self.workers - self.unfit.keys())
+        return fit if self.local else fit + max(2, fit // 2)
+
+    def _begin(self, experiment: Experiment, elsewhere: deque[Experiment]) -> None:
+        own = lock(self.job.store, experiment)
+        if own is None:
+            self._say(f"{experiment.title} is being trained by another program; waiting for it.")
+            elsewhere.append(experiment)
+        elif self.job.store.get(experiment):  # meanwhile, by another program
+            unlock(own, self.job.store, experiment)
+            self.job.ended(experiment)
+        else:
+            self.running[experiment.key] = _Running(experiment, own)
+            self._send(self.running[experiment.key])
 
     def _send(self, run: _Running) -> None:
-        """Hand a run to the cluster; where no worker is fit, it is put aside until one is."""
-        if run.future and run.future.status != _LOST:  # or Dask would go on with it
-            self.crew.client.loop.add_callback(self.crew.client.cancel, [run.future], asynchronous=True)
-        run.started = run.stuck = run.spared = False
-        run.only, run.future = self.force.to_go_to(), None
-        if run.only is not None and not run.only:
-            return
+        """Submit a run, to the workers that are not known to be unfit."""
         experiment = run.experiment
-        # A key of its own: two programs may use one scheduler and different stores.
-        key = f"train-{experiment.key}-{uuid.uuid4().hex[:8]}"
-        task = Task(
-            experiment,
-            self.sweep.origin,
+        run.only = frozenset(self.workers - self.unfit.keys()) if self.unfit else frozenset()
+        run.training = False
+        run.future = self.client.submit(
+            worker.work,
+            experiment.model_dump(mode="json"),
+            self.job.origin,
             self.topic,
-            submission=key,
-            threads=self.crew.threads,
-            checkpoint=self.sweep.store.checkpoint(experiment) if self.crew.local else None,
+            self.threads,
+            self.job.store.checkpoint(experiment) if self.local else None,
+            self.wanted,
+            key=f"{experiment.key}-{uuid.uuid4().hex[:8]}",
+            workers=sorted(run.only) or None,
+            pure=False,
         )
-        workers = sorted(run.only) if run.only else None
-        run.future = self.crew.client.submit(*parcel(task), key=key, workers=workers)
-        run.future.add_done_callback(lambda done: self.news.put(("done", (experiment.key, done))))
-        self.begun = self.begun or bool(self.force.there)
+        run.future.add_done_callback(lambda done: self.news.put((self._done, (experiment.key, done))))
 
-    def _told(self, told: dict[str, str]) -> None:
+    def _told(self, event: dict[str, str]) -> None:
         """A run has started on a worker, or finished an epoch."""
-        run = self.running.get(told["key"])
-        if run is None or run.future is None or run.future.key != told["submission"]:
-            return
-        run.started = True
-        if "epoch" in told:
-            self.sweep.epoch(run.experiment, Epoch.model_validate_json(told["epoch"]))
+        run = self.running.get(event["key"])
+        if run and run.future and run.future.key == event["task"]:
+            run.training = True
+            if "epoch" in event:
+                self.job.epoch(run.experiment, Epoch.model_validate_json(event["epoch"]))
 
-    def _cluster(self, event: dict[str, Any]) -> None:
-        """A worker that was lost with a run of ours."""
+    def _lost_worker(self, event: dict[str, Any]) -> None:
         if event.get("action") != "remove-worker":
             return
-        self.force.gone(event["worker"])
         keys = set(event.get("processing-tasks") or ())
-        lost = [run for run in self.running.values() if run.future and run.future.key in keys]
-        training = [run for run in lost if run.started]
-        for run in lost:
-            run.spared |= bool(training) and not run.started
-        for run in training:
-            print(f"A worker was lost; {run.experiment.title} is trained elsewhere.", file=sys.stderr)
-            run.losses, run.started = run.losses + 1, False
+        for run in self.running.values():
+            if run.training and run.future and run.future.key in keys:
+                print(f"A worker was lost; {run.experiment.title} is trained elsewhere.", file=sys.stderr)
+                run.losses, run.training = run.losses + 1, False
 
     def _done(self, what: tuple[str, Future]) -> None:
-        """A run is over; its result, or its error, is still where it was."""
         key, future = what
-        if self._is_awaited(key, future):
-            self.force.fetch(key, future)
-
-    def _came(self, what: tuple[str, Future, Any]) -> None:
-        """What a run has come to is here."""
-        key, future, outcome = what
-        if not self._is_awaited(key, future):
+        run = self.running.get(key)
+        if run is None or run.future is not future or future.status == "cancelled":
+            return  # an earlier future of the run, or the scheduler is lost, which `_look` reports
+        if future.status == "error":
+            self._stopped(run, future.exception())
             return
-        run = self.running[key]
-        if isinstance(outcome, dict):  # a worker that joined and was given the run before it told its versions
-            self.force.refuse(outcome["worker"], outcome["why"])
-            run.future = None  # the next look shows who else is there
-        elif not isinstance(outcome, Exception):
-            self.sweep.store.put(*outcome)
+        try:
+            outcome, content = future.result()
+        except Exception:  # lost with the scheduler, which `_look` reports
+            return
+        if outcome == worker.DONE:
+            self.job.store.put(*content)
             self._over(run)
-        elif future.status == "error":
-            self._stopped(run, outcome)
-        elif isinstance(outcome, OSError):  # the connection's; the result is still there, and `_workers` asks again
-            run.stuck = True
+            return
+        if outcome == worker.UNFIT:
+            address, reason = content
+            self.unfit[address] = reason
+            self._say(f"Worker {address} gets no runs: {reason}.")
         else:
-            self._failed(run, outcome)
+            self._send_data(run.experiment.data, content)
+        self._refuse_if_no_worker_is_fit()
+        self._send(run)
 
-    def _is_awaited(self, key: str, future: Future) -> bool:
-        """Whether it is a run's latest future, and not lost: with its scheduler, most likely; `_workers` finds out."""
-        return key in self.running and self.running[key].future is future and future.status != _LOST
-
-    def _stopped(self, run: _Running, error: Exception) -> None:
-        """A run has come back without a record; its fault, or its worker's."""
-        if isinstance(error, NoData):
-            run.future = None
-            self.force.send_data(error.worker, error.name, run.experiment.key)
-        elif isinstance(error, Abandoned):  # its key was cancelled, so that Dask tells nobody; and yet
-            self._send(run)
-        elif isinstance(error, KilledWorker) and run.spared and run.losses < LOSSES:
-            self._send(run)  # Dask counts every loss, also of a worker that another run has brought down
-        elif isinstance(error, NoRoom):
+    def _stopped(self, run: _Running, error: BaseException) -> None:
+        if isinstance(error, NoRoom):
             raise error
-        else:
-            self._failed(run, error)
-
-    def _failed(self, run: _Running, error: Exception) -> None:
-        self.failures.append((run.experiment, self._in_words(error)))
-        self._over(run)
-
-    def _over(self, run: _Running) -> None:
-        del self.running[run.experiment.key]
-        give_back(run.lock, self.sweep.store, run.experiment)
-        self.sweep.ended(run.experiment)
-
-    def _in_words(self, error: Exception) -> Exception:
-        if not isinstance(error, KilledWorker):
-            return error
-        if any(error.last_worker.address in line for line in self.crew.over_memory):
-            why = f"its worker ran out of memory: each may use {self.crew.memory / 1e9:.1f} GB"
-        else:
-            why = "its worker process was ended from outside (out of memory?)"
-        return UserError(f"{why}, {LOSSES if self.crew.local else 'several'} times; run again to go on.")
-
-    def _refused(self, what: tuple[str, str]) -> None:
-        """A worker has no data set, and can be given none."""
-        self.force.refuse(*what)
-
-    def _delivered(self, key: str) -> None:
-        """The data set has been sent to a worker, or the worker has gone."""
-        self.force.delivering.discard(key)
-        if key in self.running:
-            self._send(self.running[key])
-
-    def _workers(self, there: Mapping[str, Any]) -> None:
-        """The scheduler has answered, with the workers that there are."""
-        self.force.seen(there)
-        if self.sweep.progress:
-            self.sweep.progress.workers = max(1, len(self.force.workers))
-        lost = [run.future for run in self.running.values() if run.future and run.future.status == _LOST]
-        if lost:  # and the scheduler is there: another one than before, or somebody has cancelled them
-            self._subscribe()
-        paused, self.paused = self.force.paused - self.paused, self.force.paused
-        for key, run in self.running.items() if not self.force.undecided else ():
-            nowhere_to_go = run.only and not run.only & self.force.fit
-            put_aside = run.future is None and key not in self.force.delivering
-            waits_in_vain = run.future and not run.started and (self._has_more_choice(run) or paused)
-            if run.future in lost or nowhere_to_go or put_aside or waits_in_vain:
-                self._send(run)
-            elif run.stuck:
-                run.stuck = False
-                self.force.fetch(key, run.future)
-        if not there:
-            self._say("There is no worker; waiting for one.")
-
-    def _has_more_choice(self, run: _Running) -> bool:
-        """Whether workers are fit now that were not when a run was sent."""
-        choice = self.force.to_go_to()
-        return run.only is not None and (choice is None or choice > run.only)
-
-    def _fitness(self, answers: Mapping[str, str | Exception]) -> None:
-        """Workers have said whether they can run this program."""
-        self.force.judge(answers)
-
-    def _is_scheduler_there(self) -> None:
-        self.looked = time.monotonic()
-        silent = self.force.silent_since
-        if self.crew.client.status in ("closed", "closing") or (silent and self.looked - silent > GONE):
-            raise UserError(
-                "The Dask scheduler is gone; what was finished is stored. Start one and run again, to train the rest."
+        if isinstance(error, worker.Abandoned) or (isinstance(error, KilledWorker) and run.losses < LOSSES):
+            self._send(run)  # Dask counts every loss, also of a worker that another run has brought down
+        elif isinstance(error, KilledWorker):
+            self._over(
+                run,
+                UserError(
+                    f"its worker process was ended from outside (out of memory?), {LOSSES} times; run again to go on."
+                ),
             )
-        if self.force.there or not self.force.has_looked:
-            self.alone_since = self.looked
-        elif self.crew.local and self.looked - self.alone_since > _RESTART:
+        else:
+            self._over(run, error)
+
+    def _over(self, run: _Running, error: BaseException | None = None) -> None:
+        del self.running[run.experiment.key]
+        unlock(run.lock, self.job.store, run.experiment)
+        self.job.ended(run.experiment, error)
+
+    def _send_data(self, name: str, address: str) -> None:
+        """Give a worker the data set; a neighbour on its machine may have been sent it meanwhile."""
+        why = self.client.run(worker.receive, None, workers=[address], on_error="ignore").get(address)
+        if why:
+            self._say(f"Worker {address} has no {name}; it is sent there.")
+            try:
+                content = data.fetch().read_bytes()
+                why = self.client.run(worker.receive, content, workers=[address], on_error="ignore").get(address)
+            except UserError as error:
+                why = str(error)
+        if why:
+            self.unfit[address] = f"it has no {name} and cannot keep it ({why})"
+            self._say(f"Worker {address} gets no runs: {self.unfit[address]}.")
+
+    def _look(self) -> None:
+        """Ask the scheduler for its workers; report a lost scheduler, and workers that do not come back."""
+        self.looked = time.monotonic()
+        if self.client.status == "running":
+            self.connected = self.looked
+            with suppress(Exception):
+                self.workers = set(self.client.scheduler_info(n_workers=-1)["workers"])
+        elif self.client.status == "closed" or self.looked - self.connected > _LOST:
+            raise UserError("The Dask scheduler is lost; finished runs are stored. Start one and run again.")
+        if self.workers:
+            self.staffed = self.looked
+        elif self.local and self.looked - self.staffed > _RESTART:
             raise UserError(
                 "The worker processes have ended and were not started again; most likely there was no memory left. "
-                "What was finished is stored; run again to go on."
+                "Finished runs are stored; run again to go on."
             )
+        else:
+            self._say("There is no worker; waiting for one.")
+        if self.job.progress:
+            self.job.progress.workers = max(1, len(self.workers - self.unfit.keys()))
+        self._refuse_if_no_worker_is_fit()
+        for run in self.running.values():
+            if run.only and not run.only & self.workers:  # all workers that it may go to have left
+                self._send(run)
+
+    def _refuse_if_no_worker_is_fit(self) -> None:
+        if self.workers and not self.workers - self.unfit.keys():
+            reasons = "; ".join(f"{address}: {self.unfit[address]}" for address in sorted(self.workers))
+            raise UserError(f"No worker can train for this program. {reasons}.")
 
     def _say(self, line: str) -> None:
         if line not in self.said:
