@@ -46,7 +46,7 @@ def test_one_failing_run_does_not_stop_the_others(store, monkeypatch):
     with pytest.raises(UserError) as error:
         sweep.run([diverging, broken, good], store=store, workers=1, on_epoch=lambda *_: None)
     assert "2 of 3 runs failed; the others are stored" in str(error.value)
-    assert f"{diverging.title}: The loss became" in str(error.value)
+    assert f"{diverging.title}: Training diverged: the loss became" in str(error.value)
     assert f"{broken.title}: RuntimeError: out of memory" in str(error.value)
     assert [r.key for r in store.records()] == [good.key]
 

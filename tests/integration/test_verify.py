@@ -107,5 +107,5 @@ def test_which_runs_are_picked_follows_the_seed(published, monkeypatch):
 
 
 def test_nothing_published_is_one_sentence(tmp_path):
-    with pytest.raises(UserError, match="No run of numerics version 1 is published"):
+    with pytest.raises(UserError, match="No run of numerics version 1 is kept"):
         verify.verify(tmp_path, count=1)
