@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import dask
+import psutil
 from distributed import Client, Nanny, Scheduler, Security, SpecCluster
 from distributed.comm import get_address_host_port
 from distributed.system import MEMORY_LIMIT
@@ -92,7 +93,8 @@ def local(workers: int) -> Iterator[Client]:
     try:
         yield client
     except BaseException:
-        _close(cluster, client, patience=2)  # checkpoints hold every finished epoch
+        _kill(cluster)
+        _close(cluster, client, patience=2)
         raise
     _kept.keep(workers, cluster, client)
 
@@ -117,6 +119,15 @@ def _start(workers: int) -> tuple[SpecCluster, Client]:
             f"The worker processes could not be started ({error}). A script that trains several runs has to do so "
             'under `if __name__ == "__main__":`, because each worker reads the script again.'
         ) from error
+
+
+def _kill(cluster: SpecCluster) -> None:
+    """End the workers at once: their checkpoints hold every finished epoch."""
+    for nanny in cluster.workers.values():
+        nanny.close_gracefully()  # or it would start another worker
+        if nanny.process and nanny.process.pid:
+            with suppress(psutil.Error):
+                psutil.Process(nanny.process.pid).kill()
 
 
 def _close(cluster: SpecCluster, client: Client, patience: float) -> None:
