@@ -1,14 +1,11 @@
 """Work of a Dask worker: one run, from an experiment to its record and weights.
 
-Dask imports this module on schedulers and on workers of every version, so that it imports the rest of `lib` only where
-the versions are right.
+Workers of every version import this module, so that it imports the rest of `lib` only where the versions are right.
 """
 
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,8 +23,9 @@ class Abandoned(Exception):
     """The program that asked for this run has gone, or has cancelled it."""
 
 
+@cache
 def versions() -> dict[str, str]:
-    """Versions of everything that decides a run's numbers, in this process."""
+    """Return the versions of everything that decides a run's numbers, in this process."""
     from lib.experiment import NUMERICS_VERSION
 
     try:
@@ -38,7 +36,7 @@ def versions() -> dict[str, str]:
 
 
 def unfit(wanted: dict[str, str], threads: int) -> str:
-    """Reason why this worker cannot train for a program of these versions; "" where it can."""
+    """Return the reason why this worker cannot train for a program of these versions; "" where it can."""
     if threads != 1:
         return f"it would train {threads} runs at a time in one process; start workers with --nthreads 1, one per core"
     try:
@@ -52,18 +50,10 @@ def unfit(wanted: dict[str, str], threads: int) -> str:
     return f"it has {', '.join(found)}; install the same there" if found else ""
 
 
-_checked = cache(unfit)  # importing takes a moment, and is needed once
-
-
 def work(
-    experiment: dict[str, Any],
-    origin: str,
-    topic: str,
-    threads: int,
-    checkpoint: Path | None,
-    wanted: dict[str, str],
+    experiment: dict[str, Any], origin: str, topic: str, threads: int, checkpoint: Path | None, wanted: dict[str, str]
 ) -> tuple[str, Any]:
-    """Train a run and log its start and its epochs on the way.
+    """Train a run and log its start and its epochs.
 
     Args:
         experiment: the fields of an `Experiment`.
@@ -80,7 +70,7 @@ def work(
         UserError: from `train`, NoRoom among it.
     """
     worker = get_worker()
-    if reason := _checked(_Hashed(wanted), worker.state.nthreads):
+    if reason := unfit(wanted, worker.state.nthreads):
         return UNFIT, (worker.address, reason)
     import torch
 
@@ -88,82 +78,62 @@ def work(
     from lib.training import Epoch, train
 
     run = Experiment.make(**experiment)
-    dataset = _dataset(run.data)
-    if dataset is None:
+    if run.data == "cifar10" and not _has_cifar10():
         return NO_DATA, worker.address
     torch.set_num_threads(threads)
     task = worker.get_current_task()
-    worker.log_event(topic, {"key": run.key, "task": task})
+    told = {"key": run.key, "task": task}
+    worker.log_event(topic, told)
 
     def on_epoch(epoch: Epoch) -> None:
-        worker.log_event(topic, {"key": run.key, "task": task, "epoch": epoch.model_dump_json()})
+        worker.log_event(topic, told | {"epoch": epoch.model_dump_json()})
         state = worker.state.tasks.get(task)
         if state is None or state.state == "cancelled":  # Dask cannot stop a thread, and the next run waits for it
             raise Abandoned(task)
 
-    return DONE, train(run, dataset, on_epoch=on_epoch, checkpoint=checkpoint, origin=origin)
+    return DONE, train(run, _dataset(run.data), on_epoch=on_epoch, checkpoint=checkpoint, origin=origin)
 
 
-class _Hashed(dict):
-    """A dictionary as an argument of a cached function."""
+@cache  # verified once per process; the images stay in the mapped file
+def _dataset(name: str) -> Any:
+    from lib import data
 
-    def __hash__(self) -> int:  # type: ignore[override]
-        return hash(tuple(sorted(self.items())))
+    return data.load(name)
+
+
+_found: list[bool] = []  # one entry once CIFAR-10 was found
+#: Held while the cache folder may be another one: data arrive in one thread while a run looks for them in another.
+_looking = threading.Lock()
+
+
+def _has_cifar10() -> bool:
+    """Look on this machine's disk only, not in the network: hundreds of workers would ask one server."""
+    if not _found and not receive(None):
+        _found.append(True)
+    return bool(_found)
 
 
 def receive(content: bytes | None) -> str:
-    """Keep the data set that the client sent; return the reason where it can be written nowhere.
+    """Keep CIFAR-10 as the client sent it, in the cache or where that fails in a temporary folder.
 
     Args:
         content: None to look only, for a worker whose neighbour on the same machine was sent it before.
+
+    Returns:
+        The reason where there is none on this machine's disk now.
     """
     from lib import data
+    from lib.system import paths
     from lib.system.errors import UserError
 
-    try:
-        _in_cache_or_fallback(lambda: data.fetch("disk") if content is None else data.install(content))
-    except UserError as error:
-        return str(error)
-    return ""
-
-
-_datasets: dict[str, Any] = {}  # verified once per process; the images stay in the mapped file
-#: Held while the cache folder may be another one: data arrive in one thread while a run looks for them in another.
-_cache_folder = threading.Lock()
-
-
-def _dataset(name: str) -> Any:
-    """The data set from this machine's disk; None where it is missing."""
-    from lib import data
-
-    if name not in _datasets:
-        if name == "cifar10" and receive(None):  # not from the network: hundreds of workers would ask one server
-            return None
-        _datasets[name] = data.load(name)
-    return _datasets[name]
-
-
-def _in_cache_or_fallback(act: Callable[[], object]) -> None:
-    """Read or write the data set in the cache, or where that fails in a temporary folder."""
-    from lib.system.errors import UserError
-
-    with _cache_folder:
-        try:
-            act()
-        except UserError:
-            with _in_fallback():
-                act()
-
-
-@contextmanager
-def _in_fallback() -> Iterator[None]:
-    """Use a temporary folder, one for all workers of this user, as the cache from now on, if the block succeeds."""
-    before = os.environ.get("WRITEUP_CACHE")
-    os.environ["WRITEUP_CACHE"] = str(Path(tempfile.gettempdir()) / f"longtail-writeup-{os.getuid()}")
-    try:
-        yield
-    except BaseException:
-        os.environ.pop("WRITEUP_CACHE")
-        if before is not None:
-            os.environ["WRITEUP_CACHE"] = before
-        raise
+    own, reason = paths.cache_folder(), ""
+    with _looking:
+        for folder in (own, Path(tempfile.gettempdir()) / f"longtail-writeup-{os.getuid()}"):
+            os.environ["WRITEUP_CACHE"] = str(folder)
+            try:
+                data.fetch("disk") if content is None else data.install(content)
+                return ""
+            except UserError as error:
+                reason = str(error)
+        os.environ["WRITEUP_CACHE"] = str(own)
+    return reason

@@ -70,16 +70,16 @@ def _train(job: Job, asked: Sequence[Experiment], workers: int | None, scheduler
         one_by_one(job)
         return
     from lib.runs.sweep import cluster  # Dask takes half a second to import, which one run need not pay for
-    from lib.runs.sweep.spread import spread
+    from lib.runs.sweep.spread import Spread
 
     if scheduler:
         with cluster.connected(scheduler) as client:
             if job.progress:
                 job.progress.dashboard = client.dashboard_link or ""
-            spread(job, client, threads=1, local=False)
+            Spread(job, client, threads=1, local=False).run()
     else:
         with cluster.local(min(together, len(job.missing))) as client:
-            spread(job, client, threads=max(1, _cores() // together), local=True)
+            Spread(job, client, threads=max(1, _cores() // together), local=True).run()
 
 
 def _cores() -> int:

@@ -1,13 +1,15 @@
-"""Dask workers: a local cluster sized to the machine, or one that runs already."""
+"""Dask workers: a local cluster sized to the machine, or a cluster that runs already."""
 
 import atexit
 import json
 import logging
 import socket
+import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from lib.system.errors import UserError
 PATIENCE = 10
 #: Workers that a run may lose while it trains before it counts as failed.
 LOSSES = 3
-#: Seconds that a local cluster is kept for the next sweep of this program.
+#: Seconds that a local cluster is kept for the next sweep of this program: a notebook often has several.
 _KEEP = 10
 _HOST = "127.0.0.1"
 _SETTINGS = {
@@ -35,51 +37,49 @@ _SETTINGS = {
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": 0.95,
     "distributed.comm.timeouts.connect": f"{PATIENCE}s",
+    # Every scheduler and worker has an HTTP server; these serve nothing.
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
 }
 
 
-class _Kept:
-    """The local cluster of the last sweep, until a timer closes it: a notebook often has several sweeps."""
+@dataclass
+class _Local:
+    workers: int
+    cluster: SpecCluster
+    client: Client
+    certificate: tempfile.TemporaryDirectory
+    timer: threading.Timer | None = None
 
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
-        self.own: tuple[int, SpecCluster, Client] | None = None
-        self.timer: threading.Timer | None = None
+    def close(self, patience: float = PATIENCE) -> None:
+        if self.timer:
+            self.timer.cancel()
+        with suppress(Exception):
+            self.client.close(timeout=patience)
+        with suppress(Exception):
+            self.cluster.close(timeout=patience)
+        self.certificate.cleanup()
 
-    def take(self, workers: int) -> tuple[SpecCluster, Client] | None:
-        with self.lock:
-            if self.own is None or self.own[0] != workers or self.own[2].status != "running":
-                self.close()
-                return None
-            if self.timer:
-                self.timer.cancel()
-            (_, cluster, client), self.own = self.own, None
-            return cluster, client
-
-    def keep(self, workers: int, cluster: SpecCluster, client: Client) -> None:
-        with self.lock:
-            self.close()
-            self.own = workers, cluster, client
-            self.timer = threading.Timer(_KEEP, self.close)
-            self.timer.daemon = True
-            self.timer.start()
-
-    def close(self) -> None:
-        with self.lock:
-            if self.own:
-                if self.timer:
-                    self.timer.cancel()
-                _close(*self.own[1:], patience=PATIENCE)
-                self.own = None
+    def kill(self) -> None:
+        """End the workers at once: their checkpoints hold every finished epoch."""
+        for nanny in self.cluster.workers.values():
+            nanny.close_gracefully()  # or it would start another worker
+            if nanny.process and nanny.process.pid:
+                with suppress(psutil.Error):
+                    psutil.Process(nanny.process.pid).kill()
+        self.close(patience=2)
 
 
-_kept = _Kept()
+_kept: list[_Local] = []  # one at most
+_lock = threading.RLock()
 
 
 @atexit.register
 def close_kept() -> None:
     """End the local workers that are kept for another sweep."""
-    _kept.close()
+    with _lock:
+        while _kept:
+            _kept.pop().close()
 
 
 @contextmanager
@@ -89,23 +89,39 @@ def local(workers: int) -> Iterator[Client]:
     Raises:
         UserError: they cannot be started.
     """
-    cluster, client = _kept.take(workers) or _start(workers)
+    with _lock:
+        own = _kept.pop() if _kept else None
+    if own and (own.workers != workers or own.client.status != "running"):
+        own.close()
+        own = None
+    own = own or _start(workers)
+    if own.timer:
+        own.timer.cancel()
     try:
-        yield client
+        yield own.client
     except BaseException:
-        _kill(cluster)
-        _close(cluster, client, patience=2)
+        own.kill()
         raise
-    _kept.keep(workers, cluster, client)
+    with _lock:
+        close_kept()
+        _kept.append(own)
+        own.timer = threading.Timer(_KEEP, close_kept)
+        own.timer.daemon = True
+        own.timer.start()
 
 
-def _start(workers: int) -> tuple[SpecCluster, Client]:
+def _start(workers: int) -> _Local:
     security = Security.temporary()
+    certificate = tempfile.TemporaryDirectory(prefix="writeup-tls-")  # private; Dask's HTTP servers read files
+    key, cert = Path(certificate.name, "key.pem"), Path(certificate.name, "cert.pem")
+    key.write_text(security.tls_scheduler_key)
+    cert.write_text(security.tls_scheduler_cert)
+    tls = {f"distributed.scheduler.dashboard.tls.{name}": str(file) for name, file in (("key", key), ("cert", cert))}
     common: dict[str, Any] = {"host": _HOST, "protocol": "tls://", "security": security, "dashboard": False}
     options = {**common, "nthreads": 1, "memory_limit": MEMORY_LIMIT // workers, "silence_logs": logging.CRITICAL}
     gpus = [{"CUDA_VISIBLE_DEVICES": str(n)} if device.gpus() > 1 else {} for n in range(workers)]
     try:
-        with dask.config.set(_SETTINGS), warnings.catch_warnings():
+        with dask.config.set({**_SETTINGS, **tls}), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             cluster = SpecCluster(
                 workers={n: {"cls": Nanny, "options": {**options, "env": env}} for n, env in enumerate(gpus)},
@@ -113,28 +129,12 @@ def _start(workers: int) -> tuple[SpecCluster, Client]:
                 security=security,
                 silence_logs=logging.CRITICAL,
             )
-            return cluster, Client(cluster, set_as_default=False)
+            return _Local(workers, cluster, Client(cluster, set_as_default=False), certificate)
     except RuntimeError as error:
         raise UserError(
             f"The worker processes could not be started ({error}). A script that trains several runs has to do so "
             'under `if __name__ == "__main__":`, because each worker reads the script again.'
         ) from error
-
-
-def _kill(cluster: SpecCluster) -> None:
-    """End the workers at once: their checkpoints hold every finished epoch."""
-    for nanny in cluster.workers.values():
-        nanny.close_gracefully()  # or it would start another worker
-        if nanny.process and nanny.process.pid:
-            with suppress(psutil.Error):
-                psutil.Process(nanny.process.pid).kill()
-
-
-def _close(cluster: SpecCluster, client: Client, patience: float) -> None:
-    with suppress(Exception):
-        client.close(timeout=patience)
-    with suppress(Exception):
-        cluster.close(timeout=patience)
 
 
 @contextmanager
