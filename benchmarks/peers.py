@@ -1,4 +1,4 @@
-"""What people use today, written as they write it."""
+"""The loops that people use today, written as they write them."""
 
 import logging
 import warnings
@@ -10,15 +10,15 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from benchmarks.task import Contender, Task
-from lib.data import MEAN, STD, ImageSet
+from benchmarks.loops import Contender, Steps, Task
+from lib.data import Dataset, ImageSet
 from lib.system import compat
 
 
 class PILImages(torch.utils.data.Dataset):
     """Images as torchvision's CIFAR10 serves them: a PIL image made of an array, then the transforms."""
 
-    def __init__(self, images: ImageSet):
+    def __init__(self, images: ImageSet, dataset: Dataset):
         transforms = compat.import_torchvision().transforms
         self.data = images.images.permute(0, 2, 3, 1).contiguous().numpy()
         self.targets = images.labels.tolist()
@@ -27,7 +27,7 @@ class PILImages(torch.utils.data.Dataset):
                 transforms.RandomCrop(32, padding=4),
                 transforms.RandomHorizontalFlip(),
                 transforms.ToTensor(),
-                transforms.Normalize(MEAN, STD),
+                transforms.Normalize(dataset.mean, dataset.std),
             ]
         )
 
@@ -38,50 +38,34 @@ class PILImages(torch.utils.data.Dataset):
         return self.transform(Image.fromarray(self.data[index])), self.targets[index]
 
 
-class PlainLoop(Contender):
+class PlainLoop(Steps):
     """The field's loop (LDAM-DRW and many others): DataLoader, PIL transforms, loss and accuracy read every step.
 
     Args:
         workers: processes of the DataLoader.
-        channels_last, bfloat16: the flags that cost a user one line each.
+        channels_last, precision: the flags that cost a user one line each.
     """
 
     def __init__(
-        self, task: Task, seed: int = 0, *, workers: int = 0, channels_last: bool = False, bfloat16: bool = False
+        self, task: Task, seed: int = 0, *, workers: int = 0, channels_last: bool = False, precision: str = "float32"
     ):
-        super().__init__(task, seed)
+        ours = {"read_every_step": True, "fused": False, "keep_memory": False}
+        super().__init__(task, seed, channels_last=channels_last, precision=precision, **ours)
         torch.manual_seed(seed)
-        self.layout = torch.channels_last if channels_last else torch.contiguous_format
-        self.bfloat16 = bfloat16
-        self.model.to(memory_format=self.layout)
         self.optimizer = _sgd(self.model, task)
-        self.loader = _loader(self.images, task, workers)
-        self.batches: Iterator = iter(())
-        self.losses = self.correct = 0.0
+        self.loader = _loader(self, workers)
 
-    def train(self, images: int) -> None:
-        self.model.train()
-        while images > 0:
-            try:
-                inputs, targets = next(self.batches)
-            except StopIteration:
-                self.batches = iter(self.loader)
-                continue
-            inputs = inputs.to(self.on, memory_format=self.layout, non_blocking=True)
-            targets = targets.to(self.on, non_blocking=True)
-            with torch.autocast(self.on.type, dtype=torch.bfloat16, enabled=self.bfloat16):
-                outputs = self.model(inputs)
-                loss = F.cross_entropy(outputs, targets)
-            self.losses += loss.item() * len(targets)
-            self.correct += (outputs.argmax(1) == targets).sum().item()
-            self.optimizer.zero_grad()
-            loss.backward()
-            self.optimizer.step()
-            images -= len(targets)
+    def _autocast(self) -> torch.autocast:  # not this project's, which switches TF32 off on a GPU
+        return torch.autocast(self.on.type, dtype=torch.bfloat16, enabled=self.experiment.precision == "bfloat16")
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        while True:
+            for inputs, targets in self.loader:
+                yield inputs.to(self.on, non_blocking=True), targets.to(self.on, non_blocking=True)
 
 
 class Lightning(Contender):
-    """PyTorch Lightning's Trainer with the same model and loader, float32, and its own defaults otherwise."""
+    """PyTorch Lightning's Trainer with the same model and loader, float32, and otherwise its own defaults."""
 
     def __init__(self, task: Task, seed: int = 0):
         super().__init__(task, seed)
@@ -94,7 +78,7 @@ class Lightning(Contender):
         pytorch_lightning.seed_everything(seed, verbose=False)
         self.lightning = pytorch_lightning
         self.module = _module(pytorch_lightning, self.model, task)
-        self.loader = _loader(self.images, task, workers=0)
+        self.loader = _loader(self, workers=0)
 
     def train(self, images: int) -> None:
         trainer = self.lightning.Trainer(
@@ -130,11 +114,12 @@ def _module(lightning, network: torch.nn.Module, task: Task):
     return Module()
 
 
-def _loader(images: ImageSet, task: Task, workers: int) -> DataLoader:
+def _loader(contender: Contender, workers: int) -> DataLoader:
     options = {"pin_memory": torch.cuda.is_available()}
     if workers:  # forked, as in a user's program on Linux; a spawned process, like ours, would spawn them
         options |= {"num_workers": workers, "persistent_workers": True, "multiprocessing_context": "fork"}
-    return DataLoader(PILImages(images), task.batch_size, shuffle=True, **options)
+    images = PILImages(contender.images, contender.dataset)
+    return DataLoader(images, contender.task.batch_size, shuffle=True, **options)
 
 
 def _sgd(model: torch.nn.Module, task: Task) -> torch.optim.SGD:

@@ -2,108 +2,102 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing.connection import Connection
 from typing import Any
 
 import pandas as pd
 import psutil
 import torch
 
-from benchmarks.task import Contender
+from benchmarks.loops import Contender
 from lib.system.errors import UserError
-from lib.system.memory import Footprint
 
 _WARM_UP = 1024  # images at most, before anything is measured
-_ENDED = "A contender's process was ended from outside (out of memory?)."
-_PATIENCE = 5  # seconds for an idle process to end
 
 Make = Callable[[], Contender]  # picklable: a class, or a partial of one
 
 
 class Process:
-    """A contender at work in a process of its own; a context manager."""
+    """A contender in a process of its own: a pool of one worker, which makes the contender at its first call."""
 
     def __init__(self, make: Make, threads: int, environment: Mapping[str, str] | None = None):
-        self._environment = dict(environment or {})
-        context = multiprocessing.get_context("spawn")
-        self._pipe, self._theirs = context.Pipe()
-        # Not a daemon, which could not have a DataLoader's workers as children; it ends when the pipe closes.
-        self._process = context.Process(target=_serve, args=(self._theirs, make, threads))
+        spawn = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(1, spawn, _begin, (make, threads))
+        before = dict(os.environ)
+        os.environ.update(environment or {})  # a spawned process inherits it
+        try:
+            self._pid = self._pool.submit(os.getpid)  # starts the process, does not wait for it
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
 
     def __enter__(self) -> "Process":
-        before = {name: os.environ.get(name) for name in self._environment}
-        os.environ.update(self._environment)  # a spawned process inherits it from its first moment
-        try:
-            self._process.start()
-        finally:
-            for name, value in before.items():
-                os.environ.pop(name)
-                if value is not None:
-                    os.environ[name] = value
-        self._theirs.close()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._pipe.close()
-        self._process.join(_PATIENCE)
-        if self._process.is_alive():  # in the middle of a training that nobody waits for
-            self._process.kill()
-            self._process.join()
+    def __exit__(self, failure: object, *_: object) -> None:
+        if failure:  # perhaps in the middle of a training whose result is not needed
+            self.kill()
+        self._pool.shutdown()
 
-    def send(self, call: str, *arguments: Any) -> None:
-        """Ask for a method of the contender; `receive` waits for its answer."""
+    def send(self, call: str, *arguments: Any) -> Future:
+        """Call a method of the contender, without waiting."""
         try:
-            self._pipe.send((call, arguments))
-        except OSError:
-            raise UserError(_ENDED) from None
-
-    def receive(self) -> Any:
-        """Raises UserError with the process's own words when it failed or was ended from outside."""
-        try:
-            answer, failure = self._pipe.recv()
-        except (EOFError, ConnectionError):
-            raise UserError(_ENDED) from None
-        if failure:
-            raise UserError(f"A contender failed:\n{failure}")
-        return answer
+            return self._pool.submit(_call, call, arguments)
+        except BrokenProcessPool as error:
+            failed: Future = Future()
+            failed.set_exception(error)
+            return failed
 
     def ask(self, call: str, *arguments: Any) -> Any:
-        self.send(call, *arguments)
-        return self.receive()
+        """Call a method of the contender and return its result."""
+        return result(self.send(call, *arguments))
 
-    def memory(self) -> Footprint:
-        return Footprint.of(psutil.Process(self._process.pid))
+    def kill(self) -> None:
+        """End the process at once."""
+        with suppress(psutil.NoSuchProcess, BrokenProcessPool):
+            psutil.Process(self._pid.result()).kill()
+
+
+def result(answer: Future) -> Any:
+    """Wait for an answer; UserError with the traceback of a contender that failed or was ended from outside."""
+    try:
+        return answer.result()
+    except BrokenProcessPool:
+        raise UserError("A contender's process was ended from outside (out of memory?).") from None
+    except Exception as error:
+        raise UserError(f"A contender failed:\n{error.__cause__ or error}") from None  # the cause is its traceback
+
+
+_make: Make
+_contender: Contender | None = None
+
+
+def _begin(make: Make, threads: int) -> None:
+    global _make
+    _make = make
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(threads)
 
 
 def _end_with_parent() -> None:
-    """A killed parent must not leave trainings behind that nobody waits for."""
+    """End with the parent: a killed one must not leave trainings behind."""
     multiprocessing.parent_process().join()
     os._exit(1)
 
 
-def _serve(pipe: Connection, make: Make, threads: int) -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(threads)
-    contender: Contender | None = None
-    while True:
-        try:
-            call, arguments = pipe.recv()
-        except (EOFError, KeyboardInterrupt):
-            return
-        try:
-            contender = contender or make()
-            pipe.send((getattr(contender, call)(*arguments), None))
-        except KeyboardInterrupt:
-            return
-        except Exception:
-            pipe.send((None, traceback.format_exc(limit=-3)))
+def _call(name: str, arguments: tuple) -> Any:
+    global _contender
+    _contender = _contender or _make()
+    return getattr(_contender, name)(*arguments)
 
 
 @dataclass(frozen=True)
@@ -116,7 +110,7 @@ class Row:
     environment: tuple[tuple[str, str], ...] = ()  # variables they start with
 
 
-def in_turns(rows: Mapping[str, Row], images: int, repeats: int) -> pd.DataFrame:
+def in_turns(rows: Mapping[Any, Row], images: int, repeats: int) -> pd.DataFrame:
     """Speed of several contenders, measured in turns: each trains, then the next, `repeats` times around.
 
     Args:
@@ -128,30 +122,28 @@ def in_turns(rows: Mapping[str, Row], images: int, repeats: int) -> pd.DataFrame
     """
     samples = []
     with ExitStack() as stack:
-        teams: dict[str, list[Process]] = {}
+        teams: dict[Any, list[Process]] = {}
         for name, row in rows.items():
             start = time.perf_counter()
-            teams[name] = [
-                stack.enter_context(Process(row.make, row.threads, dict(row.environment))) for _ in range(row.workers)
-            ]
-            _together(teams[name], 1)
+            make = partial(Process, row.make, row.threads, dict(row.environment))
+            teams[name] = [stack.enter_context(make()) for _ in range(row.workers)]
+            together(teams[name], "train", 1)
             samples.append((name, 0, 0, time.perf_counter() - start))
         for team in teams.values():
-            _together(team, min(images, _WARM_UP))  # what is compiled or allocated at first is not measured
+            together(team, "train", min(images, _WARM_UP))  # first compilations and allocations are not measured
         for repeat in range(1, repeats + 1):
             for name, team in teams.items():
                 start = time.perf_counter()
-                _together(team, images)
+                together(team, "train", images)
                 samples.append((name, repeat, images * len(team), time.perf_counter() - start))
     frame = pd.DataFrame(samples, columns=["contender", "repeat", "images", "seconds"])
     return frame.assign(images_per_second=frame.images / frame.seconds)
 
 
-def _together(team: Sequence[Process], images: int) -> None:
-    for process in team:
-        process.send("train", images)
-    for process in team:
-        process.receive()
+def together(team: Sequence[Process], call: str, *arguments: Any) -> None:
+    """Call a method of several contenders at once, and wait for all of them."""
+    for answer in [process.send(call, *arguments) for process in team]:
+        result(answer)
 
 
 def accuracies(makes: Mapping[str, Callable[..., Contender]], epochs: int, seeds: int, cores: int) -> pd.DataFrame:
@@ -167,7 +159,6 @@ def accuracies(makes: Mapping[str, Callable[..., Contender]], epochs: int, seeds
             team = []
             for name, seed in jobs[first : first + cores]:
                 process = stack.enter_context(Process(partial(makes[name], seed=seed), threads=1))
-                process.send("accuracy", epochs)
-                team.append((name, seed, process))
-            samples += [(name, seed, process.receive()) for name, seed, process in team]
+                team.append((name, seed, process.send("accuracy", epochs)))
+            samples += [(name, seed, result(answer)) for name, seed, answer in team]
     return pd.DataFrame(samples, columns=["contender", "seed", "accuracy"])

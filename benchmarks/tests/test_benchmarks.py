@@ -1,26 +1,33 @@
-"""The benchmark measures what it says: in turns, the same work, ratios of one moment."""
+"""The benchmark: turns, the same work for every loop, ratios of one moment, bars, and the README's tables."""
 
 import os
 from functools import partial
 
+import nbformat
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
 import torch
 import torch.nn.functional as functional
-from conftest import few, one_thread, sample, store  # noqa: F401  (fixtures of tests/)
 from scipy import stats
 
-from benchmarks import bars, contenders, kept, limits, process, results, shares, startup, summary
-from benchmarks.ladder import Bare, Steps, Whole
+from benchmarks import bars, contenders, measure, process, report, summary
+from benchmarks.loops import Bare, Contender, Steps, Task, Whole
 from benchmarks.peers import PILImages, PlainLoop
-from benchmarks.task import Contender, Task
 from lib import data, models
+from lib.notebook import parameters
 from lib.system.errors import UserError
-from lib.system.memory import Footprint, Peak
+from lib.system.memory import Peak
 
 TASK = Task("TwoLayerNet", batch_size=16, dataset="sample")
+
+
+@pytest.fixture
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 class Noted(Contender):
@@ -75,7 +82,7 @@ def test_a_contender_that_fails_is_said_in_its_own_words():
 def test_a_killed_contender_is_said():
     with process.Process(Environment, threads=1) as killed:
         killed.ask("train", 1)
-        psutil.Process(killed._process.pid).kill()
+        killed.kill()
         with pytest.raises(UserError, match="ended from outside"):
             killed.ask("train", 1)
 
@@ -129,7 +136,7 @@ def test_training_moves_towards_the_right_answers(one_thread):
 
 def test_the_plain_loop_sees_the_images_that_this_project_trains_on(monkeypatch):
     contender = PlainLoop(TASK)
-    images = PILImages(contender.images)
+    images = PILImages(contender.images, contender.dataset)
     images.transform.transforms = images.transform.transforms[2:]  # without the chances
     seen = torch.stack([images[k][0] for k in range(20)])
     torch.testing.assert_close(
@@ -144,13 +151,12 @@ def test_the_plain_loop_sees_the_images_that_this_project_trains_on(monkeypatch)
 def test_flops_are_those_counted_by_hand():
     first = 30**2 * 32 * 27  # has no gradient to hand on to the images
     others = 13**2 * 64 * 288 + 4**2 * 128 * 576 + 512 * 256 + 256 * 128 + 128 * 64 + 64 * 10
-    assert limits.flops_per_image("ConvNet") == 2 * (2 * first + 3 * others)
+    assert measure.flops_per_image("ConvNet") == 2 * (2 * first + 3 * others)
 
 
-@pytest.mark.parametrize(("rate", "operations"), [("matrix_product_rate", 2 * 2048**3)])
-def test_a_rate_is_operations_by_seconds(rate, operations, monkeypatch):
-    monkeypatch.setattr(limits, "_seconds", lambda call, on: 0.5)
-    assert getattr(limits, rate)("float32", torch.device("cpu")) == operations / 0.5
+def test_a_rate_is_operations_by_seconds(monkeypatch):
+    monkeypatch.setattr(measure, "_shortest", lambda call, on: 0.5)
+    assert measure.matrix_product_rate("float32", torch.device("cpu")) == 2 * 2048**3 / 0.5
 
 
 def turns(**speeds):
@@ -179,7 +185,7 @@ def test_the_gate_names_a_loop_that_pays_for_its_speed():
     even = accuracy(plain_loop=[0.50, 0.51, 0.52], fast=[0.51, 0.50, 0.52])
     assert "no loop's accuracy can be told" in summary.gate({"m": even})
     low = stats.ttest_ind([0.51, 0.50, 0.52], [0.50, 0.51, 0.52], equal_var=False).confidence_interval().low
-    assert f"down to {100 * low:+.1f} points: what 3 seeds" in summary.gate({"m": even})
+    assert f"down to {100 * low:+.1f} points: 3 seeds cannot exclude" in summary.gate({"m": even})
     worse = accuracy(plain_loop=[0.50, 0.51, 0.52], fast=[0.30, 0.31, 0.32])
     assert "fast -20.0 points" in summary.gate({"m": worse})
     same = accuracy(plain_loop=[0.5, 0.5], fast=[0.5, 0.5], slow=[0.4, 0.4])
@@ -194,82 +200,140 @@ def test_shares_of_an_epoch():
     assert evaluation.item() == pytest.approx(2 / 10)
 
 
-def test_the_time_to_an_accuracy_is_that_of_training_alone(few, one_thread):
-    from conftest import run, small
-
-    record, _ = run(small(epochs=3), few())
-    history = [
-        epoch.model_copy(update={"images_per_second": 40.0, "seconds": 99.0, "test": epoch.test.model_copy()})
-        for epoch in record.history
-    ]
-    for epoch, right in zip(history, (0, 1, 2), strict=True):
-        epoch.test.__dict__["confusion"] = [[right, 2 - right], [0, 0]]
-    record = record.model_copy(update={"history": history})
-    assert summary.seconds_to(record, 0.5) == pytest.approx(2 * 80 / 40)
-    assert summary.seconds_to(record, 1.0) == pytest.approx(3 * 80 / 40)
-    assert summary.seconds_to(record, 1.1) is None
-    assert summary.reached([record], 1.1).loc[0, "seconds of training"] == "not reached"
+def epochs(**accuracies):
+    """Runs of epochs of 2 s each, by their accuracies; a run is named a seed after a letter."""
+    rows = [(name, int(name[1:]), 1, n, 80, 40.0, v) for name, vs in accuracies.items() for n, v in enumerate(vs, 1)]
+    columns = ["run", "seed", "threads", "epoch", "images", "images_per_second", "test_accuracy"]
+    return pd.DataFrame(rows, columns=columns)
 
 
-EVERYTHING = frozenset({"cpu", "bfloat16", "several cores"})
+def test_the_time_to_an_accuracy_is_that_of_training_alone():
+    frame = epochs(a0=[0.0, 0.5, 1.0], a1=[0.1, 0.2, 0.3])
+    assert summary.seconds_to(frame, 0.5)[0] == pytest.approx(4)
+    assert summary.seconds_to(frame, 1.0)[0] == pytest.approx(6)
+    assert np.isnan(summary.seconds_to(frame, 0.5)[1])
+    table = summary.reached(frame, 0.5)
+    assert table["seconds of training"].tolist() == ["4", "not reached"]
+    assert table["last epoch (%)"].tolist() == ["100.0", "30.0"]
 
 
-def measured(speed, bare=0.99, evaluation=1.0, seconds=0.01, peak=5e8, times=(80, 90, 200), machine=EVERYTHING):
+def test_runs_are_trained_afresh_each_time(tmp_path):
+    experiment = TASK.experiment(epochs=1)
+    frame = measure.reached([experiment], tmp_path, "a test")
+    record = tmp_path / "runs" / experiment.key / "record.json"
+    before = record.stat().st_mtime_ns
+    assert frame[["run", "epoch", "images"]].to_numpy().tolist() == [[experiment.key, 1, len(Whole(TASK).images)]]
+    measure.reached([experiment], tmp_path, "a test")
+    assert record.stat().st_mtime_ns > before
+
+
+EVERYTHING = {"device": "cpu: one", "cores": 2, "precision": "bfloat16"}
+
+
+def measured(speed, bare=0.99, evaluation=1.0, seconds=0.01, peak=5e8, reached=(0.9, 0.9), machine=EVERYTHING):
     names = {"plain": contenders.PLAIN, "f32": contenders.FLOAT32, "one": contenders.ONE_RUN}
     names["sweep"] = contenders.SIDE_BY_SIDE
     frame = turns(**{names[key]: [value] for key, value in speed.items()})
     parts = pd.DataFrame({"bare": [bare * 1e-2], "epoch": [1e-2], "evaluation": [evaluation]})
-    waited = [startup.HELP, startup.IMPORT, startup.DATA]
-    start = pd.DataFrame({"what": waited, "seconds": seconds})
-    both = ("ConvNet", "ResNet-32")
-    memory = pd.DataFrame({"worker": [1], "peak": [peak]})
-    return bars.Measured(dict.fromkeys(both, frame), dict.fromkeys(both, parts), start, memory, times, machine)
+    waited = [measure.HELP, measure.IMPORT, measure.DATA, measure.REPORT]
+    return bars.Measured(
+        conditions=pd.DataFrame(machine.items(), columns=["what", "value"]),
+        speed=dict.fromkeys(("ConvNet", "ResNet-32"), frame),
+        shares=dict.fromkeys(("ConvNet", "ResNet-32"), parts),
+        start=pd.DataFrame({"what": waited, "seconds": seconds}),
+        memory=pd.DataFrame({"worker": [1], "peak": [peak]}),
+        reached=epochs(**{f"a{seed}": [value] for seed, value in enumerate(reached)}) if reached else None,
+    )
 
 
 def test_every_bar_can_be_reached_and_missed():
     good = measured({"plain": 100, "f32": 200, "one": 400, "sweep": 500})
     slow = {"plain": 100, "f32": 90, "one": 80, "sweep": 70}
-    bad = measured(slow, bare=0.5, evaluation=500, seconds=9, peak=9e9, times=[80, None, None])
+    bad = measured(slow, bare=0.5, evaluation=500, seconds=9, peak=9e9, reached=[0.9, 0.1, 0.1])
     assert set(bars.table(good)[""]) == {"reached"}
-    assert set(bars.table(bad)[""]) == {"missed"}
+    assert set(bars.table(bad)[""]) == {"missed", "missed (a known limit)"}
 
 
 def test_a_bar_says_when_it_was_not_measured_and_when_the_machine_is_another():
     fine = {"plain": 100, "f32": 200, "one": 110, "sweep": 500}
-    table = bars.table(measured(fine, times=[], machine=frozenset({"cpu", "several cores"})))
+    table = bars.table(measured(fine, reached=None, machine=EVERYTHING | {"precision": "float32"}))
     assert table.loc["ConvNet, runs that reach it"].tolist() == ["≥ 100 %", "–", "not measured"]
     assert table.loc["ConvNet, one run beside the plain loop", ""] == "not for this machine (needs bfloat16)"
     assert table.loc["ResNet-32, one run in float32 beside it", ""] == "reached"
-    on_gpu = bars.table(measured(fine, machine=frozenset({"cuda", "bfloat16"})))
+    on_gpu = bars.table(measured(fine, machine=EVERYTHING | {"device": "cuda: one"}))
     assert on_gpu.loc["ResNet-32, one run in float32 beside it", ""] == "not for this machine (needs cpu)"
-    assert "cpu" in bars.abilities() or "cuda" in bars.abilities()
+
+
+def test_the_conditions_name_the_machine_and_the_versions(monkeypatch):
+    monkeypatch.setattr(measure, "version", lambda name: "1.0")  # the peers are not needed for tests
+    here = dict(measure.conditions().to_numpy())
+    assert {"device", "cores", "threads", "precision", "torch", "lib", "pytorch-lightning"} <= set(here)
 
 
 def test_the_check_fails_for_a_missed_bar_and_not_for_a_known_limit(monkeypatch, capsys):
     fine = {"plain": 100, "f32": 200, "one": 400, "sweep": 500}
     monkeypatch.setattr(bars, "check_installed", lambda: None)  # the peers are not needed for tests
-    monkeypatch.setattr(bars, "measure", lambda **_: measured(fine, evaluation=15))  # 11 % of the short epoch only
+    monkeypatch.setattr(bars, "take", lambda **_: measured(fine, evaluation=15))  # 11 % of the short epoch only
     bars.check()
     assert "missed (a known limit)" in capsys.readouterr().out
-    monkeypatch.setattr(bars, "measure", lambda **_: measured(fine | {"one": 110}))
+    monkeypatch.setattr(bars, "take", lambda **_: measured(fine | {"one": 110}))
     with pytest.raises(SystemExit, match="ConvNet, one run beside the plain loop"):
         bars.check()
 
 
-def test_every_measurement_is_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(kept.paths, "OUTPUTS", tmp_path)
+def test_every_measurement_is_saved_and_loaded(tmp_path):
     frames = {"ConvNet": turns(plain=[1.0, 2.0]), "ResNet-32": turns(plain=[3.0])}
-    kept.keep("mine", "speed", frames)
-    back = pd.read_csv(tmp_path / "benchmark" / "mine" / "speed.csv")
-    assert list(back[back.of == "ConvNet"].images_per_second) == [0.0, 1.0, 2.0]
-    assert list(back[back.of == "ResNet-32"].images_per_second) == [0.0, 3.0]
+    measure.save(tmp_path, "speed", frames)
+    back = measure.load(tmp_path, "speed")
+    assert list(back["ConvNet"].images_per_second) == [0.0, 1.0, 2.0]
+    assert list(back["ResNet-32"].images_per_second) == [0.0, 3.0]
+    measure.save(tmp_path, "memory", pd.DataFrame({"worker": [1], "peak": [5]}))
+    assert measure.load(tmp_path, "memory")[""].peak.tolist() == [5]
 
 
-def test_start_up_times_what_it_names():
-    frame = startup.start_up("sample", repeats=1)
-    assert set(frame.what) == {startup.HELP, startup.TORCH, startup.IMPORT, startup.DATA}
+def test_start_up_times_what_it_names(tmp_path, monkeypatch):
+    monkeypatch.setattr(measure.paths, "PUBLISHED", tmp_path)  # no notebooks to write a report from
+    frame = measure.start_up("sample", repeats=1)
+    assert set(frame.what) == {measure.HELP, measure.TORCH, measure.IMPORT, measure.DATA}
     seconds = frame.set_index("what").seconds
-    assert 0 < seconds[startup.HELP] < seconds[startup.IMPORT]
+    assert 0 < seconds[measure.HELP] < seconds[measure.IMPORT]
+
+
+def test_growth_has_a_frame_for_each_thing_that_grows():
+    frames = measure.growth(TASK, [16, 32], [40, 48], cores=1, threads=1, precision="float32", images=32, repeats=1)
+    assert {name: frame[name].tolist() for name, frame in frames.items()} == {
+        "batch_size": [16, 32],
+        "workers": [1],
+        "images": [40, 48],
+    }
+    assert all((frame.images_per_second > 0).all() for frame in frames.values())
+
+
+def test_the_readme_shows_the_kept_measurements():
+    text = report.README.read_text()
+    assert report.block() in text, "run: python -m benchmarks table"
+    assert not [column for column in measure.load(report.RESULTS, "growth").popitem()[1] if "replica" in column]
+
+
+def test_the_parameter_files_are_valid_and_quick_is_the_default():
+    files = sorted(report.HERE.glob("params/*.yaml"))
+    assert [file.stem for file in files] == ["quick", "smoke"]
+    values = {file.stem: parameters.read(file, report.NOTEBOOK) for file in files}
+    assert all(given["profile"] == name for name, given in values.items())
+    declared = parameters.declared(report.NOTEBOOK)
+    assert values["quick"] == {name: parameter.default for name, parameter in declared.items()}
+    assert all(parameter.meaning for parameter in declared.values())
+
+
+def test_an_unknown_profile_is_named():
+    with pytest.raises(UserError, match=r"'huge'.*quick, smoke"):
+        report.run("huge")
+
+
+def test_the_notebook_is_stored_without_outputs_and_in_short_cells():
+    cells = [cell for cell in nbformat.read(report.NOTEBOOK, 4).cells if cell.cell_type == "code"]
+    assert not [cell for cell in cells if cell.outputs or cell.execution_count]
+    assert max(len(cell.source.splitlines()) for cell in cells) <= 25
 
 
 def test_peers_that_are_not_installed_are_asked_for(monkeypatch):
@@ -286,23 +350,22 @@ class Holder(Contender):
         self.held = b"x" * images
 
 
-def test_a_footprint_shows_what_a_process_holds():
+def test_a_contenders_memory_is_that_of_its_process():
     with process.Process(Holder, threads=1) as holder:
         holder.ask("train", 1)
-        lean = holder.ask("peak_resident")
-        before, peak = holder.memory(), Peak()
+        before, peak = holder.ask("memory"), Peak()
         holder.ask("train", 200_000_000)
         peak.look()
-        after = holder.memory()
+        after = holder.ask("memory")
         holder.ask("train", 1)
-        highest = holder.ask("peak_resident")
-    assert after.private - before.private == pytest.approx(200e6, rel=0.05)
-    assert isinstance(before, Footprint)
-    assert highest >= after.resident - 1e6  # what was let go counts
-    ballast = b"x" * 1_000_000_000
-    with process.Process(Holder, threads=1) as other:  # and what the process that started it holds does not
-        assert other.ask("peak_resident") == pytest.approx(lean, abs=100e6), len(ballast)
+        highest = holder.ask("memory")["peak"]
+    assert after["private"] - before["private"] == pytest.approx(200e6, rel=0.05)
+    assert highest >= after["resident"] - 1e6  # memory that was freed counts
     assert peak.bytes > 200_000_000
+    ballast = b"x" * 1_000_000_000
+    with process.Process(Holder, threads=1) as other:  # and the memory of the parent does not
+        other.ask("train", 1)
+        assert other.ask("memory")["peak"] == pytest.approx(before["peak"], abs=100e6), len(ballast)
 
 
 def as_described(network, x):
@@ -325,12 +388,7 @@ def test_the_convnet_pools_before_relu_without_changing_a_bit(one_thread):
 
 
 def test_evaluation_is_timed_without_loading_the_data(monkeypatch, one_thread):
-    contender = shares.Evaluated(TASK)
+    contender = Whole(TASK)
     contender.evaluate()
     monkeypatch.setattr(data, "load", lambda name: pytest.fail("loaded again"))
     contender.evaluate()
-
-
-def test_the_readme_shows_the_kept_results():
-    assert results.README.read_text() == results.readme()
-    assert "| plain loop |" in results.block()

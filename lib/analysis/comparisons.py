@@ -65,12 +65,12 @@ def _validation(record: Record) -> float:
     return float(np.nanmean(record.last.validation.per_class)) if record.last.validation else float("nan")
 
 
-def clean_choice(validated: Mapping[float, Runs], published: Sequence[float]) -> str:
+def clean_choice(validated: Mapping[float, Runs], original: Sequence[float]) -> str:
     """Choose beta on a validation split, and compare with the choice on the test set.
 
     Args:
         validated: runs of one split, by beta. Those from the seeds that most betas share are used.
-        published: the betas among which the original chose.
+        original: the betas among which the original chose.
     """
     most = max(validated, key=lambda beta: len(validated[beta]), default=0.0)
     seeds, ran = shared_seeds(validated, most) if validated else ([], [])
@@ -83,7 +83,7 @@ def clean_choice(validated: Mapping[float, Runs], published: Sequence[float]) ->
         f" It chooses **β = {clean:g}**, which has {with_interval([r.last.test.accuracy for r in runs[clean]])} % on "
         f"the test set at the last epoch ({seeds_in_words(len(seeds))})."
     )
-    on_test = {beta: np.mean([r.best.test.accuracy for r in runs[beta]]) for beta in runs if beta in published}
+    on_test = {beta: np.mean([r.best.test.accuracy for r in runs[beta]]) for beta in runs if beta in original}
     if not on_test:
         return text
     peeked = max(on_test, key=on_test.__getitem__)

@@ -51,7 +51,7 @@ def training(
     for number, history in enumerate(histories):
         _run((loss, accuracy, rate), [first, *rest], history, label=number == 0, alpha=strength)
     if original is not None:
-        accuracy.axhline(original, color=COLOUR["published"], ls=":", lw=1.5, label="original")
+        accuracy.axhline(original, color=COLOUR["original"], ls=":", lw=1.5, label="original")
     for axes, name in ((loss, "loss (nats)"), (accuracy, "accuracy"), (rate, "learning rate")):
         axes.set_title(name, fontsize=9, loc="left")
         _by_epoch(axes, reach)

@@ -22,7 +22,7 @@ from lib.losses import class_balanced_weights
 COLOUR = {
     "train": "#0072B2",
     "test": "#D55E00",
-    "published": "#7F7F7F",
+    "original": "#7F7F7F",
     "CE": "#0072B2",
     "class-balanced": "#D55E00",
     "mark": "#000000",
@@ -200,7 +200,7 @@ def sweep_curves(
         if np.isfinite(half).all():
             low, high = np.clip((mean - half, mean + half), 0, 1)
             axes.fill_between(places, low, high, color=colour, alpha=0.25, lw=0)
-        axes.plot(places, compared[:, k], ":s", ms=3, lw=1, color=COLOUR["published"], label="original")
+        axes.plot(places, compared[:, k], ":s", ms=3, lw=1, color=COLOUR["original"], label="original")
         axes.set_title(name, fontsize=8.5)
         axes.set_ylim(-0.03, 1.03)
         axes.yaxis.set_major_formatter(PERCENT)

@@ -149,7 +149,7 @@ def readings(runs: Mapping[str, Mapping[int, Record]], original: float) -> pd.Da
         lines[name] = {
             "best epoch (%)": _reached(by_seed.values(), "best"),
             "last epoch (%)": _reached(by_seed.values()),
-            "difference to published (points)": f"{100 * (np.mean(best) - original):+.1f}" if best else NOT_RUN,
+            "difference to the original (points)": f"{100 * (np.mean(best) - original):+.1f}" if best else NOT_RUN,
             "seeds": len(by_seed),
         }
     return pd.DataFrame(lines).T.rename_axis("reading")

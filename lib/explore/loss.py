@@ -95,7 +95,7 @@ class Plots:
             *value.plot(PROBABILITIES, PROBABILITIES, label="focal", **line),
             *pull.plot(PROBABILITIES, PROBABILITIES, **line),
         ]
-        number.plot(places, counts, "_", ms=12, color=COLOUR["published"], label="images")
+        number.plot(places, counts, "_", ms=12, color=COLOUR["original"], label="images")
         number.set(title="images of a class", yscale="log", ylim=(0.7, 2 * max(counts)))
         number.yaxis.set_major_formatter("{x:,.0f}")
         weight.axhline(1, color=COLOUR["CE"], lw=1, label="equal weights")

@@ -24,12 +24,12 @@ class Live:
 
     Args:
         name: of the figure in the report; "" keeps it out of the report.
-        published: an accuracy to compare with.
+        original: an accuracy to compare with.
         store: the store whose unfinished runs hold earlier epochs.
     """
 
-    def __init__(self, name: str = "", published: float | None = None, store: Store | None = None):
-        self.name, self.published, self.store = name, published, store
+    def __init__(self, name: str = "", original: float | None = None, store: Store | None = None):
+        self.name, self.original, self.store = name, original, store
         self._histories: dict[str, list[Epoch]] = {}
         self.line = self._dashboard = ""
         self._classes: tuple[str, ...] = ()
@@ -68,7 +68,7 @@ class Live:
                 curves.training(
                     [record.history for record in records],
                     data.classes(records[0].experiment.data),
-                    original=self.published,
+                    original=self.original,
                 ),
                 self.name,
                 prose.training_caption(records),
@@ -84,7 +84,7 @@ class Live:
 
     def show(self, histories: Sequence[Sequence[Epoch]], epochs: int = 0) -> None:
         """Draw the epochs so far, in the place of the last drawing."""
-        drawn = curves.training(histories, self._classes, epochs=epochs, original=self.published, title=self.line)
+        drawn = curves.training(histories, self._classes, epochs=epochs, original=self.original, title=self.line)
         data = {"image/svg+xml": exhibits.svg(drawn), "text/plain": self.line}
         if self._handle:
             self._handle.update(data, raw=True)

@@ -137,7 +137,7 @@ def common_seeds(runs: Mapping[Hashable, Mapping[int, Record]], least: int) -> t
     return seeds, settings
 
 
-def evidence(profile: str, counts: Sequence[int], published: Mapping[str, Any]) -> Evidence:
+def evidence(profile: str, counts: Sequence[int], original: Mapping[str, Any]) -> Evidence:
     """Return the stored runs that the claims are tested on."""
     sweep, settings, ablations = (asked_by(name, profile) for name in ("beta_sweep", "settings", "ablations"))
     # The runs on the whole training set: those with a split held out only choose beta.
@@ -147,7 +147,7 @@ def evidence(profile: str, counts: Sequence[int], published: Mapping[str, Any]) 
     tuned = ablations.grid(gammas(ablations), seeds(ablations))
     first = ablations.values["gamma_betas"][0]
     return Evidence(
-        published=published,
+        original=original,
         cross_entropy=swept.pop(CE),
         balanced=swept,
         convnet=_by_batch(network),

@@ -47,7 +47,7 @@ class Notebook:
         seeds: Sequence[int],
         *,
         curves: str = "",
-        published: float | None = None,
+        original: float | None = None,
         **options: Any,
     ) -> dict[Hashable, dict[int, Record]]:
         """Return runs of several settings from several seeds, by setting and then by seed.
@@ -56,9 +56,9 @@ class Notebook:
         setting without any run has an empty entry.
 
         Args:
-            curves, published, options: as for `run`.
+            curves, original, options: as for `run`.
         """
-        live = Live(curves, published, self.store)
+        live = Live(curves, original, self.store)
         wanted = {(name, seed): e.replace(seed=seed) for name, e in settings.items() for seed in seeds}
         if not self.trains:
             wanted = {place: e for place, e in wanted.items() if self.store.get(e)}
@@ -90,19 +90,19 @@ class Notebook:
         return found
 
     def run(
-        self, experiments: Sequence[Experiment], *, curves: str = "", published: float | None = None, **options: Any
+        self, experiments: Sequence[Experiment], *, curves: str = "", original: float | None = None, **options: Any
     ) -> list[Record]:
         """Load what is stored, train the rest; a figure that grows in JupyterLab, progress lines otherwise.
 
         Args:
             curves: name of a figure of how the runs trained, which stays in the report; "" for none there.
-            published: an accuracy for that figure to compare with.
+            original: an accuracy for that figure to compare with.
             options: `workers` of `lib.runs.sweep.run`.
 
         Raises:
             UserError: runs are missing, and the parameters say that nothing is trained.
         """
-        live = Live(curves, published, self.store)
+        live = Live(curves, original, self.store)
         records = self._run(experiments, live, options)
         live.finish(records)
         return records

@@ -92,7 +92,7 @@ def summary(profile: str, executions: Sequence[Execution]) -> str:
         f"# In short {{.unnumbered}}\n\n{said}\n\nEvery number here is generated from records of training runs; the "
         "appendix lists the runs of each figure, and the parameter file of each run. "
         f"{_untrained(profile, executions)}"
-        "*Published* marks what the original write-up states, *best epoch* its rule (the epoch of the highest "
+        "*Original* marks what the original write-up states, *best epoch* its rule (the epoch of the highest "
         "accuracy on the test set), *last epoch* the clean one."
     )
 

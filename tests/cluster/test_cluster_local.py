@@ -282,5 +282,6 @@ def answers(scheme, address):
         own.settimeout(5)
         own.sendall(hello)
         said = own.recv(64)
-        return bool(said) and said[:1] != b"\x15"  # a TLS alert is a refusal
+        refusals = (b"", b"\x15", b"HTTP/1.1 404")  # a closed connection, a TLS alert, a web server without a page
+        return not any(said == refusal or (refusal and said.startswith(refusal)) for refusal in refusals)
     return False

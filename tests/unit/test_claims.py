@@ -21,7 +21,7 @@ CLAIM = {claim.number: claim for claim in CLAIMS}
 
 
 def verdict(number, **parts):
-    return CLAIM[number].test(Evidence(published=FIGURES, **parts))
+    return CLAIM[number].test(Evidence(original=FIGURES, **parts))
 
 
 def classes(**changed):
@@ -88,7 +88,7 @@ def test_claim_2_a_beta_whose_weights_are_another_ones_cannot_be_better():
 
 def test_betas_that_no_run_could_tell_apart_are_one_treatment():
     same = runs(0.4)
-    evidence = Evidence(published=FIGURES, balanced={0.0: same, 0.7: same, 0.8: runs(0.5), 0.9: runs(0.42), 0.99: {}})
+    evidence = Evidence(original=FIGURES, balanced={0.0: same, 0.7: same, 0.8: runs(0.5), 0.9: runs(0.42), 0.99: {}})
     treatments = evidence.treatments()
     assert [(group[0], group[-1], len(group)) for group in treatments] == [(0, 0.8, 9), (0.9, 0.9, 1), (0.99, 0.99, 1)]
     assert list(map(len, treatments.values())) == [4, 4, 0]
@@ -294,7 +294,7 @@ def test_claim_9_is_undecided_between_once_and_twice_the_noise():
         wide = {s: record(s, 0.01, best=lift + away + d) for s, d in enumerate((-0.02, -0.01, 0.01, 0.02))}
         assert noise(wide) == pytest.approx(0.0267, abs=0.001)
         candidates = table(CE_ROW) | {NEAR: (wide, table(CE_ROW)[NEAR][1])}
-        assert CLAIM[9].test(Evidence(published=figures, candidates=candidates)).verdict == expected
+        assert CLAIM[9].test(Evidence(original=figures, candidates=candidates)).verdict == expected
 
 
 def test_claim_9_is_undecided_without_noise_or_with_candidates_missing():
@@ -320,7 +320,7 @@ def test_the_noise_of_a_row_is_how_far_a_run_lies_from_its_own_kind():
 
 
 def test_the_table_of_candidates_shows_distances_and_gaps():
-    table = distances(Evidence(published=FIGURES, candidates={Setting(0.01, 32): (runs(CE_ROW + 0.1, at="best"), {})}))
+    table = distances(Evidence(original=FIGURES, candidates={Setting(0.01, 32): (runs(CE_ROW + 0.1, at="best"), {})}))
     row = table.loc["rate 0.01, batch 32"]
     assert float(row["CE: distance"]) == pytest.approx(10, abs=1.5)
     assert row["CB-Focal (%)"] == "not run yet"
@@ -344,7 +344,7 @@ def test_one_seed_decides_nothing_about_differences():
 
 
 def test_the_ledger_has_every_claim_once():
-    found = claims.ledger(Evidence(published=FIGURES))
+    found = claims.ledger(Evidence(original=FIGURES))
     assert [claim.number for claim, _ in found] == list(range(1, 10))
     assert all(claim.rule and claim.statement for claim, _ in found)
 
@@ -361,7 +361,7 @@ def test_claims_take_their_class_names_from_the_data_set(monkeypatch):
 
 def test_a_claim_is_measured_judged_and_explained_apart():
     claim = CLAIM[1]
-    found, records = claim.measure(Evidence(published=FIGURES, convnet={32: runs(0.8), 128: runs(0.7)}))
+    found, records = claim.measure(Evidence(original=FIGURES, convnet={32: runs(0.8), 128: runs(0.7)}))
     assert len(records) == 8
     assert claim.judge(found) == "supported"
     turned = replace(found, gain=Difference(-0.1, -0.2, -0.05, pairs=4, deviation=0.01))

@@ -60,7 +60,7 @@ def validated(beta, test, validation, best=0.9, seeds=3):
 def test_beta_is_chosen_on_the_validation_split_and_peeking_is_priced():
     split = validated(0.0, 0.40, 0.50, best=0.45) | validated(0.9, 0.42, 0.45, best=0.47)
     split |= validated(0.9999, 0.60, 0.40, best=0.62)  # not among those that the original rule chose from
-    text = comparisons.clean_choice(split, published=[0.0, 0.9])
+    text = comparisons.clean_choice(split, original=[0.0, 0.9])
     assert "With 10.0 % of every class held out" in text
     assert "It chooses **β = 0**, which has 40.0 ± 0.0 % on the test set at the last epoch (3 seeds)" in text
     assert "chooses β = 0.9 and reports 47.0 ± 0.0 %." in text
@@ -74,7 +74,7 @@ def test_beta_is_chosen_on_the_validation_split_and_peeking_is_priced():
 
 def test_a_beta_with_fewer_seeds_does_not_win_by_them():
     split = validated(0.0, 0.40, 0.50) | validated(0.9, 0.42, 0.45) | validated(0.99, 0.5, 0.60, seeds=1)
-    assert "It chooses **β = 0**" in comparisons.clean_choice(split, published=[0.0, 0.9])
+    assert "It chooses **β = 0**" in comparisons.clean_choice(split, original=[0.0, 0.9])
     table = comparisons.clean_choice_table(split | {0.999: {}})
     assert table.loc["β = 0.99"].tolist() == ["60.0", "50.0", "90.0", 1]
     assert table.loc["β = 0.999"].tolist() == ["not run yet"] * 3 + [0]
@@ -158,7 +158,7 @@ def test_tables_show_intervals_and_what_is_missing():
     uneven = tables.alike({"a": ({s: record(s, 0.3 + 0.1 * s) for s in range(3)}, {0: record(0, 0.35)})})
     assert uneven.loc["a"].tolist() == ["30.0", "35.0", "+5.0", 1]  # columns that subtract
     readings = tables.readings({"as stated": reached(0.7), "bfloat16": {}}, 0.807)
-    assert readings.loc["as stated", "difference to published (points)"] == "-10.7"
+    assert readings.loc["as stated", "difference to the original (points)"] == "-10.7"
     assert readings.loc["bfloat16", "best epoch (%)"] == "not run yet"
 
 
@@ -168,7 +168,7 @@ def test_claims_are_about_whatever_records_there_are(seed):
     rng = np.random.default_rng(seed)
     some = [runs(rng.uniform(0, 1, 10)) for _ in range(8)]
     evidence = Evidence(
-        published=CLAIMED,
+        original=CLAIMED,
         cross_entropy=some[0],
         balanced={0.0: some[1], 0.8: some[2], 0.9: some[3]},
         convnet={32: some[4], 128: some[5]},

@@ -15,7 +15,7 @@ def test_sentences_of_the_ledger(snapshot):
     """Every claim, on records that decide some of them, and without any record."""
     balanced = {beta: runs(FALLING, counts=FEW_IMAGES) for beta in CLAIMED["class_balanced_focal"]}
     evidence = Evidence(
-        published=CLAIMED,
+        original=CLAIMED,
         cross_entropy=runs(FALLING / 2, counts=FEW_IMAGES),
         balanced=balanced,
         convnet={32: runs(0.8, jitter=0.01), 128: runs(0.75)},
@@ -23,7 +23,7 @@ def test_sentences_of_the_ledger(snapshot):
         gamma_beta=0.9,
         candidates={Setting(0.01, 32): (runs(FALLING / 2, at="best"), runs(FALLING, at="best"))},
     )
-    for said in (evidence, Evidence(published=CLAIMED)):
+    for said in (evidence, Evidence(original=CLAIMED)):
         assert [(c.statement, c.rule, v.verdict, v.because, v.short) for c, v in claims.ledger(said)] == snapshot
 
 

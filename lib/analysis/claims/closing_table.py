@@ -35,7 +35,7 @@ def noise(runs: Runs) -> float:
 
 def original_rows(evidence: Evidence) -> tuple[Sequence[float], Sequence[float]]:
     """The closing table's rows: cross-entropy, class-balanced focal loss."""
-    return evidence.published["cross_entropy"], evidence.published["class_balanced_focal"][evidence.chosen]
+    return evidence.original["cross_entropy"], evidence.original["class_balanced_focal"][evidence.chosen]
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class Setting:
 class Evidence:
     """Records by the claims' needs. A setting that was asked for and not run is there, and empty."""
 
-    published: Mapping[str, Any]  # the original's figures, from lib.analysis.original
+    original: Mapping[str, Any]  # the original's figures, from lib.analysis.original
     cross_entropy: Runs = field(default_factory=dict)  # on the long tail
     balanced: Mapping[float, Runs] = field(default_factory=dict)  # class-balanced focal loss, by beta
     convnet: Mapping[int, Runs] = field(default_factory=dict)  # on all of CIFAR-10, by batch size
@@ -46,12 +46,12 @@ class Evidence:
     @property
     def chosen(self) -> float:
         """The beta that the original chooses."""
-        return self.published["chosen_beta"]
+        return self.original["chosen_beta"]
 
     @property
     def betas(self) -> list[float]:
         """The betas of the original's sweep."""
-        return list(self.published["class_balanced_focal"])
+        return list(self.original["class_balanced_focal"])
 
     @property
     def counts(self) -> list[int] | None:

@@ -6,10 +6,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.contenders import FLAGS, PLAIN
-from lib.analysis.plots import COLOUR, subplots
+from benchmarks.contenders import FLAGS, LIGHTNING, PLAIN
+from lib.analysis.plots import subplots
 
-_PEERS = (PLAIN, FLAGS, "PyTorch Lightning")
+OURS, THEIRS = "#0072B2", "#7F7F7F"
 
 
 def ladder(frames: Mapping[str, pd.DataFrame]) -> Figure:
@@ -18,9 +18,9 @@ def ladder(frames: Mapping[str, pd.DataFrame]) -> Figure:
     for panel, (model, frame) in zip(panels, frames.items(), strict=True):
         warm = frame[frame.repeat > 0].groupby("contender", sort=False).images_per_second
         middle, low, high = warm.median(), warm.min(), warm.max()
-        colours = [COLOUR["published"] if name in _PEERS else COLOUR["train"] for name in middle.index]
+        colours = [THEIRS if name in (PLAIN, FLAGS, LIGHTNING) else OURS for name in middle.index]
         panel.barh(middle.index, middle, color=colours, height=0.7)
-        panel.hlines(middle.index, low, high, color=COLOUR["mark"], lw=1.2)
+        panel.hlines(middle.index, low, high, color="black", lw=1.2)
         panel.set_title(model)
         panel.set_xlabel("images per second")
     panels[0].invert_yaxis()
@@ -28,11 +28,10 @@ def ladder(frames: Mapping[str, pd.DataFrame]) -> Figure:
 
 
 def growth(panels: Mapping[str, Mapping[str, pd.DataFrame]], limits: Mapping[str, float]) -> Figure:
-    """Speed against what grows, one row of panels per model, with the machine's limit.
+    """Speed by batch size, workers and training images, a row of panels per model, with the machine's limit.
 
     Args:
-        panels: by model, then by what grows: frames with the x values in a column of that name and
-            `images_per_second`.
+        panels: from `benchmarks.measure.growth`, by model.
         limits: images per second at the machine's largest convolution rate, by model.
     """
     columns = list(next(iter(panels.values())))
@@ -49,9 +48,9 @@ def growth(panels: Mapping[str, Mapping[str, pd.DataFrame]], limits: Mapping[str
 def _curve(axis: Axes, frame: pd.DataFrame, name: str, limit: float) -> None:
     grouped = frame.groupby(name).images_per_second
     middle = grouped.median()
-    axis.fill_between(middle.index, grouped.min(), grouped.max(), color=COLOUR["train"], alpha=0.2, lw=0)
-    axis.plot(middle.index, middle, "o-", color=COLOUR["train"], ms=4)
-    axis.axhline(limit, color=COLOUR["published"], ls="--", lw=1)
+    axis.fill_between(middle.index, grouped.min(), grouped.max(), color=OURS, alpha=0.2, lw=0)
+    axis.plot(middle.index, middle, "o-", color=OURS, ms=4)
+    axis.axhline(limit, color=THEIRS, ls="--", lw=1)
     axis.set_xscale("log", base=2)
     axis.set_xticks(middle.index, [f"{n // 1000}k" if n >= 1000 else str(n) for n in middle.index], rotation=45)
     axis.minorticks_off()

@@ -1,0 +1,100 @@
+"""The benchmark's own report: its notebook through Papermill, then HTML and PDF; and the tables of its README."""
+
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from nbformat import NotebookNode
+
+from benchmarks import bars, contenders, measure, summary
+from lib import data
+from lib.notebook import parameters
+from lib.report import runner
+from lib.report.document import DocumentMeta, assemble, write_report
+from lib.report.front import commit
+from lib.system import device, paths
+from lib.system.errors import UserError
+
+HERE = Path(__file__).parent
+NOTEBOOK = HERE / "benchmark.ipynb"
+#: The measurements of the last full run, which the repository stores; conditions.csv says where they were taken.
+RESULTS = HERE / "results"
+README = HERE / "README.md"
+_BLOCK = re.compile(r"(<!-- generated: python -m benchmarks table -->\n).*(<!-- end of generated -->)", re.DOTALL)
+
+
+def folder(profile: str) -> Path:
+    """The place of a profile's measurements and report."""
+    return paths.OUTPUTS / "benchmark" / profile
+
+
+def run(profile: str) -> bool:
+    """Execute the notebook with benchmarks/params/<profile>.yaml and write its report.
+
+    Returns:
+        True when the notebook finished and produced all of its figures and tables.
+    """
+    known = sorted(file.stem for file in (HERE / "params").glob("*.yaml"))
+    if profile not in known:
+        raise UserError(f"benchmarks/params has no profile {profile!r}; its profiles: {', '.join(known)}.")
+    values = parameters.read(HERE / "params" / f"{profile}.yaml", NOTEBOOK) | {"profile": profile}
+    contenders.check_installed()
+    data.load(values["dataset"])  # fetched here, where its progress can be seen
+    shutil.rmtree(folder(profile), ignore_errors=True)  # measurements of two runs do not belong together
+    execution = runner.execute(NOTEBOOK, values, folder(profile) / NOTEBOOK.name, "benchmark")
+    if execution.failure:
+        print(f"benchmark: {execution.failure} See {paths.shown(execution.path)}.", file=sys.stderr)
+        return False
+    written = write_report(document("Speed of the training loop", [execution.path], profile), folder(profile))
+    print(f"report: {' and '.join(map(paths.shown, written))}")
+    return True
+
+
+def document(title: str, notebooks: Sequence[Path], profile: str = "") -> NotebookNode:
+    """Executed notebooks as one document."""
+    machine = device.describe()
+    meta = DocumentMeta(
+        title=title,
+        date=datetime.now(UTC).strftime("%Y-%m-%d"),
+        commit=commit(),
+        profile=profile,
+        machine=f"{machine['device']}, {machine['cores']} cores, {machine['platform']}",
+        versions={"Python": machine["python"]} | {name: version(name) for name in ("torch", "torchvision")},
+    )
+    return assemble(list(notebooks), meta)
+
+
+def keep(profile: str) -> None:
+    """Store the measurements of a finished run in benchmarks/results, and write the README's tables anew."""
+    files = list(folder(profile).glob("*.csv"))
+    if not (folder(profile) / "report.pdf").exists():
+        raise UserError(
+            f"There is no report in {paths.shown(folder(profile))}. Try: python -m benchmarks run --profile {profile}"
+        )
+    for file in files:
+        shutil.copy(file, RESULTS)
+    write_readme()
+
+
+def write_readme() -> None:
+    """Write the README's tables anew, from benchmarks/results."""
+    text, found = _BLOCK.subn(lambda match: match[1] + block() + match[2], README.read_text())
+    if not found:
+        raise UserError("benchmarks/README.md lacks the marks around its generated tables; see benchmarks/report.py.")
+    README.write_text(text)
+
+
+def block() -> str:
+    """The README's tables as markdown, from benchmarks/results."""
+    measured = bars.Measured.load(RESULTS)
+    accuracy = measure.load(RESULTS, "accuracy")
+    facts = dict(measured.conditions.to_numpy())
+    versions = f"lib {facts['lib']}, torch {facts['torch']}, {facts['precision']}"
+    parts = [f"Measured on {facts['device']}, {facts['cores']} cores, with {versions}."]
+    for model, frame in measured.speed.items():
+        parts += [f"**{model}**", summary.markdown(summary.comparison(frame, accuracy[model]))]
+    return "\n\n".join([*parts, "**Bars**", summary.markdown(bars.table(measured))]) + "\n\n"
