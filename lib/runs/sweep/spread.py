@@ -9,15 +9,17 @@ import sys
 import time
 import uuid
 from collections import deque
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from distributed import Client, Future, KilledWorker
 from filelock import FileLock
 
 from lib import data
 from lib.experiment import Experiment
-from lib.runs import worker
+from lib.runs.sweep import worker
 from lib.runs.sweep.cluster import LOSSES
 from lib.runs.sweep.job import STOPPED, Job
 from lib.system.errors import NoRoom, UserError
@@ -25,8 +27,6 @@ from lib.training import Epoch, Interrupted
 
 #: Seconds between two looks at the cluster, and at runs that other programs hold.
 _EVERY = 1.0
-#: Seconds without a connection after which the scheduler counts as lost.
-_LOST = 15
 #: Seconds in which a local worker that has ended is started again.
 _RESTART = 60
 
@@ -36,7 +36,7 @@ class _Running:
     experiment: Experiment
     lock: FileLock
     future: Future | None = None
-    only: frozenset[str] = frozenset()  # workers it may go to; none named: any
+    only: frozenset[str] = frozenset()  # workers that it was sent to; none named: any
     starts: int = 0  # each but the last one ended with its worker
     given_up: int = 0  # times that Dask did, which also counts starts that it was not told of
 
@@ -51,18 +51,15 @@ class Spread:
 
     def __init__(self, job: Job, client: Client, *, threads: int, local: bool):
         self.job, self.client, self.threads, self.local = job, client, threads, local
+        self.versions = worker.examiner()()
         self.topic = f"sweep-{uuid.uuid4().hex}"
         self.news: queue.Queue = queue.Queue()
         self.running: dict[str, _Running] = {}
-        self.workers: set[str] = set()
+        self.fit: set[str] = set()  # workers that take runs
         self.unfit: dict[str, str] = {}  # worker -> reason
         self.said: set[str] = set()
         self.looked = 0.0
-        self.connected = self.staffed = time.monotonic()  # when the scheduler and a worker were last there
-
-    @property
-    def fit(self) -> frozenset[str]:
-        return frozenset(self.workers - self.unfit.keys())
+        self.staffed = time.monotonic()  # when a worker was last there
 
     def run(self) -> None:
         """Train and store the missing runs of the job.
@@ -82,8 +79,8 @@ class Spread:
                 if time.monotonic() - self.looked > _EVERY:
                     self._look()
                     waiting, elsewhere = waiting + elsewhere, deque()
-                # Elsewhere a few more than workers, so that none waits for its next run.
-                most = len(self.fit) + (0 if self.local else max(2, len(self.fit) // 2))
+                # Elsewhere there are a few more than workers, so that none waits for its next run.
+                most = len(self.fit) if self.local or not self.fit else len(self.fit) + max(2, len(self.fit) // 2)
                 while waiting and len(self.running) < most:
                     self._begin(waiting.popleft(), elsewhere)
                 with suppress(queue.Empty):
@@ -108,17 +105,15 @@ class Spread:
             self._send(self.running[experiment.key])
 
     def _send(self, run: _Running) -> None:
-        """Submit a run, to the workers that are not known to be unfit."""
         key = run.experiment.key
-        run.only = self.fit if self.unfit else frozenset()
+        run.only = frozenset() if self.local else frozenset(self.fit)
         run.future = self.client.submit(
             worker.work,
-            run.experiment.model_dump(mode="json"),
+            run.experiment,
             self.job.origin,
             self.topic,
             self.threads,
             self.job.store.checkpoint(run.experiment) if self.local else None,
-            worker.versions(),
             key=f"{key}-{uuid.uuid4().hex[:8]}",
             workers=sorted(run.only) or None,
             pure=False,
@@ -146,18 +141,11 @@ class Spread:
             self._stopped(run, future.exception())
             return
         try:
-            outcome, content = future.result()
+            outcome = future.result()
         except Exception:  # lost with the scheduler, which `_look` reports
             return
-        if outcome == worker.DONE:
-            self.job.store.put(*content)
-            self._over(run)
-            return
-        if outcome == worker.UNFIT:
-            self._refuse(*content)
-        else:
-            self._send_data(run.experiment.data, content)
-        self._send(run)
+        self.job.store.put(*outcome)
+        self._over(run)
 
     def _stopped(self, run: _Running, error: BaseException) -> None:
         if isinstance(error, NoRoom):
@@ -178,41 +166,16 @@ class Spread:
         del self.running[run.experiment.key]
         self.job.over(run.experiment, run.lock, error)
 
-    def _send_data(self, name: str, address: str) -> None:
-        """Give a worker the data set; a neighbour on its machine may have been sent it meanwhile."""
-        reason = self._receive(address, None)
-        if reason:
-            self._say(f"Worker {address} has no {name}; it is sent there.")
-            try:
-                reason = self._receive(address, data.fetch().read_bytes())
-            except UserError as error:
-                reason = str(error)
-        if reason:
-            self._refuse(address, f"it has no {name} and cannot keep it ({reason})")
-
-    def _receive(self, address: str, content: bytes | None) -> str | None:
-        return self.client.run(worker.receive, content, workers=[address], on_error="ignore").get(address)
-
-    def _refuse(self, address: str, reason: str) -> None:
-        self.unfit[address] = reason
-        self._say(f"Worker {address} gets no runs: {reason}.")
-        self._refuse_if_no_worker_is_fit()
-
-    def _refuse_if_no_worker_is_fit(self) -> None:
-        if self.workers and not self.fit:
-            reasons = "; ".join(f"{address}: {self.unfit[address]}" for address in sorted(self.workers))
-            raise UserError(f"No worker can train for this program. {reasons}.")
-
     def _look(self) -> None:
         """Ask the scheduler for its workers; report a lost scheduler, and workers that do not come back."""
         self.looked = time.monotonic()
-        if self.client.status == "running":
-            self.connected = self.looked
-            with suppress(Exception):
-                self.workers = set(self.client.scheduler_info(n_workers=-1)["workers"])
-        elif self.client.status == "closed" or self.looked - self.connected > _LOST:
+        if self.client.status != "running":  # also while it connects again: Dask has forgotten the runs
             raise UserError("The Dask scheduler is lost; finished runs are stored. Start one and run again.")
-        if self.workers:
+        workers: Mapping[str, Any] = {}
+        with suppress(OSError):
+            workers = self.client.scheduler_info(n_workers=-1)["workers"]
+            self.fit = set(workers) if self.local else self.fit & workers.keys() | self._admit(workers)
+        if workers:
             self.staffed = self.looked
         elif self.local and self.looked - self.staffed > _RESTART:
             raise UserError(
@@ -221,12 +184,54 @@ class Spread:
             )
         else:
             self._say("There is no worker; waiting for one.")
+        if workers and workers.keys() <= self.unfit.keys():
+            reasons = "; ".join(f"{address}: {self.unfit[address]}" for address in sorted(workers))
+            raise UserError(f"No worker can train for this program. {reasons}.")
         if self.job.progress:
             self.job.progress.workers = max(1, len(self.fit))
-        self._refuse_if_no_worker_is_fit()
         for run in self.running.values():
-            if run.only and not run.only & self.workers:  # all workers that it may go to have left
+            if self.fit and run.only and not run.only & self.fit:  # all workers that it was sent to have left
                 self._send(run)
+
+    def _admit(self, workers: Mapping[str, Any]) -> set[str]:
+        """Return the new workers that can take runs; the others are named with the reason."""
+        new = [address for address in workers if address not in self.fit and address not in self.unfit]
+        reasons = {}
+        for address, found in self._ask(new, worker.examiner()).items():
+            if (threads := workers[address]["nthreads"]) != 1:
+                reasons[address] = f"it would train {threads} runs at a time in one process; start it with --nthreads 1"
+            elif isinstance(found, Exception):  # another Python, most likely
+                reasons[address] = f"it cannot be asked for its versions ({type(found).__name__}: {found})"
+            else:
+                reasons[address] = worker.difference(found, self.versions)
+        if any(run.data == "cifar10" for run in self.job.missing):
+            fit = [address for address, reason in reasons.items() if not reason]
+            lacking = [address for address, reason in self._ask(fit, worker.receive, None).items() if reason]
+            for address in lacking[1:]:  # these have a neighbour's copy, or are sent one, at the next look
+                del reasons[address]
+            for address in lacking[:1]:
+                reasons[address] = self._send_data(address)
+        for address, reason in reasons.items():
+            if reason:
+                self.unfit[address] = reason
+                self._say(f"Worker {address} gets no runs: {reason}.")
+        return {address for address, reason in reasons.items() if not reason}
+
+    def _send_data(self, address: str) -> str:
+        """Give a worker the data set; return the reason where it cannot have it."""
+        self._say(f"Worker {address} has no cifar10; it is sent there.")
+        try:
+            reason = self._ask([address], worker.receive, data.fetch().read_bytes()).get(address, "")
+        except UserError as error:
+            reason = str(error)
+        return reason and f"it has no cifar10 and cannot keep it ({reason})"
+
+    def _ask(self, addresses: list[str], function: Callable, *arguments: Any) -> dict[str, Any]:
+        """Call a function on workers; return the answers of those that have not left."""
+        if not addresses:
+            return {}
+        answers = self.client.run(function, *arguments, workers=addresses, on_error="return")
+        return {address: answer for address, answer in answers.items() if not isinstance(answer, OSError)}
 
     def _say(self, line: str) -> None:
         if line not in self.said:
