@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -53,6 +54,31 @@ class Store:
     def checkpoint(self, experiment: Experiment) -> Path:
         """Return the file for the state of an unfinished run."""
         return self.folder / "unfinished" / f"{experiment.key}.safetensors"
+
+    def lock(self, experiment: Experiment, timeout: float = 0) -> FileLock | None:
+        """Lock a run; None while another program has it. The lock of a killed program is free again at once.
+
+        Raises:
+            NoRoom: the folder cannot be written.
+        """
+        lock = FileLock(self._lock_file(experiment), thread_local=False)
+        try:
+            self._lock_file(experiment).parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=timeout)
+        except Timeout:
+            return None
+        except OSError as error:
+            raise NoRoom(f"Runs cannot be stored in {self.folder}: {error.strerror or error}.") from error
+        return lock
+
+    def unlock(self, experiment: Experiment, lock: FileLock) -> None:
+        """Release a run; a stored one needs no lock file: programs that wait for it find the run stored."""
+        if self.file(experiment.key):
+            self._lock_file(experiment).unlink(missing_ok=True)
+        lock.release()
+
+    def _lock_file(self, experiment: Experiment) -> Path:
+        return self.checkpoint(experiment).with_suffix(".lock")
 
     def get(self, experiment: Experiment) -> Record | None:
         """Return the record of a finished run, or None. A damaged one is set aside, with a message.

@@ -6,7 +6,6 @@ from lib import data
 from lib.experiment import Experiment
 from lib.runs.progress import Event, Progress
 from lib.runs.store import Store
-from lib.runs.sweep.here import one_by_one
 from lib.runs.sweep.job import Job, OnEpoch, RunsFailed
 from lib.system import device
 from lib.system.errors import UserError
@@ -58,16 +57,18 @@ def run(
         job = Job(missing, store, origin, on_epoch, progress, stop or (lambda: False))
         _train(job, experiments, workers, scheduler)
         if job.failures:
-            order = [experiment.key for experiment in missing]
-            failures = sorted(job.failures, key=lambda failure: order.index(failure[0].key))
+            failures = sorted(job.failures, key=lambda failure: missing.index(failure[0]))
             raise RunsFailed(failures, len(missing)) from failures[0][1]
-    return [_stored(store, e) for e in experiments]
+    records = [record for e in experiments if (record := store.get(e))]
+    if len(records) < len(experiments):
+        raise UserError(f"A run vanished from {store.folder} while it was used; run again.")
+    return records
 
 
 def _train(job: Job, asked: Sequence[Experiment], workers: int | None, scheduler: str) -> None:
     together = min(workers or len({e.key for e in asked}), device.gpus() or _cores())
     if together == 1 and not scheduler:
-        one_by_one(job)
+        job.one_by_one()
         return
     from lib.runs.sweep import cluster  # Dask takes half a second to import, which one run need not pay for
     from lib.runs.sweep.spread import Spread
@@ -84,10 +85,3 @@ def _train(job: Job, asked: Sequence[Experiment], workers: int | None, scheduler
 
 def _cores() -> int:
     return int(device.describe()["cores"])
-
-
-def _stored(store: Store, experiment: Experiment) -> Record:
-    record = store.get(experiment)
-    if record is None:
-        raise UserError(f"Run {experiment.key} vanished from {store.folder} while it was used; run again.")
-    return record

@@ -9,7 +9,6 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,33 +31,47 @@ _HOST = "127.0.0.1"
 _SETTINGS = {
     "distributed.scheduler.allowed-failures": LOSSES - 1,
     # A run's memory is its model's: nothing can be moved to disk, and a pause would last for ever.
-    "distributed.worker.memory.target": False,
-    "distributed.worker.memory.spill": False,
-    "distributed.worker.memory.pause": False,
+    **{f"distributed.worker.memory.{step}": False for step in ("target", "spill", "pause")},
     "distributed.worker.memory.terminate": 0.95,
     "distributed.comm.timeouts.connect": f"{PATIENCE}s",
     # Every scheduler and worker has an HTTP server; these serve nothing.
-    "distributed.scheduler.http.routes": [],
-    "distributed.worker.http.routes": [],
+    **{f"distributed.{role}.http.routes": [] for role in ("scheduler", "worker")},
 }
+_kept: list["_Local"] = []
+_lock = threading.RLock()
 
 
-@dataclass
 class _Local:
-    workers: int
-    cluster: SpecCluster
-    client: Client
-    certificate: tempfile.TemporaryDirectory
-    timer: threading.Timer | None = None
+    """Single-run workers on this machine; everything listens on 127.0.0.1 alone and speaks TLS."""
 
-    def close(self, patience: float = PATIENCE) -> None:
-        if self.timer:
-            self.timer.cancel()
-        with suppress(Exception):
-            self.client.close(timeout=patience)
-        with suppress(Exception):
-            self.cluster.close(timeout=patience)
-        self.certificate.cleanup()
+    def __init__(self, workers: int):
+        self.workers = workers
+        self.timer: threading.Timer | None = None
+        self.files = tempfile.TemporaryDirectory(prefix="writeup-tls-")  # private
+        security = Security.temporary()
+        tls = {"key": security.tls_scheduler_key, "cert": security.tls_scheduler_cert}
+        for name, content in tls.items():  # Dask's HTTP servers read files
+            Path(self.files.name, name).write_text(content)
+        files = {f"distributed.scheduler.dashboard.tls.{name}": str(Path(self.files.name, name)) for name in tls}
+        common: dict[str, Any] = {"host": _HOST, "protocol": "tls://", "security": security, "dashboard": False}
+        options = {**common, "nthreads": 1, "memory_limit": MEMORY_LIMIT // workers, "silence_logs": logging.CRITICAL}
+        gpus = [{"CUDA_VISIBLE_DEVICES": str(n)} if device.gpus() > 1 else {} for n in range(workers)]
+        with dask.config.set({**_SETTINGS, **files}), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.cluster = SpecCluster(
+                workers={n: {"cls": Nanny, "options": {**options, "env": env}} for n, env in enumerate(gpus)},
+                scheduler={"cls": Scheduler, "options": {**common, "dashboard_address": f"{_HOST}:0"}},
+                security=security,
+                silence_logs=logging.CRITICAL,
+            )
+            self.client = Client(self.cluster, set_as_default=False)
+
+    def keep(self) -> None:
+        """Wait a while for the next sweep."""
+        self.timer = threading.Timer(_KEEP, close_kept)
+        self.timer.daemon = True
+        _kept.append(self)
+        self.timer.start()
 
     def kill(self) -> None:
         """End the workers at once: their checkpoints hold every finished epoch."""
@@ -69,9 +82,14 @@ class _Local:
                     psutil.Process(nanny.process.pid).kill()
         self.close(patience=2)
 
-
-_kept: list[_Local] = []  # one at most
-_lock = threading.RLock()
+    def close(self, patience: float = PATIENCE) -> None:
+        if self.timer:
+            self.timer.cancel()
+        with suppress(Exception):
+            self.client.close(timeout=patience)
+        with suppress(Exception):
+            self.cluster.close(timeout=patience)
+        self.files.cleanup()
 
 
 @atexit.register
@@ -84,65 +102,34 @@ def close_kept() -> None:
 
 @contextmanager
 def local(workers: int) -> Iterator[Client]:
-    """Start single-run workers on this machine, one per core or GPU; they listen on 127.0.0.1 alone and speak TLS.
+    """Start workers on this machine, one per core or GPU, or take those of the last sweep.
 
     Raises:
         UserError: they cannot be started.
     """
     with _lock:
-        own = _kept.pop() if _kept else None
-    if own and (own.workers != workers or own.client.status != "running"):
-        own.close()
-        own = None
-    own = own or _start(workers)
-    if own.timer:
-        own.timer.cancel()
+        own = _kept.pop() if _kept and _kept[-1].workers == workers and _kept[-1].client.status == "running" else None
+        close_kept()  # of another size
     try:
-        yield own.client
-    except BaseException:
-        own.kill()
-        raise
-    with _lock:
-        close_kept()
-        _kept.append(own)
-        own.timer = threading.Timer(_KEEP, close_kept)
-        own.timer.daemon = True
-        own.timer.start()
-
-
-def _start(workers: int) -> _Local:
-    security = Security.temporary()
-    certificate = tempfile.TemporaryDirectory(prefix="writeup-tls-")  # private; Dask's HTTP servers read files
-    key, cert = Path(certificate.name, "key.pem"), Path(certificate.name, "cert.pem")
-    key.write_text(security.tls_scheduler_key)
-    cert.write_text(security.tls_scheduler_cert)
-    tls = {f"distributed.scheduler.dashboard.tls.{name}": str(file) for name, file in (("key", key), ("cert", cert))}
-    common: dict[str, Any] = {"host": _HOST, "protocol": "tls://", "security": security, "dashboard": False}
-    options = {**common, "nthreads": 1, "memory_limit": MEMORY_LIMIT // workers, "silence_logs": logging.CRITICAL}
-    gpus = [{"CUDA_VISIBLE_DEVICES": str(n)} if device.gpus() > 1 else {} for n in range(workers)]
-    try:
-        with dask.config.set({**_SETTINGS, **tls}), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            cluster = SpecCluster(
-                workers={n: {"cls": Nanny, "options": {**options, "env": env}} for n, env in enumerate(gpus)},
-                scheduler={"cls": Scheduler, "options": {**common, "dashboard_address": f"{_HOST}:0"}},
-                security=security,
-                silence_logs=logging.CRITICAL,
-            )
-            return _Local(workers, cluster, Client(cluster, set_as_default=False), certificate)
+        own = own or _Local(workers)
     except RuntimeError as error:
         raise UserError(
             f"The worker processes could not be started ({error}). A script that trains several runs has to do so "
             'under `if __name__ == "__main__":`, because each worker reads the script again.'
         ) from error
+    try:
+        if own.timer:
+            own.timer.cancel()
+        yield own.client
+    except BaseException:
+        own.kill()
+        raise
+    own.keep()
 
 
 @contextmanager
 def connected(scheduler: str) -> Iterator[Client]:
-    """Connect to a Dask cluster that runs already.
-
-    Args:
-        scheduler: its address, or the file that `dask scheduler --scheduler-file` wrote.
+    """Connect to a Dask cluster by its scheduler's address, or by the file that the scheduler wrote.
 
     Raises:
         UserError: it cannot be reached.

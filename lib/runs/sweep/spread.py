@@ -9,7 +9,7 @@ import sys
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -25,10 +25,8 @@ from lib.runs.sweep.job import STOPPED, Job
 from lib.system.errors import NoRoom, UserError
 from lib.training import Epoch, Interrupted
 
-#: Seconds between two looks at the cluster, and at runs that other programs hold.
-_EVERY = 1.0
-#: Seconds in which a local worker that has ended is started again.
-_RESTART = 60
+_EVERY = 1.0  # seconds between two looks at the cluster
+_RESTART = 60  # seconds in which a local worker that has ended is started again
 
 
 @dataclass
@@ -62,27 +60,21 @@ class Spread:
         self.staffed = time.monotonic()  # when a worker was last there
 
     def run(self) -> None:
-        """Train and store the missing runs of the job.
-
-        Raises:
-            UserError: the scheduler is lost, or no worker can train these runs.
-            NoRoom: a run, or its state, could not be stored.
-            Interrupted: on the job's `stop`.
-        """
-        waiting: deque[Experiment] = deque(self.job.missing)
-        elsewhere: deque[Experiment] = deque()  # trained by another program
+        """Train and store the missing runs of the job; it raises as `lib.runs.sweep.run`."""
+        waiting = deque(self.job.missing)
         self.client.subscribe_topic(self.topic, lambda event: self.news.put((self._told, event[1])))
         try:
-            while waiting or elsewhere or self.running:
+            while waiting or self.running:
                 if self.job.stop():
                     raise Interrupted(STOPPED)
                 if time.monotonic() - self.looked > _EVERY:
                     self._look()
-                    waiting, elsewhere = waiting + elsewhere, deque()
-                # Elsewhere there are a few more than workers, so that none waits for its next run.
+                # Not on this machine there are a few more than workers, so that none waits for its next run.
                 most = len(self.fit) if self.local or not self.fit else len(self.fit) + max(2, len(self.fit) // 2)
-                while waiting and len(self.running) < most:
-                    self._begin(waiting.popleft(), elsewhere)
+                for _ in range(min(len(waiting), most - len(self.running))):
+                    if not self._begin(waiting[0]):
+                        waiting.append(waiting[0])
+                    waiting.popleft()
                 with suppress(queue.Empty):
                     act, what = self.news.get(timeout=_EVERY / 4)
                     act(what)
@@ -93,27 +85,28 @@ class Spread:
             for run in self.running.values():
                 run.lock.release()
 
-    def _begin(self, experiment: Experiment, elsewhere: deque[Experiment]) -> None:
-        lock = self.job.lock(experiment)
+    def _begin(self, experiment: Experiment) -> bool:
+        """Lock and send a run; False while another program has it."""
+        lock = self.job.store.lock(experiment)
         if lock is None:
             self._say(f"{experiment.title} is being trained by another program; waiting for it.")
-            elsewhere.append(experiment)
-        elif self.job.store.get(experiment):  # meanwhile, by another program
+            return False
+        if self.job.store.get(experiment):  # meanwhile, by another program
             self.job.over(experiment, lock)
         else:
             self.running[experiment.key] = _Running(experiment, lock)
             self._send(self.running[experiment.key])
+        return True
 
     def _send(self, run: _Running) -> None:
         key = run.experiment.key
+        checkpoint = self.job.store.checkpoint(run.experiment) if self.local else None
         run.only = frozenset() if self.local else frozenset(self.fit)
+        if not (self.local or self.fit):  # sent when there is one, at a later look
+            return
         run.future = self.client.submit(
             worker.work,
-            run.experiment,
-            self.job.origin,
-            self.topic,
-            self.threads,
-            self.job.store.checkpoint(run.experiment) if self.local else None,
+            *(run.experiment, self.job.origin, self.topic, self.threads, checkpoint),
             key=f"{key}-{uuid.uuid4().hex[:8]}",
             workers=sorted(run.only) or None,
             pure=False,
@@ -138,33 +131,27 @@ class Spread:
         if run is None or run.future is not future or future.status == "cancelled":
             return  # an earlier future of the run, or the scheduler is lost, which `_look` reports
         if future.status == "error":
-            self._stopped(run, future.exception())
+            self._failed(run, future.exception())
             return
         try:
             outcome = future.result()
         except Exception:  # lost with the scheduler, which `_look` reports
             return
         self.job.store.put(*outcome)
-        self._over(run)
+        self.job.over(run.experiment, self.running.pop(key).lock)
 
-    def _stopped(self, run: _Running, error: BaseException) -> None:
+    def _failed(self, run: _Running, error: BaseException) -> None:
         if isinstance(error, NoRoom):
             raise error
-        if isinstance(error, worker.Abandoned):
-            self._send(run)
-        elif not isinstance(error, KilledWorker):
-            self._over(run, error)
-        else:  # Dask also counts workers that another run has brought down
+        if isinstance(error, KilledWorker):  # Dask also counts workers that another run has brought down
             run.given_up += 1
             if max(run.starts, run.given_up) < LOSSES:
                 self._send(run)
                 return
-            why = f"its worker process was ended from outside (out of memory?), {LOSSES} times; run again to go on."
-            self._over(run, UserError(why))
-
-    def _over(self, run: _Running, error: BaseException | None = None) -> None:
-        del self.running[run.experiment.key]
-        self.job.over(run.experiment, run.lock, error)
+            error = UserError(
+                f"its worker process was ended from outside (out of memory?), {LOSSES} times; run again to go on."
+            )
+        self.job.over(run.experiment, self.running.pop(run.experiment.key).lock, error)
 
     def _look(self) -> None:
         """Ask the scheduler for its workers; report a lost scheduler, and workers that do not come back."""
@@ -178,10 +165,7 @@ class Spread:
         if workers:
             self.staffed = self.looked
         elif self.local and self.looked - self.staffed > _RESTART:
-            raise UserError(
-                "The worker processes have ended and were not started again; most likely there was no memory left. "
-                "Finished runs are stored; run again to go on."
-            )
+            raise UserError("The worker processes have ended and were not started again; finished runs are stored.")
         else:
             self._say("There is no worker; waiting for one.")
         if workers and workers.keys() <= self.unfit.keys():
@@ -190,13 +174,13 @@ class Spread:
         if self.job.progress:
             self.job.progress.workers = max(1, len(self.fit))
         for run in self.running.values():
-            if self.fit and run.only and not run.only & self.fit:  # all workers that it was sent to have left
+            if not self.local and self.fit and not run.only & self.fit:  # all workers that it was sent to have left
                 self._send(run)
 
     def _admit(self, workers: Mapping[str, Any]) -> set[str]:
         """Return the new workers that can take runs; the others are named with the reason."""
-        new = [address for address in workers if address not in self.fit and address not in self.unfit]
         reasons = {}
+        new = workers.keys() - self.fit - self.unfit.keys()
         for address, found in self._ask(new, worker.examiner()).items():
             if (threads := workers[address]["nthreads"]) != 1:
                 reasons[address] = f"it would train {threads} runs at a time in one process; start it with --nthreads 1"
@@ -207,10 +191,7 @@ class Spread:
         if any(run.data == "cifar10" for run in self.job.missing):
             fit = [address for address, reason in reasons.items() if not reason]
             lacking = [address for address, reason in self._ask(fit, worker.receive, None).items() if reason]
-            for address in lacking[1:]:  # these have a neighbour's copy, or are sent one, at the next look
-                del reasons[address]
-            for address in lacking[:1]:
-                reasons[address] = self._send_data(address)
+            reasons |= {address: self._send_data(address) for address in lacking}
         for address, reason in reasons.items():
             if reason:
                 self.unfit[address] = reason
@@ -219,6 +200,8 @@ class Spread:
 
     def _send_data(self, address: str) -> str:
         """Give a worker the data set; return the reason where it cannot have it."""
+        if self._ask([address], worker.receive, None).get(address) == "":  # a neighbour on its machine was sent it
+            return ""
         self._say(f"Worker {address} has no cifar10; it is sent there.")
         try:
             reason = self._ask([address], worker.receive, data.fetch().read_bytes()).get(address, "")
@@ -226,11 +209,11 @@ class Spread:
             reason = str(error)
         return reason and f"it has no cifar10 and cannot keep it ({reason})"
 
-    def _ask(self, addresses: list[str], function: Callable, *arguments: Any) -> dict[str, Any]:
+    def _ask(self, addresses: Collection[str], function: Callable, *arguments: Any) -> dict[str, Any]:
         """Call a function on workers; return the answers of those that have not left."""
         if not addresses:
             return {}
-        answers = self.client.run(function, *arguments, workers=addresses, on_error="return")
+        answers = self.client.run(function, *arguments, workers=list(addresses), on_error="return")
         return {address: answer for address, answer in answers.items() if not isinstance(answer, OSError)}
 
     def _say(self, line: str) -> None:

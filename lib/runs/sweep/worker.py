@@ -1,8 +1,7 @@
-"""Code that Dask workers run: a check of their versions, the data set's arrival, and one run."""
+"""Code that Dask workers run: their versions, the arrival of the data set, and one run."""
 
 import os
 import tempfile
-import threading
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -12,11 +11,12 @@ import torch
 from distributed import get_worker
 
 from lib import data
-from lib.data import Dataset
 from lib.experiment import Experiment
 from lib.system import paths
 from lib.system.errors import UserError
 from lib.training import Epoch, Record, Weights, train
+
+_load = cache(data.load)  # verified once per process; the images stay in the mapped file
 
 
 class Abandoned(Exception):
@@ -53,45 +53,6 @@ def difference(found: Any, wanted: dict[str, str]) -> str:
     return f"it has {', '.join(other)}; install the same there" if other else ""
 
 
-def work(
-    experiment: Experiment, origin: str, topic: str, threads: int, checkpoint: Path | None
-) -> tuple[Record, dict[str, Weights]]:
-    """Train a run on a worker and log its start and its epochs.
-
-    Args:
-        topic: of the events.
-        threads: of the run.
-        checkpoint: file for its state, where worker and client share a disk.
-
-    Raises:
-        Abandoned: the client has gone.
-        UserError: from `train`, NoRoom among it.
-    """
-    worker = get_worker()
-    dataset = _dataset(experiment.data)
-    torch.set_num_threads(threads)
-    task = worker.get_current_task()
-    told: dict[str, Any] = {"key": experiment.key, "task": task}
-    worker.log_event(topic, told)
-
-    def on_epoch(epoch: Epoch) -> None:
-        worker.log_event(topic, told | {"epoch": epoch.model_dump_json()})
-        state = worker.state.tasks.get(task)
-        if state is None or state.state == "cancelled":  # Dask cannot stop a thread, and the next run waits for it
-            raise Abandoned(task)
-
-    return train(experiment, dataset, on_epoch=on_epoch, checkpoint=checkpoint, origin=origin)
-
-
-@cache  # verified once per process; the images stay in the mapped file
-def _dataset(name: str) -> Dataset:
-    return data.load(name)
-
-
-#: Held while the cache folder may be another one, for two programs that use one worker.
-_looking = threading.Lock()
-
-
 def receive(content: bytes | None) -> str:
     """Keep CIFAR-10 as the client sent it, in the cache or where that fails in a temporary folder.
 
@@ -99,16 +60,39 @@ def receive(content: bytes | None) -> str:
         content: None to look on the disk only: hundreds of workers would ask one server.
 
     Returns:
-        The reason where there is none on this machine's disk now.
+        The reason where it is not on this machine's disk now.
     """
     own, reason = paths.cache_folder(), ""
-    with _looking:
-        for folder in (own, Path(tempfile.gettempdir()) / f"longtail-writeup-{os.getuid()}"):
-            os.environ["WRITEUP_CACHE"] = str(folder)
-            try:
-                data.fetch("disk") if content is None else data.install(content)
-                return ""
-            except UserError as error:
-                reason = str(error)
-        os.environ["WRITEUP_CACHE"] = str(own)
+    for folder in (own, Path(tempfile.gettempdir()) / f"longtail-writeup-{os.getuid()}"):
+        os.environ["WRITEUP_CACHE"] = str(folder)
+        try:
+            data.fetch("disk") if content is None else data.install(content)
+            return ""
+        except UserError as error:
+            reason = str(error)
+    os.environ["WRITEUP_CACHE"] = str(own)
     return reason
+
+
+def work(
+    experiment: Experiment, origin: str, topic: str, threads: int, checkpoint: Path | None
+) -> tuple[Record, dict[str, Weights]]:
+    """Train a run with so many threads; its start and its epochs are logged under `topic`.
+
+    Raises:
+        Abandoned: the client has gone.
+        UserError: from `train`, NoRoom among it.
+    """
+    worker = get_worker()
+    task = worker.get_current_task()
+    dataset = _load(experiment.data)
+    torch.set_num_threads(threads)
+    worker.log_event(topic, {"key": experiment.key, "task": task})
+
+    def on_epoch(epoch: Epoch) -> None:
+        worker.log_event(topic, {"key": experiment.key, "task": task, "epoch": epoch.model_dump_json()})
+        state = worker.state.tasks.get(task)
+        if state is None or state.state == "cancelled":  # Dask cannot stop a thread, and the next run waits for it
+            raise Abandoned(task)
+
+    return train(experiment, dataset, on_epoch=on_epoch, checkpoint=checkpoint, origin=origin)
