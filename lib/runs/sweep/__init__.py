@@ -73,14 +73,11 @@ def _train(job: Job, asked: Sequence[Experiment], workers: int | None, scheduler
     from lib.runs.sweep import cluster  # Dask takes half a second to import, which one run need not pay for
     from lib.runs.sweep.spread import Spread
 
-    if scheduler:
-        with cluster.connected(scheduler) as client:
-            if job.progress:
-                job.progress.dashboard = client.dashboard_link or ""
-            Spread(job, client, threads=1, local=False).run()
-    else:
-        with cluster.local(min(together, len(job.missing))) as client:
-            Spread(job, client, threads=max(1, _cores() // together), local=True).run()
+    threads = 1 if scheduler else max(1, _cores() // together)
+    with cluster.connected(scheduler) if scheduler else cluster.local(min(together, len(job.missing))) as client:
+        if job.progress and scheduler:
+            job.progress.dashboard = client.dashboard_link or ""
+        Spread(job, client, threads=threads, local=not scheduler).run()
 
 
 def _cores() -> int:

@@ -21,19 +21,16 @@ from distributed.system import MEMORY_LIMIT
 from lib.system import device
 from lib.system.errors import UserError
 
-#: Seconds to reach a scheduler.
-PATIENCE = 10
-#: Workers that a run may lose while it trains before it counts as failed.
-LOSSES = 3
-#: Seconds that a local cluster is kept for the next sweep of this program: a notebook often has several.
-_KEEP = 10
+LOSSES = 3  # workers that a run may lose while it trains before it counts as failed
+_PATIENCE = 10  # seconds to reach a scheduler
+_KEEP = 10  # seconds that a local cluster is kept for the next sweep of this program: a notebook often has several
 _HOST = "127.0.0.1"
 _SETTINGS = {
     "distributed.scheduler.allowed-failures": LOSSES - 1,
     # A run's memory is its model's: nothing can be moved to disk, and a pause would last for ever.
     **{f"distributed.worker.memory.{step}": False for step in ("target", "spill", "pause")},
     "distributed.worker.memory.terminate": 0.95,
-    "distributed.comm.timeouts.connect": f"{PATIENCE}s",
+    "distributed.comm.timeouts.connect": f"{_PATIENCE}s",
     # Every scheduler and worker has an HTTP server; these serve nothing.
     **{f"distributed.{role}.http.routes": [] for role in ("scheduler", "worker")},
 }
@@ -46,17 +43,16 @@ class _Local:
 
     def __init__(self, workers: int):
         self.workers = workers
-        self.timer: threading.Timer | None = None
+        self.timer = threading.Timer(_KEEP, close_kept)
         self.files = tempfile.TemporaryDirectory(prefix="writeup-tls-")  # private
         security = Security.temporary()
-        tls = {"key": security.tls_scheduler_key, "cert": security.tls_scheduler_cert}
-        for name, content in tls.items():  # Dask's HTTP servers read files
-            Path(self.files.name, name).write_text(content)
-        files = {f"distributed.scheduler.dashboard.tls.{name}": str(Path(self.files.name, name)) for name in tls}
+        certificate = Path(self.files.name, "certificate.pem")  # Dask's HTTP servers read it from a file
+        certificate.write_text(security.tls_scheduler_key + security.tls_scheduler_cert)
+        settings = {**_SETTINGS, "distributed.scheduler.dashboard.tls.cert": str(certificate)}
         common: dict[str, Any] = {"host": _HOST, "protocol": "tls://", "security": security, "dashboard": False}
         options = {**common, "nthreads": 1, "memory_limit": MEMORY_LIMIT // workers, "silence_logs": logging.CRITICAL}
         gpus = [{"CUDA_VISIBLE_DEVICES": str(n)} if device.gpus() > 1 else {} for n in range(workers)]
-        with dask.config.set({**_SETTINGS, **files}), warnings.catch_warnings():
+        with dask.config.set(settings), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self.cluster = SpecCluster(
                 workers={n: {"cls": Nanny, "options": {**options, "env": env}} for n, env in enumerate(gpus)},
@@ -82,9 +78,8 @@ class _Local:
                     psutil.Process(nanny.process.pid).kill()
         self.close(patience=2)
 
-    def close(self, patience: float = PATIENCE) -> None:
-        if self.timer:
-            self.timer.cancel()
+    def close(self, patience: float = _PATIENCE) -> None:
+        self.timer.cancel()
         with suppress(Exception):
             self.client.close(timeout=patience)
         with suppress(Exception):
@@ -118,8 +113,7 @@ def local(workers: int) -> Iterator[Client]:
             'under `if __name__ == "__main__":`, because each worker reads the script again.'
         ) from error
     try:
-        if own.timer:
-            own.timer.cancel()
+        own.timer.cancel()
         yield own.client
     except BaseException:
         own.kill()
@@ -138,14 +132,14 @@ def connected(scheduler: str) -> Iterator[Client]:
         file = Path(scheduler).expanduser()
         address = json.loads(file.read_text())["address"] if file.is_file() else scheduler
         # A look first: a client whose connection fails would be left to the garbage collector.
-        socket.create_connection(get_address_host_port(address), timeout=PATIENCE).close()
-        with dask.config.set({"distributed.comm.timeouts.connect": f"{PATIENCE}s"}), warnings.catch_warnings():
+        socket.create_connection(get_address_host_port(address), timeout=_PATIENCE).close()
+        with dask.config.set({"distributed.comm.timeouts.connect": f"{_PATIENCE}s"}), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of versions that differ; a sweep compares those that matter
-            client = Client(address, set_as_default=False, timeout=PATIENCE)
+            client = Client(address, set_as_default=False, timeout=_PATIENCE)
     except (OSError, ValueError, TypeError, KeyError, AssertionError) as error:  # all of them for odd addresses
         raise UserError(f"No Dask scheduler answers at {scheduler} ({error or type(error).__name__}).") from error
     try:
         yield client
     finally:
         with suppress(Exception):
-            client.close(timeout=PATIENCE)
+            client.close(timeout=_PATIENCE)

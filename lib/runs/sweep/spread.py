@@ -40,12 +40,7 @@ class _Running:
 
 
 class Spread:
-    """One sweep on the workers of a client.
-
-    Args:
-        threads: of each run.
-        local: the workers share this machine's disk.
-    """
+    """One sweep on the workers of a client; local ones share this machine's disk, and `threads` are those of a run."""
 
     def __init__(self, job: Job, client: Client, *, threads: int, local: bool):
         self.job, self.client, self.threads, self.local = job, client, threads, local
