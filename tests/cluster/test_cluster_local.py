@@ -21,6 +21,7 @@ from lib.runs import sweep
 from lib.runs.store import Store
 from lib.runs.sweep import cluster
 from lib.system.errors import NoRoom, UserError
+from lib.training import Interrupted
 
 pytestmark = pytest.mark.usefixtures("one_thread", "two_cores_and_no_gpu")
 
@@ -114,6 +115,16 @@ def test_ctrl_c_ends_client_and_workers_in_seconds(store, tmp_path):
     assert out.endswith("interrupted\nover\n")
     assert "Traceback" not in err
     assert not any(w.is_running() and w.status() != psutil.STATUS_ZOMBIE for w in workers)
+
+
+def test_stop_ends_the_sweep_and_its_workers_and_keeps_what_is_finished(store):
+    short, endless, seen = tiny(), tiny(**ENDLESS), []
+    settings = {"store": store, "workers": 2, "on_epoch": lambda experiment, _: seen.append(experiment.key)}
+    with pytest.raises(Interrupted):
+        sweep.run([short, endless], **settings, stop=lambda: bool(store.get(short)) and endless.key in seen)
+    assert [record.key for record in store.records()] == [short.key]
+    assert store.checkpoint(endless).exists()
+    assert working() == []
 
 
 def test_a_script_that_every_worker_would_read_again_is_told_so(store, tmp_path):
@@ -287,7 +298,7 @@ def answer(address, hello, tls):
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with suppress(OSError), socket.create_connection(address, timeout=5) as connection:
-        with context.wrap_socket(connection) if tls else connection as own:
-            own.sendall(hello)
-            return own.recv(64)
+        own = context.wrap_socket(connection) if tls else connection
+        own.sendall(hello)
+        return own.recv(64)
     return b""
