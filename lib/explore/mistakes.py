@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from lib import losses, models
+from lib import data, losses, models
 from lib.analysis import plots
 from lib.data import Dataset
 from lib.experiment import Experiment
@@ -96,7 +96,8 @@ def _once(record: Record | None, dataset: Dataset) -> None:
         return
     caption = f"Confusion matrix of {record.experiment.title} (best epoch on the test set): percent of each true class."
     alt = "A grid of percentages, true classes in rows and predicted classes in columns."
-    exhibits.figure(plots.confusion(confusion(record)), "cells", caption, alt=alt, records=[record], width="75%")
+    drawn = plots.confusion(confusion(record), data.classes(record.experiment.data))
+    exhibits.figure(drawn, "cells", caption, alt=alt, records=[record], width="75%")
     place = most_frequent(record)
     caption = describe(record, dataset, *place)
     exhibits.figure(draw(record, dataset, *place), "behind", caption, alt=_ALT, records=[record])

@@ -93,6 +93,6 @@ class _OnPage(Live):
         self._into = into
 
     def show(self, histories, epochs: int = 0) -> None:
-        drawn = exhibits.svg(curves.training(histories, epochs=epochs))
+        drawn = exhibits.svg(curves.training(histories, self._classes, epochs=epochs))
         svg = drawn[drawn.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{ALT}"', 1)
         self._into.value = f'<div style="max-width: 60em">{svg}</div>'

@@ -81,17 +81,17 @@ def write_report(
 ) -> tuple[Path, Path]:
     """Write `document` as HTML and PDF into `folder`; return their paths.
 
-    Each file appears whole or not at all. Raises UserError where pandoc or typst is missing.
+    Each file appears whole or not at all. Raises UserError where pandoc or Typst fails or is missing.
     """
-    from nbconvert_typst import MissingDependencyError, ReportHTMLExporter, TypstPDFExporter
+    from nbconvert_typst import ExportError, ReportHTMLExporter, TypstPDFExporter
 
     resources = {"metadata": {"name": name, "path": str(folder)}}
     options = {"show_code": show_code, "metadata_key": METADATA}
     try:
         html, _ = ReportHTMLExporter(**options).from_notebook_node(document, resources)
         pdf, _ = TypstPDFExporter(**options).from_notebook_node(document, resources)
-    except MissingDependencyError as error:
-        raise UserError(str(error)) from None
+    except ExportError as error:
+        raise UserError(f"The report was not written to {shown(folder)}: {error}") from error
     folder.mkdir(parents=True, exist_ok=True)
     return _write(folder / f"{name}.html", html.encode()), _write(folder / f"{name}.pdf", pdf)
 

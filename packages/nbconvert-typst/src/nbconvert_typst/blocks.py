@@ -4,7 +4,7 @@ import base64
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from nbconvert.filters import strip_ansi
 from nbformat import NotebookNode
@@ -76,7 +76,7 @@ class Figure:
     of: FigureKind
     anchor: Anchor
     caption: Markup
-    body: Prose | Picture
+    body: Prose | Picture | Verbatim
 
 
 Block = Prose | Contents | Code | Verbatim | Picture | Figure
@@ -133,15 +133,20 @@ def _markdown(source: str) -> Markup:
 def _output(output: NotebookNode, captions: Captions, key: str) -> Iterator[Block]:
     if output.output_type == "stream":
         yield Verbatim(strip_ansi(output.text).rstrip(), "output")
-    elif output.output_type == "error":
+        return
+    if output.output_type == "error":
         yield Verbatim(strip_ansi("\n".join(output.traceback)), "error")
-    elif noted := output.metadata.get(key):
-        if noted["kind"] != "caption" and (body := _best(output, noted)):
-            anchor = captions.number(noted["kind"], noted["name"])
-            caption = Markup(noted["caption"], inline=True)
-            yield Figure(noted["kind"], anchor, caption, body)
-    elif block := _best(output, {}):
-        yield block
+        return
+    noted = output.metadata.get(key, {})
+    kind = noted.get("kind")
+    body = _best(output, noted)
+    if body is None or kind == "caption":
+        return
+    if kind in get_args(FigureKind):
+        caption = Markup(noted.get("caption", ""), inline=True)
+        yield Figure(kind, captions.number(kind, noted.get("name", "")), caption, body)
+    else:
+        yield body
 
 
 def _best(output: NotebookNode, noted: dict) -> Prose | Picture | Verbatim | None:

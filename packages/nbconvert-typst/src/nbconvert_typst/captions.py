@@ -18,10 +18,11 @@ class Captions:
         self._counts: Counter[str] = Counter()
 
     def number(self, kind: FigureKind, name: str) -> Anchor:
-        """The next number of this kind, as an anchor with its label ("Figure 3")."""
+        """Return the next number of this kind, as an anchor with its label ("Figure 3"); `name` may be empty."""
         self._counts[kind] += 1
         number = self._counts[kind]
         slug = re.sub(r"[^a-z0-9_]+", "-", name.lower()).strip("-")
-        anchor = Anchor(id=f"{kind}-{number}-{slug}", label=f"{kind.capitalize()} {number}")
-        self.anchors.setdefault(name, anchor)
+        anchor = Anchor(id=f"{kind}-{number}-{slug}".rstrip("-"), label=f"{kind.capitalize()} {number}")
+        if name:
+            self.anchors.setdefault(name, anchor)
         return anchor

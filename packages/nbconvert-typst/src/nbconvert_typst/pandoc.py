@@ -1,29 +1,15 @@
 """Markdown and HTML to HTML or Typst: a whole document in one pandoc process."""
 
 import base64
-import json
 import mimetypes
-import subprocess
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import unquote_to_bytes
 
-from nbconvert_typst.errors import MissingDependencyError
+from nbconvert_typst.tools import run_pandoc
 
 _SCRIPT = Path(__file__).parent / "templates" / "pandoc" / "convert.lua"
-
-
-def require(module: str, wheel: str) -> ModuleType:
-    """Import a module on first use; raise MissingDependencyError naming its wheel where it is missing."""
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"This export needs {wheel}, which is not installed. Try: pip install {wheel}"
-        ) from error
 
 
 @dataclass
@@ -84,9 +70,10 @@ def convert(
 
     anchors: targets that `[text](#name)` may name, besides the headings of the pieces themselves.
     folder: where relative pictures are looked up. numbered, shift: number the headings, and lower them by
-    so many levels. Raises MissingDependencyError where pandoc is missing.
+    so many levels. Raises ExportError where pandoc fails or is missing.
     """
-    answer = _run_pandoc(
+    answer = run_pandoc(
+        _SCRIPT,
         {
             "to": to,
             "numbered": numbered,
@@ -94,7 +81,7 @@ def convert(
             "folder": str(folder),
             "anchors": {name: vars(anchor) for name, anchor in anchors.items()},
             "pieces": [{"source": p.source, "reader": p.reader, "inline": p.inline} for p in pieces],
-        }
+        },
     )
     for piece, rendered in zip(pieces, answer["pieces"], strict=True):
         piece.rendered = rendered
@@ -102,22 +89,6 @@ def convert(
         headings=[Heading(**heading) for heading in answer["headings"]],
         images={image["name"]: _load_image(image["source"], folder) for image in answer["images"]},
     )
-
-
-def _run_pandoc(request: dict[str, Any]) -> dict[str, Any]:
-    pypandoc = require("pypandoc", "pypandoc_binary")
-    try:
-        pandoc = pypandoc.get_pandoc_path()
-    except OSError as error:
-        raise MissingDependencyError(
-            "This export needs pandoc, which pypandoc did not find. Try: pip install pypandoc_binary"
-        ) from error
-    finished = subprocess.run(
-        [pandoc, "lua", str(_SCRIPT)], input=json.dumps(request), capture_output=True, text=True, encoding="utf-8"
-    )
-    if finished.returncode != 0:
-        raise RuntimeError(f"pandoc stopped: {finished.stderr.strip()}")
-    return json.loads(finished.stdout)
 
 
 def _load_image(source: str, folder: Path) -> Image:

@@ -10,7 +10,8 @@ from nbformat import NotebookNode
 from traitlets import default
 
 from nbconvert_typst.base import TEMPLATES, BlockExporter
-from nbconvert_typst.pandoc import Image, require
+from nbconvert_typst.pandoc import Image
+from nbconvert_typst.tools import compile_typst
 
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": None, "\t": "    "})
 _PIXEL = 0.75  # points
@@ -43,11 +44,10 @@ class TypstPDFExporter(BlockExporter):
     def from_notebook_node(
         self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
     ) -> tuple[bytes, dict[str, Any]]:
-        """Return the PDF's bytes; raise MissingDependencyError where the wheel `typst` or pandoc is missing."""
-        typst = require("typst", "typst")
+        """Return the PDF's bytes; raise ExportError where pandoc or Typst fails or is missing."""
         with TemporaryDirectory(prefix="typst-pdf-") as folder:
             main, resources = self.write_project(Path(folder), nb, resources, **kw)
-            return typst.compile(main, root=folder), resources
+            return compile_typst(main), resources
 
     def write_project(
         self, folder: Path, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
