@@ -64,9 +64,8 @@ class Spread:
                     raise Interrupted(STOPPED)
                 if time.monotonic() - self.looked > _EVERY:
                     self._look()
-                # Not on this machine there are a few more than workers, so that none waits for its next run.
-                most = len(self.fit) if self.local or not self.fit else len(self.fit) + max(2, len(self.fit) // 2)
-                for _ in range(min(len(waiting), most - len(self.running))):
+                # Two runs per worker, so that none waits for its next run.
+                for _ in range(min(len(waiting), 2 * len(self.fit) - len(self.running))):
                     if not self._begin(waiting[0]):
                         waiting.append(waiting[0])
                     waiting.popleft()
