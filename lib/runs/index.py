@@ -1,46 +1,71 @@
-"""Rows about the runs of a store, kept beside it so that ten thousand are listed in a moment.
+"""Index of the runs of a store: one row per run, kept beside the folder so that ten thousand are listed in a moment.
 
-The index is only a cache: a row counts as long as its record.json has the same time and size, and a missing, damaged
-or outdated index is made again from the records.
+It is only a cache. A row counts while its record.json has the same time and size; rows of another layout, and a damaged
+file, are read from the records again.
 """
 
+import inspect
 import json
 import re
 import sqlite3
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from lib.experiment import Experiment
+from lib.training import Record
 
 Row = dict[str, Any]
 _KEY = re.compile(r"[0-9a-f]{16}")
 
 
-def rows(folder: Path, read: Callable[[Path], Row | None], layout: int) -> list[Row]:
-    """One row per run in `folder`.
+def row(record: Record) -> Row:
+    """Return a record's row in the store's data frame."""
+    return {
+        "key": record.key,
+        **record.experiment.model_dump(mode="json"),
+        "best_epoch": record.best.epoch,
+        "best_accuracy": record.best.test.accuracy,
+        "last_accuracy": record.last.test.accuracy,
+        "wall_time": record.wall_time,
+        "finished": record.finished,
+        "origin": record.origin,
+    }
+
+
+@cache
+def _layout(make: Callable[[Record], Row], fields: tuple[str, ...]) -> int:
+    """Return the layout's number: a checksum over the source of `row` and the experiment's fields."""
+    return zlib.crc32(f"{inspect.getsource(make)}{fields}".encode()) >> 1  # SQLite's user_version is signed
+
+
+def rows(folder: Path, read: Callable[[Path], Record | None]) -> list[Row]:
+    """Return one row per run in `folder`.
 
     Args:
-        read: a run's row from its folder; None where there is none.
-        layout: identifies the content of a row, 32 bits; with another one all rows are read again.
+        read: reads a run's record from its folder; None where there is none.
     """
     stamps = dict(_stamps(folder))
-    known = _known(folder, layout)
-    found = {key: row for key, (stamp, row) in known.items() if stamps.get(key) == stamp}
-    fresh = {key: row for key in stamps.keys() - found.keys() if (row := read(folder / key))}
+    known = _known(folder)
+    found = {key: own for key, (stamp, own) in known.items() if stamps.get(key) == stamp}
+    fresh = {key: row(record) for key in stamps.keys() - found.keys() if (record := read(folder / key))}
     if fresh or known.keys() - stamps.keys():
-        _keep(folder, layout, {key: (stamps[key], row) for key, row in fresh.items()}, known.keys() - stamps.keys())
+        _keep(folder, {key: (stamps[key], own) for key, own in fresh.items()}, gone=known.keys() - stamps.keys())
     return [*found.values(), *fresh.values()]
 
 
 def file_of(folder: Path) -> Path:
-    """Where the rows about a folder are kept; it may be removed at any time."""
+    """Return the file of a folder's index; it may be removed at any time."""
     return folder.with_name(f".{folder.name}.sqlite")
 
 
-def note(folder: Path, key: str, row: Row, layout: int) -> None:
+def note(folder: Path, record: Record) -> None:
     """Keep the row of a run that was just stored."""
     with suppress(OSError):  # another program may have set it aside
-        _keep(folder, layout, {key: (_stamp(folder / key / "record.json"), row)})
+        _keep(folder, {record.key: (_stamp(folder / record.key / "record.json"), row(record))})
 
 
 def _stamps(folder: Path) -> Iterator[tuple[str, str]]:
@@ -56,7 +81,8 @@ def _stamp(file: Path) -> str:
 
 
 @contextmanager
-def _table(folder: Path, layout: int) -> Iterator[sqlite3.Connection]:
+def _table(folder: Path) -> Iterator[sqlite3.Connection]:
+    layout = _layout(row, tuple(Experiment.model_fields))
     with closing(sqlite3.connect(file_of(folder), timeout=5)) as connection:
         connection.execute("PRAGMA synchronous = OFF")  # losing it costs a listing, not a run
         if connection.execute("PRAGMA user_version").fetchone()[0] != layout:
@@ -67,11 +93,11 @@ def _table(folder: Path, layout: int) -> Iterator[sqlite3.Connection]:
             yield connection
 
 
-def _known(folder: Path, layout: int) -> dict[str, tuple[str, Row]]:
+def _known(folder: Path) -> dict[str, tuple[str, Row]]:
     try:
-        with _table(folder, layout) as connection:
+        with _table(folder) as connection:
             kept = connection.execute("SELECT key, stamp, row FROM run")
-            return {key: (stamp, json.loads(row)) for key, stamp, row in kept}
+            return {key: (stamp, json.loads(own)) for key, stamp, own in kept}
     except (OSError, sqlite3.OperationalError):  # locked, or a disk that cannot be written
         return {}
     except (sqlite3.DatabaseError, ValueError):  # damaged: made anew
@@ -80,10 +106,10 @@ def _known(folder: Path, layout: int) -> dict[str, tuple[str, Row]]:
         return {}
 
 
-def _keep(folder: Path, layout: int, fresh: Mapping[str, tuple[str, Row]], gone: Iterable[str] = ()) -> None:
-    with suppress(OSError, sqlite3.Error), _table(folder, layout) as connection:
+def _keep(folder: Path, fresh: Mapping[str, tuple[str, Row]], gone: Iterable[str] = ()) -> None:
+    with suppress(OSError, sqlite3.Error), _table(folder) as connection:
         connection.executemany("DELETE FROM run WHERE key = ?", [(key,) for key in gone])
         connection.executemany(
             "INSERT OR REPLACE INTO run VALUES (?, ?, ?)",
-            [(key, stamp, json.dumps(row)) for key, (stamp, row) in fresh.items()],
+            [(key, stamp, json.dumps(own)) for key, (stamp, own) in fresh.items()],
         )

@@ -1,8 +1,7 @@
-"""Where a training is at, for whoever watches: a runner, a terminal, a log.
+"""Progress of a sweep, for a runner, a terminal or a log.
 
-A notebook's kernel has no terminal of its own. When a runner started it, the runner names a file in
-WRITEUP_PROGRESS and every event is appended there as one line of JSON; otherwise one line per finished run is
-printed, and of a single run one per epoch.
+A notebook's kernel has no terminal. A runner that starts one names a file in WRITEUP_PROGRESS, and every event is
+appended there as one line of JSON; without it, one line per finished run is printed, or one per epoch of a single run.
 """
 
 import json
@@ -32,20 +31,20 @@ class Event:
     test_accuracy: float  # fraction
     images_per_second: float  # of all workers together
     seconds_left: float  # for the whole sweep, from the epochs done so far
-    dashboard: str = ""  # where Dask shows its workers
+    dashboard: str = ""  # link to Dask's display of its workers
 
     @property
     def ends_a_run(self) -> bool:
-        """Whether it was the run's last epoch."""
+        """True for the run's last epoch."""
         return self.epoch == self.epochs
 
     @property
     def worth_a_line(self) -> bool:
-        """In a log: every epoch of a single run, of several runs the last one of each."""
+        """True for what a log shows: every epoch of a single run, the last epoch of each of several."""
         return self.runs == 1 or self.ends_a_run
 
     def line(self) -> str:
-        """The event as people read it."""
+        """Return the event as a line for readers."""
         left = time.strftime("%M:%S", time.gmtime(self.seconds_left))
         if self.seconds_left >= 3600:
             left = f"{int(self.seconds_left // 3600)}:{left}"
@@ -60,7 +59,7 @@ class Event:
 
 
 class Progress:
-    """Turns finished epochs into events, for the runs that a sweep has to train."""
+    """Turn finished epochs into events, for the runs that a sweep has to train."""
 
     def __init__(self, missing: Sequence[Experiment], tell: Callable[[Event], None] | None = None):
         self._tell = tell or emit
@@ -76,7 +75,7 @@ class Progress:
         key = experiment.key
         self._epochs += 1
         self._rates.append(epoch.images_per_second)
-        self._left[key] = experiment.epochs - epoch.epoch  # goes up again where a run lost its worker
+        self._left[key] = experiment.epochs - epoch.epoch  # goes up again when a run loses its worker
         if not self._left[key]:
             self.ended(experiment)
         running = min(self.workers, len(self._left))
@@ -97,12 +96,12 @@ class Progress:
         )
 
     def ended(self, experiment: Experiment) -> None:
-        """A run is over, also one that failed or that another program has trained."""
+        """Note that a run is over, also one that failed or that another program has trained."""
         self._left.pop(experiment.key, None)
 
 
 def emit(event: Event) -> None:
-    """Tell the runner where there is one, else print a line."""
+    """Append the event to the runner's file; print a line if there is no runner."""
     if file := os.environ.get(VARIABLE):
         with Path(file).open("a") as stream:
             stream.write(json.dumps(asdict(event)) + "\n")
@@ -111,5 +110,5 @@ def emit(event: Event) -> None:
 
 
 def read(lines: str) -> list[Event]:
-    """The events in complete lines of a progress file."""
+    """Return the events in complete lines of a progress file."""
     return [Event(**json.loads(line)) for line in lines.splitlines()]

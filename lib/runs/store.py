@@ -2,7 +2,6 @@
 
 import errno
 import hashlib
-import inspect
 import itertools
 import json
 import os
@@ -10,11 +9,11 @@ import shutil
 import sys
 import tempfile
 import time
-import zlib
 from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -27,7 +26,7 @@ from lib.training import Record, Weights
 
 #: Layout of record.json. A record of another format is set aside whole, never misread and never deleted.
 FORMAT = 1
-#: Seconds after which a half-written run is nobody's any more.
+#: Seconds after which a half-written run counts as left by a killed program.
 _ABANDONED = 24 * 3600
 
 
@@ -39,7 +38,7 @@ class Store:
     """Finished runs by the key of their experiment.
 
     Args:
-        folder: where runs are kept; by default outputs/runs/.
+        folder: holds the runs; by default outputs/runs/.
         also: a second folder of runs, which is read where the first has none, and never written to.
     """
 
@@ -49,18 +48,43 @@ class Store:
         self._tidied = False
 
     def path(self, experiment: Experiment) -> Path:
-        """The folder of a run, whether it is stored or not."""
+        """Return the folder of a run, stored or not."""
         return self.folder / experiment.key
 
     def checkpoint(self, experiment: Experiment) -> Path:
-        """Where an unfinished run keeps its state."""
+        """Return the file for the state of an unfinished run."""
         return self.folder / "unfinished" / f"{experiment.key}.safetensors"
 
-    def get(self, experiment: Experiment) -> Record | None:
-        """The record of a finished run, or None. A damaged one is set aside, and said.
+    def lock(self, experiment: Experiment, timeout: float = 0) -> FileLock | None:
+        """Lock a run; None while another program has it. The lock of a killed program is free again at once.
 
-        The key leaves out what is at its default; should a default ever change, the record's own experiment
-        tells that it is another run.
+        Raises:
+            NoRoom: the folder cannot be written.
+        """
+        lock = FileLock(self._lock_file(experiment), thread_local=False)
+        try:
+            self._lock_file(experiment).parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=timeout)
+        except Timeout:
+            return None
+        except OSError as error:
+            raise NoRoom(f"Runs cannot be stored in {self.folder}: {error.strerror or error}.") from error
+        return lock
+
+    def unlock(self, experiment: Experiment, lock: FileLock) -> None:
+        """Release a run; a stored one needs no lock file: programs that wait for it find the run stored."""
+        if self.file(experiment.key):
+            self._lock_file(experiment).unlink(missing_ok=True)
+        lock.release()
+
+    def _lock_file(self, experiment: Experiment) -> Path:
+        return self.checkpoint(experiment).with_suffix(".lock")
+
+    def get(self, experiment: Experiment) -> Record | None:
+        """Return the record of a finished run, or None. A damaged one is set aside, with a message.
+
+        The key leaves out fields at their defaults, so that the record's own experiment is compared too: if a default
+        ever changes, it is another run.
         """
         record = self._read(self.path(experiment))
         if record and record.experiment == experiment:
@@ -68,10 +92,10 @@ class Store:
         return self.also.get(experiment) if self.also else None
 
     def weights(self, experiment: Experiment, epoch: str = "last") -> Weights:
-        """Weights of the "best" or the "last" epoch.
+        """Return the weights of the "best" or the "last" epoch.
 
         Raises:
-            UserError: where none are stored, or they are damaged.
+            UserError: none are stored, or they are damaged.
         """
         file = self.path(experiment) / f"{epoch}.safetensors"
         if not file.exists() and self.also:
@@ -86,7 +110,7 @@ class Store:
             ) from error
 
     def logits(self, experiment: Experiment) -> Tensor | None:
-        """Logits of the last epoch on the test set, float16 [N, C] in the test set's order; None if not kept.
+        """Return the last epoch's logits on the test set, float16 [N, C] in the test set's order; None if not kept.
 
         Runs keep them since 2026-11-25. Damaged ones are an error, as for `weights`.
         """
@@ -117,7 +141,7 @@ class Store:
             raise NoRoom(_cannot_store(record.key, self.folder, error)) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-        index.note(self.folder, record.key, _row(record), _LAYOUT)
+        index.note(self.folder, record)
         self.checkpoint(record.experiment).unlink(missing_ok=True)
 
     def _tidy(self) -> None:
@@ -130,30 +154,26 @@ class Store:
                         shutil.rmtree(left)
 
     def records(self) -> list[Record]:
-        """Every readable record, oldest first."""
+        """Return every readable record, oldest first."""
         found = (self._read(path.parent) for path in self.folder.glob(f"{'[0-9a-f]' * 16}/record.json"))
         by_key = {r.key: r for r in self.also.records()} if self.also else {}
         by_key |= {r.key: r for r in found if r}
         return sorted(by_key.values(), key=lambda r: (r.finished, r.key))
 
     def file(self, key: str, name: str = "record.json") -> Path | None:
-        """A file of a key's run, or None."""
+        """Return a file of a key's run, or None."""
         file = self.folder / key / name
         if file.exists():
             return file
         return self.also.file(key, name) if self.also else None
 
     def frame(self) -> pd.DataFrame:
-        """One row per record, oldest first: key, the experiment's fields, best and last test accuracy (fractions)."""
+        """Return one row per record, oldest first; `index.row` lists the columns. Accuracies are fractions."""
         return pd.DataFrame(sorted(self._rows().values(), key=lambda row: (row["finished"], row["key"])))
 
     def _rows(self) -> dict[str, index.Row]:
         rows = self.also._rows() if self.also else {}
-        return rows | {row["key"]: row for row in index.rows(self.folder, self._row, _LAYOUT)}
-
-    def _row(self, folder: Path) -> index.Row | None:
-        record = self._read(folder)
-        return _row(record) if record else None
+        return rows | {row["key"]: row for row in index.rows(self.folder, self._read)}
 
     def _read(self, folder: Path) -> Record | None:
         try:
@@ -170,36 +190,18 @@ class Store:
             return None
 
 
-def _row(record: Record) -> index.Row:
-    """Row of a record in the store's data frame."""
-    return {
-        "key": record.key,
-        **record.experiment.model_dump(mode="json"),
-        "best_epoch": record.best.epoch,
-        "best_accuracy": record.best.test.accuracy,
-        "last_accuracy": record.last.test.accuracy,
-        "wall_time": record.wall_time,
-        "finished": record.finished,
-        "origin": record.origin,
-    }
-
-
-#: Changes by itself with the code of a row and with the fields of an experiment, so that no index goes stale.
-_LAYOUT = zlib.crc32((inspect.getsource(_row) + ",".join(Experiment.model_fields)).encode()) >> 1
-
-
-#: Where the runs of a report come from: "train" loads those in outputs/runs/ and trains the others; "published" loads
-#: those that the repository keeps, what it lacks from outputs/runs/, and trains nothing.
+#: Sources of a report's runs: "train" loads those in outputs/runs/ and trains the others; "published" loads those that
+#: the repository keeps, those it lacks from outputs/runs/, and trains nothing.
 SOURCES = ("train", "published")
 
 
 def opened(profile: str, source: str) -> Store:
-    """The store of a report's runs; `source` is one of SOURCES."""
+    """Return the store of a report's runs; `source` is one of SOURCES."""
     return Store(paths.PUBLISHED / profile / "runs", also=paths.RUNS) if source == "published" else Store()
 
 
 def everything() -> Store:
-    """Every run there is: those in outputs/runs/, and those that the repository keeps of each profile."""
+    """Return a store of all runs: those in outputs/runs/, and those that the repository keeps for each profile."""
     store = Store()
     last = store
     for folder in sorted(paths.PUBLISHED.glob("*/runs")):
@@ -209,7 +211,7 @@ def everything() -> Store:
 
 
 def _set_aside(folder: Path, why: str) -> Path:
-    """Rename a run's folder out of the store's way; what was set aside before stays."""
+    """Rename a run's folder so that the store ignores it; folders set aside before stay."""
     names = (f"{why}-{folder.name}{suffix}" for suffix in itertools.chain([""], (f"-{n}" for n in itertools.count(2))))
     aside = next(path for path in map(folder.with_name, names) if not path.exists())
     os.replace(folder, aside)
@@ -217,7 +219,7 @@ def _set_aside(folder: Path, why: str) -> Path:
 
 
 def _move(temporary: Path, final: Path) -> None:
-    """Put a complete folder in its place, whether there is one already or not.
+    """Put a complete folder in its place, replacing one that is there.
 
     The old one (another process finished the same run: both hold the same numbers) is renamed before it is
     deleted, so that a kill never leaves half a run under its key.
@@ -233,7 +235,7 @@ def _move(temporary: Path, final: Path) -> None:
         try:
             os.replace(final, old)
         except FileNotFoundError:
-            continue  # the other process is at it too
+            continue  # the other process is replacing it too
         shutil.rmtree(old, ignore_errors=True)
     raise OSError(errno.EBUSY, "other processes keep storing the same run")
 

@@ -1,4 +1,4 @@
-"""Published runs, trained again and compared."""
+"""Kept runs, trained again and compared."""
 
 import random
 from collections.abc import Callable
@@ -13,36 +13,36 @@ from lib.system import device
 from lib.system.errors import UserError
 from lib.training import Epoch, Record, train
 
-#: How far a run may be from the kept one on another machine, with other threads or another torch: sums are then
-#: added in another order, and a training amplifies the last digit. Two ResNet-32 runs of one seed whose class weights
-#: differ in the fifth digit (the kept beta 0 and 0.8) came to differ by up to 5.1 % in an epoch's training loss
-#: and by 1.8 points at the last epoch. Another loss, batch size, rate or gamma differs by more than 15 %.
+#: Bounds of the difference to a kept run on another machine, with other threads or another torch: sums are then added
+#: in another order, and training amplifies the last digit. Two ResNet-32 runs of one seed whose class weights differ in
+#: the fifth digit (kept runs with beta 0 and 0.8) differed by up to 5.1 % in an epoch's training loss and by 1.8 points
+#: at the last epoch. Another loss, batch size, learning rate or gamma gives a difference above 15 %.
 LOSS_BOUND, ACCURACY_BOUND = 0.08, 0.05
-#: What makes a machine the same; records from before one of these was kept are not held to every bit.
+#: Equal on the same machine; a record that lacks one of them is held to the bounds only.
 _SAME = ("device", "threads", "torch", "platform", "instructions")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A kept run beside the same experiment trained here and now."""
+    """A kept run and the same experiment trained again."""
 
     kept: Record
     again: Record
 
     @property
     def same_machine(self) -> bool:
-        """Whether every bit has to be the same: device, threads, torch, trained on its own."""
+        """True where every bit has to be the same; runs that lib 0.1 trained several at a time (replicas) are apart."""
         now, then = self.again.machine, self.kept.machine
         return "replicas" not in then and all(name in then and then[name] == now.get(name) for name in _SAME)
 
     @property
     def identical(self) -> bool:
-        """Whether every number of every epoch is the same, times apart."""
+        """True where every number of every epoch is the same, apart from times."""
         return _numbers(self.kept) == _numbers(self.again)
 
     @property
     def difference(self) -> float:
-        """In test accuracy at the last epoch."""
+        """Difference in test accuracy at the last epoch."""
         return self.again.last.test.accuracy - self.kept.last.test.accuracy
 
     @property
@@ -53,17 +53,18 @@ class Comparison:
 
     @property
     def same_images(self) -> bool:
-        """Whether both were trained on the same images, as far as the record tells."""
+        """True where both were trained on the same images, as far as the records tell."""
         return (self.again.data_digest, self.again.counts) == (self.kept.data_digest, self.kept.counts)
 
     @property
     def holds(self) -> bool:
+        """True where the kept run is confirmed."""
         if self.identical or self.same_machine or not self.same_images:
             return self.identical
         return self.loss_difference <= LOSS_BOUND and abs(self.difference) <= ACCURACY_BOUND
 
     def line(self) -> str:
-        """One-line result."""
+        """Return a one-line result."""
         name = f"{self.kept.key[:8]} {self.kept.experiment.title}"
         if self.identical:
             return f"{name}: bit-identical"
@@ -85,15 +86,15 @@ def _numbers(record: Record) -> list[dict]:
 def verify(
     folder: Path, count: int, seed: int | None = None, on_epoch: Callable[[Epoch], None] | None = None
 ) -> list[Comparison]:
-    """Pick kept runs at random, train them again, compare.
+    """Pick kept runs at random, train them again and compare.
 
     Args:
         folder: the kept runs.
-        count: how many.
-        seed: of the choice; None: another one every time.
+        count: number of runs.
+        seed: of the choice; None: a new choice each time.
 
     Raises:
-        UserError: nothing is kept there, or by another numerics version alone.
+        UserError: no run of this numerics version is kept there.
     """
     records = [record for record in Store(folder).records() if record.numerics == NUMERICS_VERSION]
     if not records:

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from lib.runs import sweep
 from lib.runs.store import Store
 from lib.runs.sweep import cluster
 from lib.system.errors import NoRoom, UserError
+from lib.training import Interrupted
 
 pytestmark = pytest.mark.usefixtures("one_thread", "two_cores_and_no_gpu")
 
@@ -113,6 +115,16 @@ def test_ctrl_c_ends_client_and_workers_in_seconds(store, tmp_path):
     assert out.endswith("interrupted\nover\n")
     assert "Traceback" not in err
     assert not any(w.is_running() and w.status() != psutil.STATUS_ZOMBIE for w in workers)
+
+
+def test_stop_ends_the_sweep_and_its_workers_and_keeps_what_is_finished(store):
+    short, endless, seen = tiny(), tiny(**ENDLESS), []
+    settings = {"store": store, "workers": 2, "on_epoch": lambda experiment, _: seen.append(experiment.key)}
+    with pytest.raises(Interrupted):
+        sweep.run([short, endless], **settings, stop=lambda: bool(store.get(short)) and endless.key in seen)
+    assert [record.key for record in store.records()] == [short.key]
+    assert store.checkpoint(endless).exists()
+    assert working() == []
 
 
 def test_a_script_that_every_worker_would_read_again_is_told_so(store, tmp_path):
@@ -254,11 +266,17 @@ def test_everything_local_listens_on_the_loopback_alone_and_asks_for_the_certifi
             seen.extend(c.laddr for c in listening() if (c.laddr, c.pid) not in before)
 
     sweep.run([tiny(seed=seed, epochs=3) for seed in range(2)], store=store, workers=2, on_epoch=look)
-    assert len(seen) >= 3  # the scheduler and two workers
+    assert len(seen) >= 8  # a scheduler and two workers, each with its HTTP server, and two nannies
     assert {address.ip for address in seen} == {"127.0.0.1"}
     for address in seen:
-        for scheme in ("tcp", "http"):
-            assert not answers(scheme, address), f"{scheme}://{address} answers without a certificate"
+        for hello in (b"GET /info/main/workers.html HTTP/1.0\r\n\r\n", struct.pack("<QQ", 16, 0) + bytes(16)):
+            plain, encrypted = answer(address, hello, tls=False), answer(address, hello, tls=True)
+            assert plain == b"" or plain.startswith(TLS_ALERT), f"{address} speaks to a client without TLS: {plain}"
+            assert encrypted == b"" or encrypted.startswith(NO_PAGE), f"{address} asks for no certificate: {encrypted}"
+
+
+TLS_ALERT = b"\x15"
+NO_PAGE = (b"HTTP/1.1 404", b"HTTP/1.1 400")
 
 
 def listening():
@@ -275,13 +293,12 @@ def listening():
     return found
 
 
-def answers(scheme, address):
-    """True where the socket says anything to a client without a certificate, in Dask's protocol or in HTTP."""
-    hello = b"GET / HTTP/1.0\r\n\r\n" if scheme == "http" else struct.pack("<QQ", 16, 0) + bytes(16)
-    with suppress(OSError), socket.create_connection(address, timeout=5) as own:
-        own.settimeout(5)
+def answer(address, hello, tls):
+    """Bytes that a client without a certificate gets; none where the connection is refused or closed."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with suppress(OSError), socket.create_connection(address, timeout=5) as connection:
+        own = context.wrap_socket(connection) if tls else connection
         own.sendall(hello)
-        said = own.recv(64)
-        refusals = (b"", b"\x15", b"HTTP/1.1 404")  # a closed connection, a TLS alert, a web server without a page
-        return not any(said == refusal or (refusal and said.startswith(refusal)) for refusal in refusals)
-    return False
+        return own.recv(64)
+    return b""

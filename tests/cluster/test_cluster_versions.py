@@ -9,7 +9,7 @@ from conftest import tiny
 from dask_processes import scheduler, worker
 
 from lib.runs import sweep
-from lib.runs import worker as worker_room
+from lib.runs.sweep.worker import difference, examiner
 from lib.system import paths
 from lib.system.errors import UserError
 
@@ -18,10 +18,10 @@ pytestmark = pytest.mark.usefixtures("one_thread", "two_cores_and_no_gpu")
 
 @pytest.mark.parametrize(("name", "version"), [("torch", "2.0.0"), ("lib", "0.0.9"), ("numerics", "7")])
 def test_every_version_that_decides_the_numbers_counts(name, version):
-    ours = worker_room.versions()
-    assert worker_room.unfit(ours, 1) == ""
-    said = worker_room.unfit(ours | {name: version}, 1)
-    assert said == f"it has {name} {ours[name]} where this program has {version}; install the same there"
+    ours = examiner()()
+    assert difference(ours, ours) == ""
+    said = difference(ours, ours | {name: version})
+    assert f"{name} {ours[name]} where this program has {version}" in said
 
 
 def another_lib(folder, change):
@@ -32,7 +32,9 @@ def another_lib(folder, change):
 
 
 def older(lib):
+    """As the release before: the sweep had its modules elsewhere."""
     (lib / "__init__.py").write_text('__version__ = "0.0.9"\n')
+    shutil.rmtree(lib / "runs" / "sweep")
 
 
 def other_numerics(lib):
@@ -42,6 +44,12 @@ def other_numerics(lib):
 
 def broken(lib):
     (lib / "training" / "__init__.py").write_text("raise OSError('libcudart.so.12: cannot open shared object file')")
+
+
+def emptied(lib):
+    shutil.rmtree(lib)
+    lib.mkdir()
+    (lib / "__init__.py").write_text("raise ModuleNotFoundError(\"No module named 'lib'\")")
 
 
 def start_worker(stack, joining, late):
@@ -60,6 +68,7 @@ def start_worker(stack, joining, late):
         (older, "lib 0.0.9 where this program has 0."),
         (other_numerics, "numerics 7 where this program has 1"),
         (broken, r"it cannot run this program \(OSError: libcudart"),
+        (emptied, "it cannot run this program"),
     ],
 )
 @pytest.mark.parametrize("late", [False, True])
@@ -79,7 +88,7 @@ def test_a_worker_with_several_threads_is_refused(store, tmp_path):
     with (
         scheduler(tmp_path / "s") as (_, address),
         worker(tmp_path / "w", address, "--nthreads", "3"),
-        pytest.raises(UserError, match="would train 3 runs at a time in one process; start workers with --nthreads 1"),
+        pytest.raises(UserError, match="would train 3 runs at a time in one process; start it with --nthreads 1"),
     ):
         sweep.run([tiny()], store=store, scheduler=address, on_epoch=lambda *_: None)
 

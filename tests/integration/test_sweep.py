@@ -1,9 +1,11 @@
 """Many runs: each trained once, none lost to another's failure, the same side by side as one by one."""
 
 import json
+import re
 import threading
 import time
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from filelock import FileLock
 from lib.notebook import live
 from lib.runs import progress, sweep
 from lib.runs.store import Store
-from lib.runs.sweep import here
+from lib.runs.sweep import job as jobs
 from lib.system.errors import UserError
 
 # Small steps are fastest on one thread, and repeatable.
@@ -35,18 +37,18 @@ def test_equal_runs_are_trained_once_and_stored_ones_not_at_all(store):
 
 def test_one_failing_run_does_not_stop_the_others(store, monkeypatch):
     good, diverging, broken = tiny(seed=3), tiny(learning_rate=1e30, model="ConvNet"), tiny(seed=5)
-    train = here.train
+    train = jobs.train
 
     def breaking(experiment, **options):
         if experiment == broken:
             raise RuntimeError("out of memory")
         return train(experiment, **options)
 
-    monkeypatch.setattr(here, "train", breaking)
+    monkeypatch.setattr(jobs, "train", breaking)
     with pytest.raises(UserError) as error:
         sweep.run([diverging, broken, good], store=store, workers=1, on_epoch=lambda *_: None)
     assert "2 of 3 runs failed; the others are stored" in str(error.value)
-    assert f"{diverging.title}: Training diverged: the loss became" in str(error.value)
+    assert re.search(f"{re.escape(diverging.title)}: .*loss became", str(error.value))
     assert f"{broken.title}: RuntimeError: out of memory" in str(error.value)
     assert [r.key for r in store.records()] == [good.key]
 
@@ -80,10 +82,10 @@ def test_threads_follow_from_the_runs_asked_for_not_from_those_missing(store, mo
 
     def spread(job, workers, *, threads, local):
         called.append((workers, threads))
-        here.one_by_one(job)
+        return SimpleNamespace(run=job.one_by_one)
 
     monkeypatch.setattr("lib.runs.sweep.cluster.local", nullcontext)
-    monkeypatch.setattr("lib.runs.sweep.spread.spread", spread)
+    monkeypatch.setattr("lib.runs.sweep.spread.Spread", spread)
     sweep.run(runs, store=store, on_epoch=lambda *_: None)
     assert called == ([expected] if expected else [])
 

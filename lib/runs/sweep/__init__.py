@@ -6,7 +6,6 @@ from lib import data
 from lib.experiment import Experiment
 from lib.runs.progress import Event, Progress
 from lib.runs.store import Store
-from lib.runs.sweep.here import one_by_one
 from lib.runs.sweep.job import Job, OnEpoch, RunsFailed
 from lib.system import device
 from lib.system.errors import UserError
@@ -58,36 +57,28 @@ def run(
         job = Job(missing, store, origin, on_epoch, progress, stop or (lambda: False))
         _train(job, experiments, workers, scheduler)
         if job.failures:
-            order = [experiment.key for experiment in missing]
-            failures = sorted(job.failures, key=lambda failure: order.index(failure[0].key))
+            failures = sorted(job.failures, key=lambda failure: missing.index(failure[0]))
             raise RunsFailed(failures, len(missing)) from failures[0][1]
-    return [_stored(store, e) for e in experiments]
+    records = [record for e in experiments if (record := store.get(e))]
+    if len(records) < len(experiments):
+        raise UserError(f"A run vanished from {store.folder} while it was used; run again.")
+    return records
 
 
 def _train(job: Job, asked: Sequence[Experiment], workers: int | None, scheduler: str) -> None:
     together = min(workers or len({e.key for e in asked}), device.gpus() or _cores())
     if together == 1 and not scheduler:
-        one_by_one(job)
+        job.one_by_one()
         return
     from lib.runs.sweep import cluster  # Dask takes half a second to import, which one run need not pay for
-    from lib.runs.sweep.spread import spread
+    from lib.runs.sweep.spread import Spread
 
-    if scheduler:
-        with cluster.connected(scheduler) as client:
-            if job.progress:
-                job.progress.dashboard = client.dashboard_link or ""
-            spread(job, client, threads=1, local=False)
-    else:
-        with cluster.local(min(together, len(job.missing))) as client:
-            spread(job, client, threads=max(1, _cores() // together), local=True)
+    threads = 1 if scheduler else max(1, _cores() // together)
+    with cluster.connected(scheduler) if scheduler else cluster.local(min(together, len(job.missing))) as client:
+        if job.progress and scheduler:
+            job.progress.dashboard = client.dashboard_link or ""
+        Spread(job, client, threads=threads, local=not scheduler).run()
 
 
 def _cores() -> int:
     return int(device.describe()["cores"])
-
-
-def _stored(store: Store, experiment: Experiment) -> Record:
-    record = store.get(experiment)
-    if record is None:
-        raise UserError(f"Run {experiment.key} vanished from {store.folder} while it was used; run again.")
-    return record

@@ -1,9 +1,10 @@
-"""Dask workers: a local cluster sized to the machine, or one that runs already."""
+"""Dask workers: a local cluster sized to the machine, or a cluster that runs already."""
 
 import atexit
 import json
 import logging
 import socket
+import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
@@ -20,132 +21,109 @@ from distributed.system import MEMORY_LIMIT
 from lib.system import device
 from lib.system.errors import UserError
 
-#: Seconds to reach a scheduler.
-PATIENCE = 10
-#: Workers that a run may lose while it trains before it counts as failed.
-LOSSES = 3
-#: Seconds that a local cluster is kept for the next sweep of this program.
-_KEEP = 10
+LOSSES = 3  # workers that a run may lose while it trains before it counts as failed
+_PATIENCE = 10  # seconds to reach a scheduler
+_KEEP = 10  # seconds that a local cluster is kept for the next sweep of this program: a notebook often has several
 _HOST = "127.0.0.1"
 _SETTINGS = {
     "distributed.scheduler.allowed-failures": LOSSES - 1,
     # A run's memory is its model's: nothing can be moved to disk, and a pause would last for ever.
-    "distributed.worker.memory.target": False,
-    "distributed.worker.memory.spill": False,
-    "distributed.worker.memory.pause": False,
+    **{f"distributed.worker.memory.{step}": False for step in ("target", "spill", "pause")},
     "distributed.worker.memory.terminate": 0.95,
-    "distributed.comm.timeouts.connect": f"{PATIENCE}s",
-    # Dask's web servers speak no TLS: locally they have no page to show.
-    "distributed.scheduler.http.routes": [],
-    "distributed.worker.http.routes": [],
+    "distributed.comm.timeouts.connect": f"{_PATIENCE}s",
+    # Every scheduler and worker has an HTTP server; these serve nothing.
+    **{f"distributed.{role}.http.routes": [] for role in ("scheduler", "worker")},
 }
+_kept: list["_Local"] = []
+_lock = threading.RLock()
 
 
-class _Kept:
-    """The local cluster of the last sweep, until a timer closes it: a notebook often has several sweeps."""
+class _Local:
+    """Single-run workers on this machine; everything listens on 127.0.0.1 alone and speaks TLS."""
 
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
-        self.own: tuple[int, SpecCluster, Client] | None = None
-        self.timer: threading.Timer | None = None
-
-    def take(self, workers: int) -> tuple[SpecCluster, Client] | None:
-        with self.lock:
-            if self.own is None or self.own[0] != workers or self.own[2].status != "running":
-                self.close()
-                return None
-            if self.timer:
-                self.timer.cancel()
-            (_, cluster, client), self.own = self.own, None
-            return cluster, client
-
-    def keep(self, workers: int, cluster: SpecCluster, client: Client) -> None:
-        with self.lock:
-            self.close()
-            self.own = workers, cluster, client
-            self.timer = threading.Timer(_KEEP, self.close)
-            self.timer.daemon = True
-            self.timer.start()
-
-    def close(self) -> None:
-        with self.lock:
-            if self.own:
-                if self.timer:
-                    self.timer.cancel()
-                _close(*self.own[1:], patience=PATIENCE)
-                self.own = None
-
-
-_kept = _Kept()
-
-
-@atexit.register
-def close_kept() -> None:
-    """End the local workers that are kept for another sweep."""
-    _kept.close()
-
-
-@contextmanager
-def local(workers: int) -> Iterator[Client]:
-    """Start single-run workers on this machine, one per core or GPU; they listen on 127.0.0.1 alone and speak TLS.
-
-    Raises:
-        UserError: they cannot be started.
-    """
-    cluster, client = _kept.take(workers) or _start(workers)
-    try:
-        yield client
-    except BaseException:
-        _kill(cluster)
-        _close(cluster, client, patience=2)
-        raise
-    _kept.keep(workers, cluster, client)
-
-
-def _start(workers: int) -> tuple[SpecCluster, Client]:
-    security = Security.temporary()
-    common: dict[str, Any] = {"host": _HOST, "protocol": "tls://", "security": security, "dashboard": False}
-    options = {**common, "nthreads": 1, "memory_limit": MEMORY_LIMIT // workers, "silence_logs": logging.CRITICAL}
-    gpus = [{"CUDA_VISIBLE_DEVICES": str(n)} if device.gpus() > 1 else {} for n in range(workers)]
-    try:
-        with dask.config.set(_SETTINGS), warnings.catch_warnings():
+    def __init__(self, workers: int):
+        self.workers = workers
+        self.timer = threading.Timer(_KEEP, close_kept)
+        self.files = tempfile.TemporaryDirectory(prefix="writeup-tls-")  # private
+        security = Security.temporary()
+        certificate = Path(self.files.name, "certificate.pem")  # Dask's HTTP servers read it from a file
+        certificate.write_text(security.tls_scheduler_key + security.tls_scheduler_cert)
+        settings = {**_SETTINGS, "distributed.scheduler.dashboard.tls.cert": str(certificate)}
+        common: dict[str, Any] = {"host": _HOST, "protocol": "tls://", "security": security, "dashboard": False}
+        options = {**common, "nthreads": 1, "memory_limit": MEMORY_LIMIT // workers, "silence_logs": logging.CRITICAL}
+        gpus = [{"CUDA_VISIBLE_DEVICES": str(n)} if device.gpus() > 1 else {} for n in range(workers)]
+        with dask.config.set(settings), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            cluster = SpecCluster(
+            self.cluster = SpecCluster(
                 workers={n: {"cls": Nanny, "options": {**options, "env": env}} for n, env in enumerate(gpus)},
                 scheduler={"cls": Scheduler, "options": {**common, "dashboard_address": f"{_HOST}:0"}},
                 security=security,
                 silence_logs=logging.CRITICAL,
             )
-            return cluster, Client(cluster, set_as_default=False)
+            self.client = Client(self.cluster, set_as_default=False)
+
+    def keep(self) -> None:
+        """Wait a while for the next sweep."""
+        self.timer = threading.Timer(_KEEP, close_kept)
+        self.timer.daemon = True
+        _kept.append(self)
+        self.timer.start()
+
+    def kill(self) -> None:
+        """End the workers at once: their checkpoints hold every finished epoch."""
+        for nanny in self.cluster.workers.values():
+            nanny.close_gracefully()  # or it would start another worker
+            if nanny.process and nanny.process.pid:
+                with suppress(psutil.Error):
+                    psutil.Process(nanny.process.pid).kill()
+        self.close(patience=2)
+
+    def close(self, patience: float = _PATIENCE) -> None:
+        self.timer.cancel()
+        with suppress(Exception):
+            self.client.close(timeout=patience)
+        with suppress(Exception):
+            self.cluster.close(timeout=patience)
+        self.files.cleanup()
+
+
+@atexit.register
+def close_kept() -> None:
+    """End the local workers that are kept for another sweep."""
+    with _lock:
+        while _kept:
+            _kept.pop().close()
+
+
+@contextmanager
+def local(workers: int) -> Iterator[Client]:
+    """Start workers on this machine, one per core or GPU, or take those of the last sweep.
+
+    Raises:
+        UserError: they cannot be started.
+    """
+    with _lock:
+        own = _kept.pop() if _kept and _kept[-1].workers == workers and _kept[-1].client.status == "running" else None
+        close_kept()  # of another size
+    try:
+        own = own or _Local(workers)
     except RuntimeError as error:
         raise UserError(
             f"The worker processes could not be started ({error}). A script that trains several runs has to do so "
             'under `if __name__ == "__main__":`, because each worker reads the script again.'
         ) from error
-
-
-def _kill(cluster: SpecCluster) -> None:
-    """End the workers at once: their checkpoints hold every finished epoch."""
-    for nanny in cluster.workers.values():
-        nanny.close_gracefully()  # or it would start another worker
-        if nanny.process and nanny.process.pid:
-            with suppress(psutil.Error):
-                psutil.Process(nanny.process.pid).kill()
-
-
-def _close(cluster: SpecCluster, client: Client, patience: float) -> None:
-    with suppress(Exception):
-        client.close(timeout=patience)
-    with suppress(Exception):
-        cluster.close(timeout=patience)
+    try:
+        own.timer.cancel()
+        yield own.client
+    except BaseException:
+        own.kill()
+        raise
+    own.keep()
 
 
 @contextmanager
 def connected(scheduler: str) -> Iterator[Client]:
-    """Connect to a Dask cluster that runs already.
-
-    Args:
-        scheduler: its address, or the file that `dask scheduler --scheduler-file` wrote.
+    """Connect to a Dask cluster by its scheduler's address, or by the file that the scheduler wrote.
 
     Raises:
         UserError: it cannot be reached.
@@ -154,14 +132,14 @@ def connected(scheduler: str) -> Iterator[Client]:
         file = Path(scheduler).expanduser()
         address = json.loads(file.read_text())["address"] if file.is_file() else scheduler
         # A look first: a client whose connection fails would be left to the garbage collector.
-        socket.create_connection(get_address_host_port(address), timeout=PATIENCE).close()
-        with dask.config.set({"distributed.comm.timeouts.connect": f"{PATIENCE}s"}), warnings.catch_warnings():
+        socket.create_connection(get_address_host_port(address), timeout=_PATIENCE).close()
+        with dask.config.set({"distributed.comm.timeouts.connect": f"{_PATIENCE}s"}), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of versions that differ; a sweep compares those that matter
-            client = Client(address, set_as_default=False, timeout=PATIENCE)
+            client = Client(address, set_as_default=False, timeout=_PATIENCE)
     except (OSError, ValueError, TypeError, KeyError, AssertionError) as error:  # all of them for odd addresses
         raise UserError(f"No Dask scheduler answers at {scheduler} ({error or type(error).__name__}).") from error
     try:
         yield client
     finally:
         with suppress(Exception):
-            client.close(timeout=PATIENCE)
+            client.close(timeout=_PATIENCE)

@@ -1,35 +1,35 @@
-"""A sweep's runs with everything that goes with them."""
+"""Runs to train, with everything that goes with them, and the way to train them without Dask."""
 
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+
+from filelock import FileLock
 
 from lib.experiment import Experiment
 from lib.runs.progress import Progress
 from lib.runs.store import Store
-from lib.system.errors import UserError
-from lib.training import Epoch
+from lib.system.errors import NoRoom, UserError
+from lib.training import Epoch, Interrupted, train
 
 OnEpoch = Callable[[Experiment, Epoch], None]
+Failure = tuple[Experiment, BaseException]
+STOPPED = "Stopped. Finished runs are stored; run again to go on."
 
 
 class RunsFailed(UserError):
     """Some runs of a sweep failed; the others are stored. `reasons` names each with its reason."""
 
-    def __init__(self, failures: Sequence[tuple[Experiment, BaseException]], runs: int):
-        self.reasons = [(experiment, reason(error)) for experiment, error in failures]
-        lines = "\n".join(f"  {experiment.title}: {why}" for experiment, why in self.reasons)
+    def __init__(self, failures: Sequence[Failure], runs: int):
+        self.reasons = [(e, str(w) if isinstance(w, UserError) else f"{type(w).__name__}: {w}") for e, w in failures]
+        lines = "\n".join(f"  {experiment.title}: {reason}" for experiment, reason in self.reasons)
         super().__init__(f"{len(failures)} of {runs} runs failed; the others are stored.\n{lines}")
-
-
-def reason(error: BaseException) -> str:
-    """The reason of a failure, in one sentence."""
-    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
 
 
 @dataclass
 class Job:
-    """The runs to train."""
+    """The runs that a sweep has to train."""
 
     missing: Sequence[Experiment]
     store: Store
@@ -37,7 +37,7 @@ class Job:
     on_epoch: OnEpoch | None
     progress: Progress | None
     stop: Callable[[], bool]
-    failures: list[tuple[Experiment, BaseException]] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
 
     def epoch(self, experiment: Experiment, epoch: Epoch) -> None:
         """Show a finished epoch."""
@@ -49,9 +49,29 @@ class Job:
         except Exception as error:  # a display that fails must not stop the training
             print(f"The progress of {experiment.title} could not be shown: {error}", file=sys.stderr)
 
-    def ended(self, experiment: Experiment, error: BaseException | None = None) -> None:
-        """Note that a run is over, trained or not."""
+    def over(self, experiment: Experiment, own: FileLock, error: BaseException | None = None) -> None:
+        """Note that a run is over, trained or not, and release its lock."""
+        self.store.unlock(experiment, own)
         if error:
             self.failures.append((experiment, error))
         if self.progress:
             self.progress.ended(experiment)
+
+    def one_by_one(self) -> None:
+        """Train and store the runs in this process, each on all cores or on the GPU."""
+        for run in self.missing:
+            while (lock := self.store.lock(run, timeout=0.2)) is None:  # another program trains it
+                if self.stop():
+                    raise Interrupted(STOPPED)
+            failure, show, checkpoint = None, partial(self.epoch, run), self.store.checkpoint(run)
+            try:
+                if self.store.get(run) is None:
+                    outcome = train(run, on_epoch=show, checkpoint=checkpoint, origin=self.origin, stop=self.stop)
+                    self.store.put(*outcome)
+            except NoRoom:  # the next runs could not be stored either
+                raise
+            except Exception as error:
+                failure = error
+            finally:
+                lock.release()
+            self.over(run, lock, failure)

@@ -9,8 +9,9 @@ import sys
 import time
 import uuid
 from collections import deque
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from distributed import Client, Future, KilledWorker
@@ -18,34 +19,14 @@ from filelock import FileLock
 
 from lib import data
 from lib.experiment import Experiment
-from lib.runs import worker
+from lib.runs.sweep import worker
 from lib.runs.sweep.cluster import LOSSES
-from lib.runs.sweep.job import Job
-from lib.runs.sweep.locks import lock, unlock
+from lib.runs.sweep.job import STOPPED, Job
 from lib.system.errors import NoRoom, UserError
 from lib.training import Epoch, Interrupted
 
-#: Seconds between two looks at the cluster, and at runs that other programs hold.
-_EVERY = 1.0
-#: Seconds without a connection after which the scheduler counts as lost.
-_LOST = 15
-#: Seconds in which a local worker that has ended is started again.
-_RESTART = 60
-
-
-def spread(job: Job, client: Client, *, threads: int, local: bool) -> None:
-    """Train the missing runs of a job on the workers of a client.
-
-    Args:
-        threads: of each run.
-        local: the workers share this machine's disk.
-
-    Raises:
-        UserError: the scheduler is lost, or no worker can train these runs.
-        NoRoom: a run, or its state, could not be stored.
-        Interrupted: on the job's `stop`.
-    """
-    _Spread(job, client, threads, local).run()
+_EVERY = 1.0  # seconds between two looks at the cluster
+_RESTART = 60  # seconds in which a local worker that has ended is started again
 
 
 @dataclass
@@ -53,105 +34,90 @@ class _Running:
     experiment: Experiment
     lock: FileLock
     future: Future | None = None
-    only: frozenset[str] = frozenset()  # workers it may go to; none named: any
-    training: bool = False  # on a worker
-    losses: int = 0  # workers lost while it trained there
+    only: frozenset[str] = frozenset()  # workers that it was sent to; none named: any
+    starts: int = 0  # each but the last one ended with its worker
+    given_up: int = 0  # times that Dask did, which also counts starts that it was not told of
 
 
-@dataclass
-class _Spread:
-    job: Job
-    client: Client
-    threads: int
-    local: bool
-    topic: str = field(default_factory=lambda: f"sweep-{uuid.uuid4().hex}")
-    news: queue.Queue = field(default_factory=queue.Queue)
-    running: dict[str, _Running] = field(default_factory=dict)
-    workers: set[str] = field(default_factory=set)
-    unfit: dict[str, str] = field(default_factory=dict)  # worker -> reason
-    said: set[str] = field(default_factory=set)
-    looked: float = -_EVERY
-    connected: float = field(default_factory=time.monotonic)  # when the scheduler was last there
-    staffed: float = field(default_factory=time.monotonic)  # when a worker was last there
+class Spread:
+    """One sweep on the workers of a client; local ones share this machine's disk, and `threads` are those of a run."""
+
+    def __init__(self, job: Job, client: Client, *, threads: int, local: bool):
+        self.job, self.client, self.threads, self.local = job, client, threads, local
+        self.versions = worker.examiner()()
+        self.topic = f"sweep-{uuid.uuid4().hex}"
+        self.news: queue.Queue = queue.Queue()
+        self.running: dict[str, _Running] = {}
+        self.fit: set[str] = set()  # workers that take runs
+        self.unfit: dict[str, str] = {}  # worker -> reason
+        self.said: set[str] = set()
+        self.looked = 0.0
+        self.staffed = time.monotonic()  # when a worker was last there
 
     def run(self) -> None:
-        self.wanted = worker.versions()
-        waiting: deque[Experiment] = deque(self.job.missing)
-        elsewhere: deque[Experiment] = deque()
+        """Train and store the missing runs of the job; it raises as `lib.runs.sweep.run`."""
+        waiting = deque(self.job.missing)
         self.client.subscribe_topic(self.topic, lambda event: self.news.put((self._told, event[1])))
-        self.client.subscribe_topic("all", lambda event: self.news.put((self._lost_worker, event[1])))
         try:
-            while waiting or elsewhere or self.running:
+            while waiting or self.running:
                 if self.job.stop():
-                    raise Interrupted("Stopped. Finished runs are kept; run again to go on.")
+                    raise Interrupted(STOPPED)
                 if time.monotonic() - self.looked > _EVERY:
                     self._look()
-                    waiting, elsewhere = waiting + elsewhere, deque()
-                while waiting and len(self.running) < self._most():
-                    self._begin(waiting.popleft(), elsewhere)
+                # Two runs per worker, so that none waits for its next run.
+                for _ in range(min(len(waiting), 2 * len(self.fit) - len(self.running))):
+                    if not self._begin(waiting[0]):
+                        waiting.append(waiting[0])
+                    waiting.popleft()
                 with suppress(queue.Empty):
-                    act, what = self.news.get(timeout=_EVERY if self.running else _EVERY / 4)
+                    act, what = self.news.get(timeout=_EVERY / 4)
                     act(what)
         finally:
             with suppress(Exception):  # the scheduler may be lost
                 self.client.cancel([run.future for run in self.running.values() if run.future], force=True)
                 self.client.unsubscribe_topic(self.topic)
-                self.client.unsubscribe_topic("all")
             for run in self.running.values():
                 run.lock.release()
 
-    def _most(self) -> int:
-        """Runs at a time: one per worker, and a few more elsewhere, so that no worker waits for its next run."""
-        fit = len(self.workers - self.unfit.keys())
-        return fit if self.local else fit + max(2, fit // 2)
-
-    def _begin(self, experiment: Experiment, elsewhere: deque[Experiment]) -> None:
-        own = lock(self.job.store, experiment)
-        if own is None:
+    def _begin(self, experiment: Experiment) -> bool:
+        """Lock and send a run; False while another program has it."""
+        lock = self.job.store.lock(experiment)
+        if lock is None:
             self._say(f"{experiment.title} is being trained by another program; waiting for it.")
-            elsewhere.append(experiment)
-        elif self.job.store.get(experiment):  # meanwhile, by another program
-            unlock(own, self.job.store, experiment)
-            self.job.ended(experiment)
+            return False
+        if self.job.store.get(experiment):  # meanwhile, by another program
+            self.job.over(experiment, lock)
         else:
-            self.running[experiment.key] = _Running(experiment, own)
+            self.running[experiment.key] = _Running(experiment, lock)
             self._send(self.running[experiment.key])
+        return True
 
     def _send(self, run: _Running) -> None:
-        """Submit a run, to the workers that are not known to be unfit."""
-        experiment = run.experiment
-        run.only = frozenset(self.workers - self.unfit.keys()) if self.unfit else frozenset()
-        run.training = False
+        key = run.experiment.key
+        checkpoint = self.job.store.checkpoint(run.experiment) if self.local else None
+        run.only = frozenset() if self.local else frozenset(self.fit)
+        if not (self.local or self.fit):  # sent when there is one, at a later look
+            return
         run.future = self.client.submit(
             worker.work,
-            experiment.model_dump(mode="json"),
-            self.job.origin,
-            self.topic,
-            self.threads,
-            self.job.store.checkpoint(experiment) if self.local else None,
-            self.wanted,
-            key=f"{experiment.key}-{uuid.uuid4().hex[:8]}",
+            *(run.experiment, self.job.origin, self.topic, self.threads, checkpoint),
+            key=f"{key}-{uuid.uuid4().hex[:8]}",
             workers=sorted(run.only) or None,
             pure=False,
         )
-        run.future.add_done_callback(lambda done: self.news.put((self._done, (experiment.key, done))))
+        run.future.add_done_callback(lambda done: self.news.put((self._done, (key, done))))
 
     def _told(self, event: dict[str, str]) -> None:
         """A run has started on a worker, or finished an epoch."""
         run = self.running.get(event["key"])
-        if run and run.future and run.future.key == event["task"]:
-            run.training = True
-            if "epoch" in event:
-                self.job.epoch(run.experiment, Epoch.model_validate_json(event["epoch"]))
-
-    def _lost_worker(self, event: dict[str, Any]) -> None:
-        if event.get("action") != "remove-worker":
+        if not (run and run.future and run.future.key == event["task"]):
             return
-        keys = set(event.get("processing-tasks") or ())
-        for run in self.running.values():
-            if run.training and run.future and run.future.key in keys:
-                print(f"A worker was lost; {run.experiment.title} is trained elsewhere.", file=sys.stderr)
-                run.losses, run.training = run.losses + 1, False
+        if "epoch" in event:
+            self.job.epoch(run.experiment, Epoch.model_validate_json(event["epoch"]))
+            return
+        run.starts += 1
+        if run.starts > 1:
+            print(f"A worker was lost; {run.experiment.title} is trained again.", file=sys.stderr)
 
     def _done(self, what: tuple[str, Future]) -> None:
         key, future = what
@@ -159,88 +125,90 @@ class _Spread:
         if run is None or run.future is not future or future.status == "cancelled":
             return  # an earlier future of the run, or the scheduler is lost, which `_look` reports
         if future.status == "error":
-            self._stopped(run, future.exception())
+            self._failed(run, future.exception())
             return
         try:
-            outcome, content = future.result()
+            outcome = future.result()
         except Exception:  # lost with the scheduler, which `_look` reports
             return
-        if outcome == worker.DONE:
-            self.job.store.put(*content)
-            self._over(run)
-            return
-        if outcome == worker.UNFIT:
-            address, reason = content
-            self.unfit[address] = reason
-            self._say(f"Worker {address} gets no runs: {reason}.")
-        else:
-            self._send_data(run.experiment.data, content)
-        self._refuse_if_no_worker_is_fit()
-        self._send(run)
+        self.job.store.put(*outcome)
+        self.job.over(run.experiment, self.running.pop(key).lock)
 
-    def _stopped(self, run: _Running, error: BaseException) -> None:
+    def _failed(self, run: _Running, error: BaseException) -> None:
         if isinstance(error, NoRoom):
             raise error
-        if isinstance(error, worker.Abandoned) or (isinstance(error, KilledWorker) and run.losses < LOSSES):
-            self._send(run)  # Dask counts every loss, also of a worker that another run has brought down
-        elif isinstance(error, KilledWorker):
-            self._over(
-                run,
-                UserError(
-                    f"its worker process was ended from outside (out of memory?), {LOSSES} times; run again to go on."
-                ),
+        if isinstance(error, KilledWorker):  # Dask also counts workers that another run has brought down
+            run.given_up += 1
+            if max(run.starts, run.given_up) < LOSSES:
+                self._send(run)
+                return
+            error = UserError(
+                f"its worker process was ended from outside (out of memory?), {LOSSES} times; run again to go on."
             )
-        else:
-            self._over(run, error)
-
-    def _over(self, run: _Running, error: BaseException | None = None) -> None:
-        del self.running[run.experiment.key]
-        unlock(run.lock, self.job.store, run.experiment)
-        self.job.ended(run.experiment, error)
-
-    def _send_data(self, name: str, address: str) -> None:
-        """Give a worker the data set; a neighbour on its machine may have been sent it meanwhile."""
-        why = self.client.run(worker.receive, None, workers=[address], on_error="ignore").get(address)
-        if why:
-            self._say(f"Worker {address} has no {name}; it is sent there.")
-            try:
-                content = data.fetch().read_bytes()
-                why = self.client.run(worker.receive, content, workers=[address], on_error="ignore").get(address)
-            except UserError as error:
-                why = str(error)
-        if why:
-            self.unfit[address] = f"it has no {name} and cannot keep it ({why})"
-            self._say(f"Worker {address} gets no runs: {self.unfit[address]}.")
+        self.job.over(run.experiment, self.running.pop(run.experiment.key).lock, error)
 
     def _look(self) -> None:
         """Ask the scheduler for its workers; report a lost scheduler, and workers that do not come back."""
         self.looked = time.monotonic()
-        if self.client.status == "running":
-            self.connected = self.looked
-            with suppress(Exception):
-                self.workers = set(self.client.scheduler_info(n_workers=-1)["workers"])
-        elif self.client.status == "closed" or self.looked - self.connected > _LOST:
+        if self.client.status != "running":  # also while it connects again: Dask has forgotten the runs
             raise UserError("The Dask scheduler is lost; finished runs are stored. Start one and run again.")
-        if self.workers:
+        workers: Mapping[str, Any] = {}
+        with suppress(OSError):
+            workers = self.client.scheduler_info(n_workers=-1)["workers"]
+            self.fit = set(workers) if self.local else self.fit & workers.keys() | self._admit(workers)
+        if workers:
             self.staffed = self.looked
         elif self.local and self.looked - self.staffed > _RESTART:
-            raise UserError(
-                "The worker processes have ended and were not started again; most likely there was no memory left. "
-                "Finished runs are stored; run again to go on."
-            )
+            raise UserError("The worker processes have ended and were not started again; finished runs are stored.")
         else:
             self._say("There is no worker; waiting for one.")
+        if workers and workers.keys() <= self.unfit.keys():
+            reasons = "; ".join(f"{address}: {self.unfit[address]}" for address in sorted(workers))
+            raise UserError(f"No worker can train for this program. {reasons}.")
         if self.job.progress:
-            self.job.progress.workers = max(1, len(self.workers - self.unfit.keys()))
-        self._refuse_if_no_worker_is_fit()
+            self.job.progress.workers = max(1, len(self.fit))
         for run in self.running.values():
-            if run.only and not run.only & self.workers:  # all workers that it may go to have left
+            if not self.local and self.fit and not run.only & self.fit:  # all workers that it was sent to have left
                 self._send(run)
 
-    def _refuse_if_no_worker_is_fit(self) -> None:
-        if self.workers and not self.workers - self.unfit.keys():
-            reasons = "; ".join(f"{address}: {self.unfit[address]}" for address in sorted(self.workers))
-            raise UserError(f"No worker can train for this program. {reasons}.")
+    def _admit(self, workers: Mapping[str, Any]) -> set[str]:
+        """Return the new workers that can take runs; the others are named with the reason."""
+        reasons = {}
+        new = workers.keys() - self.fit - self.unfit.keys()
+        for address, found in self._ask(new, worker.examiner()).items():
+            if (threads := workers[address]["nthreads"]) != 1:
+                reasons[address] = f"it would train {threads} runs at a time in one process; start it with --nthreads 1"
+            elif isinstance(found, Exception):  # another Python, most likely
+                reasons[address] = f"it cannot be asked for its versions ({type(found).__name__}: {found})"
+            else:
+                reasons[address] = worker.difference(found, self.versions)
+        if any(run.data == "cifar10" for run in self.job.missing):
+            fit = [address for address, reason in reasons.items() if not reason]
+            lacking = [address for address, reason in self._ask(fit, worker.receive, None).items() if reason]
+            reasons |= {address: self._send_data(address) for address in lacking}
+        for address, reason in reasons.items():
+            if reason:
+                self.unfit[address] = reason
+                self._say(f"Worker {address} gets no runs: {reason}.")
+        return {address for address, reason in reasons.items() if not reason}
+
+    def _send_data(self, address: str) -> str:
+        """Give a worker the data set; return the reason where it cannot have it."""
+        if self._ask([address], worker.receive, None).get(address) == "":  # a neighbour on its machine was sent it
+            return ""
+        self._say(f"Worker {address} has no cifar10; it is sent there.")
+        try:
+            reason = self._ask([address], worker.receive, data.fetch().read_bytes()).get(address, "")
+        except UserError as error:
+            reason = str(error)
+        return reason and f"it has no cifar10 and cannot keep it ({reason})"
+
+    def _ask(self, addresses: Collection[str], function: Callable, *arguments: Any) -> dict[str, Any]:
+        """Call a function on workers; return the answers of those that have not left."""
+        if not addresses:
+            return {}
+        answers = self.client.run(function, *arguments, workers=list(addresses), on_error="return")
+        return {address: answer for address, answer in answers.items() if not isinstance(answer, OSError)}
 
     def _say(self, line: str) -> None:
         if line not in self.said:

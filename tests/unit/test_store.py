@@ -12,6 +12,7 @@ import pytest
 import torch
 from conftest import run, small
 
+from lib.experiment import Experiment
 from lib.runs import index
 from lib.runs import store as storing
 from lib.runs.store import Store
@@ -264,11 +265,30 @@ def test_a_lost_or_damaged_listing_is_made_again_once(stored, read, spoil):
     assert len(read) == 1
 
 
-def test_rows_of_another_layout_are_read_again(stored, read, monkeypatch):
-    monkeypatch.setattr(storing, "_LAYOUT", storing._LAYOUT ^ 1)
-    assert len(stored.frame()) == 1
+def wider_row(record):
+    return {**NARROW_ROW(record), "counts": record.counts}
+
+
+NARROW_ROW = index.row
+
+
+def test_a_changed_row_is_noticed_and_the_rows_are_read_again_once(stored, read, monkeypatch):
+    assert "counts" not in stored.frame()
+    monkeypatch.setattr(index, "row", wider_row)
+    for _ in range(2):
+        (counts,) = stored.frame().counts
+    assert len(counts) == 10
     assert len(read) == 1
-    assert len(stored.frame()) == len(read) == 1
+
+
+def test_a_new_field_of_an_experiment_is_noticed(stored, read, monkeypatch):
+    class Wider(Experiment):
+        dropout: float = 0.0
+
+    monkeypatch.setattr(index, "Experiment", Wider)
+    for _ in range(2):
+        assert len(stored.frame()) == 1
+    assert len(read) == 1
 
 
 def test_a_record_that_changed_vanished_or_was_damaged_is_noticed(stored, trained, read, capsys):

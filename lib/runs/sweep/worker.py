@@ -1,0 +1,98 @@
+"""Code that Dask workers run: their versions, the arrival of the data set, and one run."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from distributed import get_worker
+
+from lib import data
+from lib.experiment import Experiment
+from lib.system import paths
+from lib.system.errors import UserError
+from lib.training import Epoch, Record, Weights, train
+
+_load = cache(data.load)  # verified once per process; the images stay in the mapped file
+
+
+class Abandoned(Exception):
+    """The program that asked for this run has gone, or has cancelled it."""
+
+
+def examiner() -> Callable[[], Any]:
+    """Return a function that gives the versions of everything that decides a run's numbers, or why there are none.
+
+    It is nested, so that it travels as its code: a worker can have any version of lib, or none.
+    """
+
+    def versions() -> Any:
+        from importlib.metadata import version
+
+        try:
+            import lib.training
+            from lib.experiment import NUMERICS_VERSION
+
+            torch = version("torch").partition("+")[0]  # CPU and CUDA builds of one version go together
+        except Exception as error:
+            return f"it cannot run this program ({type(error).__name__}: {error})"
+        return {"lib": lib.__version__, "numerics": str(NUMERICS_VERSION), "torch": torch}
+
+    return versions
+
+
+def difference(found: Any, wanted: dict[str, str]) -> str:
+    """Return the reason why a worker of the versions found cannot train for this program; "" where it can."""
+    if isinstance(found, str):
+        return found
+    differing = [name for name in wanted if found[name] != wanted[name]]
+    other = [f"{name} {found[name]} where this program has {wanted[name]}" for name in differing]
+    return f"it has {', '.join(other)}; install the same there" if other else ""
+
+
+def receive(content: bytes | None) -> str:
+    """Keep CIFAR-10 as the client sent it, in the cache or where that fails in a temporary folder.
+
+    Args:
+        content: None to look on the disk only: hundreds of workers would ask one server.
+
+    Returns:
+        The reason where it is not on this machine's disk now.
+    """
+    own, reason = paths.cache_folder(), ""
+    for folder in (own, Path(tempfile.gettempdir()) / f"longtail-writeup-{os.getuid()}"):
+        os.environ["WRITEUP_CACHE"] = str(folder)
+        try:
+            data.fetch("disk") if content is None else data.install(content)
+            return ""
+        except UserError as error:
+            reason = str(error)
+    os.environ["WRITEUP_CACHE"] = str(own)
+    return reason
+
+
+def work(
+    experiment: Experiment, origin: str, topic: str, threads: int, checkpoint: Path | None
+) -> tuple[Record, dict[str, Weights]]:
+    """Train a run with so many threads; its start and its epochs are logged under `topic`.
+
+    Raises:
+        Abandoned: the client has gone.
+        UserError: from `train`, NoRoom among it.
+    """
+    worker = get_worker()
+    task = worker.get_current_task()
+    dataset = _load(experiment.data)
+    torch.set_num_threads(threads)
+    worker.log_event(topic, {"key": experiment.key, "task": task})
+
+    def on_epoch(epoch: Epoch) -> None:
+        worker.log_event(topic, {"key": experiment.key, "task": task, "epoch": epoch.model_dump_json()})
+        state = worker.state.tasks.get(task)
+        if state is None or state.state == "cancelled":  # Dask cannot stop a thread, and the next run waits for it
+            raise Abandoned(task)
+
+    return train(experiment, dataset, on_epoch=on_epoch, checkpoint=checkpoint, origin=origin)
