@@ -3,9 +3,7 @@
 import ipywidgets as widgets
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from lib.analysis import plots
 from lib.data import PROFILES, Dataset, long_tailed_indices
@@ -26,18 +24,13 @@ def longtail(here: Notebook, dataset: Dataset) -> None:
         caption = f"Training images per class (logarithmic scale), and the {BATCH} images of a batch. {summary}"
         exhibits.figure(drawn, "longtail", caption, alt=_ALT)
         return
-    look = page.CONTROL
     controls = {
-        "profile": widgets.Dropdown(options=PROFILES, description="profile", **look),
-        "factor": widgets.SelectionSlider(options=FACTORS, value=0.01, description="imbalance factor", **look),
-        "number": widgets.BoundedIntText(value=0, min=0, max=10**6, description="batch number", **look),
+        "profile": widgets.Dropdown(description="profile", options=PROFILES, **page.CONTROL),
+        "factor": widgets.SelectionSlider(description="imbalance factor", options=FACTORS, value=0.01, **page.CONTROL),
+        "number": widgets.BoundedIntText(description="batch number", max=10**6, **page.CONTROL),
     }
-
-    def html(**chosen) -> str:
-        drawn, summary = draw(dataset, **chosen)
-        return page.picture(drawn, _ALT) + page.sentence(summary)
-
-    page.show([*controls.values()], page.redraw(controls, html))
+    shown = page.redraw(controls, lambda **chosen: page.picture(*draw(dataset, **chosen), alt=_ALT))
+    page.show([*controls.values()], shown)
 
 
 @mpl.rc_context(plots.STYLE)
@@ -54,8 +47,18 @@ def draw(dataset: Dataset, profile: str, factor: float, number: int) -> tuple[Fi
     left.set(xscale="log", xlabel="training images", xlim=(0.8, 8 * counts.max()))
     left.xaxis.set_major_formatter("{x:,.0f}")
     left.invert_yaxis()
+    # The batch as one image of tiles, with room below each for a name.
+    tiles = dataset.train.images[subset[chosen]].permute(0, 2, 3, 1).numpy()
+    margins = ((0, -len(tiles) % _COLUMNS), (0, 12), (0, 8), (0, 0))
+    tiles = np.pad(tiles, margins, constant_values=255)
+    _, high, wide, _ = tiles.shape
+    sheet = tiles.reshape(-1, _COLUMNS, high, wide, 3).swapaxes(1, 2).reshape(-1, _COLUMNS * wide, 3)
+    right.imshow(sheet, interpolation="nearest")
     right.axis("off")
-    _tiles(right, dataset.train.images[subset[chosen]], [dataset.classes[k] for k in labels[chosen]])
+    for n, label in enumerate(labels[chosen]):
+        row, column = divmod(n, _COLUMNS)
+        if column == 0 or label != labels[chosen[n - 1]]:  # not below each tile, where they would not fit
+            right.text(column * wide, (row + 1) * high - 11, dataset.classes[label], fontsize=6, va="top")
     share = counts / counts.sum()
     head, tail = int(counts.argmax()), int(counts.argmin())
     summary = (
@@ -64,17 +67,3 @@ def draw(dataset: Dataset, profile: str, factor: float, number: int) -> tuple[Fi
         f"{100 - 100 * (1 - share[tail]) ** BATCH:.0f} % of the batches hold at least one of {dataset.classes[tail]}."
     )
     return figure, summary
-
-
-def _tiles(axes: Axes, images: Tensor, names: list[str]) -> None:
-    """Draw images as tiles; the first of each class in a row has its name below, as all of them would not fit."""
-    height, width = images.shape[2:]
-    high, wide = height + 12, width + 8
-    rows = -(-len(images) // _COLUMNS)
-    sheet = np.full((rows * high, _COLUMNS * wide, 3), 255, np.uint8)
-    for n, image in enumerate(images.permute(0, 2, 3, 1).numpy()):
-        top, start = n // _COLUMNS * high, n % _COLUMNS * wide
-        sheet[top : top + height, start : start + width] = image
-        if n % _COLUMNS == 0 or names[n] != names[n - 1]:
-            axes.text(start, top + height + 1, names[n], fontsize=6, va="top")
-    axes.imshow(sheet, interpolation="nearest")

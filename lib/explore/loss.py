@@ -33,21 +33,18 @@ def loss(here: Notebook, classes: Sequence[str], counts: Sequence[int]) -> None:
     if here.headless:
         plots.choose(beta=0.99, gamma=1.0)
         caption = (
-            "Effective numbers and class weights at β = 0.99, focal loss and gradient at γ = 1, beside cross-entropy."
+            "Effective numbers and class weights at β = 0.99, focal loss and gradient at γ = 1, and cross-entropy."
         )
         exhibits.figure(plots.figure, "loss", caption, alt=_ALT)
         return
     betas = [(f"{beta:g}", beta) for beta in BETAS]
-    gamma = {"value": 1, "min": 0, "max": 5, "step": 0.1, "readout_format": ".1f"}
+    gamma = widgets.FloatSlider(description="γ", value=1, max=5, step=0.1, readout_format=".1f", **page.CONTROL)
     controls = {
-        "beta": widgets.SelectionSlider(options=betas, value=0.99, description="β", **page.CONTROL),
-        "gamma": widgets.FloatSlider(**gamma, description="γ", **page.CONTROL),
+        "beta": widgets.SelectionSlider(description="β", options=betas, value=0.99, **page.CONTROL),
+        "gamma": gamma,
     }
-
-    def html(beta: float, gamma: float) -> str:
-        return page.picture(plots.png(beta, gamma), _ALT) + page.sentence(describe(counts, beta, gamma))
-
-    page.show([*controls.values()], page.redraw(controls, html))
+    shown = page.redraw(controls, lambda **at: page.picture(plots.png(**at), describe(counts, **at), alt=_ALT))
+    page.show([*controls.values()], shown)
 
 
 def describe(counts: Sequence[int], beta: float, gamma: float) -> str:
@@ -83,7 +80,7 @@ class Plots:
     @mpl.rc_context(STYLE | {"axes.titlesize": 9, "legend.fontsize": 8})
     def __init__(self, classes: Sequence[str], counts: Sequence[int]):
         self._counts, places = list(counts), range(len(classes))
-        self.figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
+        self.figure = Figure(figsize=(WIDTH, 4.6), layout="constrained", dpi=150)
         self._canvas = FigureCanvasAgg(self.figure)
         number, weight, value, pull = self.figure.subplots(2, 2).flat
         # Matplotlib leaves animated artists out of what it draws on a canvas, but not out of a saved file.
@@ -101,17 +98,18 @@ class Plots:
         weight.axhline(1, color=COLOUR["CE"], lw=1, label="equal weights")
         weight.set(title="class weight (mean 1)", yscale="log", ylim=(0.02, 12))
         weight.yaxis.set_major_formatter("{x:g}")
+        value.set(title="loss of an image (nats)", ylim=(0, 3))
+        pull.set(title="negative gradient by the true class's logit", ylim=(0, 1.3))
         for axes, plain in zip((value, pull), curve(0.0), strict=True):
             axes.plot(PROBABILITIES, plain, color=COLOUR["CE"], lw=1.2, label="cross-entropy")
             axes.set(xlabel="probability of the true class", xlim=(0, 1))
             axes.xaxis.set_major_formatter(PERCENT)
-        value.set(title="loss of an image (nats)", ylim=(0, 3))
-        pull.set(title="negative gradient by the true class's logit", ylim=(0, 1.3))
         for axes in (number, weight):
             axes.set_xticks(places, classes, rotation=40, ha="right", rotation_mode="anchor")
         for axes, place in ((number, "upper right"), (weight, "lower right"), (value, "upper right")):
             axes.legend(loc=place)
-        self._still = None
+        self._canvas.draw()
+        self._still = self._canvas.copy_from_bbox(self.figure.bbox)
 
     def choose(self, beta: float, gamma: float) -> None:
         """Set lines and points."""
@@ -121,10 +119,6 @@ class Plots:
 
     def png(self, beta: float, gamma: float) -> bytes:
         """Return the figure as a PNG file, in a few hundredths of a second."""
-        if self._still is None:
-            self.figure.set_dpi(150)
-            self._canvas.draw()
-            self._still = self._canvas.copy_from_bbox(self.figure.bbox)
         self._canvas.restore_region(self._still)
         self.choose(beta, gamma)
         for line in self._moving:

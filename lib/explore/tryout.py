@@ -22,11 +22,10 @@ from lib.system import paths
 from lib.system.errors import UserError
 
 NOTEBOOK = paths.NOTEBOOKS / "beta_sweep.ipynb"
-#: The form's fields: parameters of the notebook; their choices, and the labels that are not their names.
+#: The form's fields: parameters of the notebook, and the choices of those that have some.
 _FORM = ["model", "dataset", "imbalance", "factor", "loss", "beta", "gamma"]
 _FORM += ["epochs", "batch_size", "learning_rate", "seed"]
 _CHOICES = {"model": MODELS, "dataset": DATASETS, "imbalance": ("none", *PROFILES), "loss": LOSSES}
-_LABELS = {"dataset": "data", "factor": "imbalance factor", "beta": "β", "betas": "β", "gamma": "γ (focal)"}
 #: Profiles of the repository, and folders in outputs/ that hold no executed notebooks of a profile.
 _TAKEN = {"smoke", "quick", "writeup", "runs", "published", "reproduced", "screenshots"}
 _MARK = "# Saved from explore.ipynb"
@@ -34,11 +33,11 @@ _MARK = "# Saved from explore.ipynb"
 
 def tryout(here: Notebook, dataset: str) -> None:
     """Show a form for one run, train it, and save it as a parameter file."""
+    start = defaults(dataset)
     if here.headless:
-        title = experiment(defaults(dataset)).title
-        exhibits.text(f"The form needs a person; at its defaults it trains {title}.")
+        exhibits.text(f"The form needs a person; at its defaults it trains {experiment(start).title}.")
         return
-    form = fields(dataset)
+    form = {name: _field(name, start[name]) for name in _FORM}
 
     def values() -> dict[str, Any]:
         return {name: widget.value for name, widget in form.items()}
@@ -57,25 +56,17 @@ def tryout(here: Notebook, dataset: str) -> None:
     page.show([*form.values()], *trainer.parts, [name, button], status)
 
 
-def fields(dataset: str) -> dict[str, widgets.Widget]:
-    """Return the form's widgets by parameter: a list to choose from, or a number."""
-    start, form = defaults(dataset), {}
-    for name in _FORM:
-        look = {"description": _label(name), "value": start[name], **page.CONTROL}
-        if name in _CHOICES:
-            form[name] = widgets.Dropdown(options=list(_CHOICES[name]), **look)
-        else:
-            form[name] = (widgets.IntText if isinstance(start[name], int) else widgets.FloatText)(**look)
-    return form
-
-
-def _label(name: str) -> str:
-    return _LABELS.get(name, name.replace("_", " "))
+def _field(name: str, value: Any) -> widgets.Widget:
+    """Return a widget of the form: a list to choose from, or a number."""
+    look = {"description": page.label(name), "value": value, **page.CONTROL}
+    if name in _CHOICES:
+        return widgets.Dropdown(options=list(_CHOICES[name]), **look)
+    return (widgets.IntText if isinstance(value, int) else widgets.FloatText)(**look)
 
 
 def defaults(dataset: str) -> dict[str, Any]:
     """Return the form's first values: the sweep notebook's defaults, with one β."""
-    return parameters.complete({"dataset": dataset, "beta": 0.99}, NOTEBOOK)
+    return parameters.check({"dataset": dataset}, NOTEBOOK, where="the form") | {"beta": 0.99}
 
 
 def complete(values: dict[str, Any]) -> dict[str, Any]:
@@ -86,9 +77,9 @@ def complete(values: dict[str, Any]) -> dict[str, Any]:
     """
     given = {name: value for name, value in values.items() if name != "beta"} | {"betas": [values["beta"]]}
     try:
-        return parameters.complete(parameters.check(given, NOTEBOOK, where="the form"), NOTEBOOK)
+        return parameters.check(given, NOTEBOOK, where="the form")
     except UserError as error:
-        raise UserError(re.sub(r"^the form: (\w+)", lambda found: _label(found[1]), str(error))) from None
+        raise UserError(re.sub(r"^the form: (\w+)", lambda found: page.label(found[1]), str(error))) from None
 
 
 def experiment(values: dict[str, Any]) -> Experiment:
@@ -116,7 +107,7 @@ def save(values: dict[str, Any], name: str) -> tuple[Path, str, bool]:
     chosen = complete(values) | {"headless": True, "profile": name, "repeats": 1}
     meanings = parameters.declared(NOTEBOOK)
     lines = [f"{key}: {json.dumps(value)}  # {meanings[key].meaning}\n" for key, value in chosen.items()]  # valid YAML
-    file = paths.PARAMS / name / f"{NOTEBOOK.stem}.yaml"
+    file, folder = paths.PARAMS / name / f"{NOTEBOOK.stem}.yaml", paths.OUTPUTS / name
     try:
         replaced = file.exists()
         if replaced and not file.read_text().startswith(_MARK):
@@ -125,16 +116,6 @@ def save(values: dict[str, Any], name: str) -> tuple[Path, str, bool]:
         file.write_text(f"{_MARK}: cross-entropy, and one class-balanced loss.\n{''.join(lines)}")
     except OSError as error:
         raise UserError(f"{paths.shown(file)} cannot be written: {error.strerror}.") from error
-    return file, _command(file, paths.OUTPUTS / name), replaced
-
-
-def _command(file: Path, folder: Path) -> str:
-    """Return the commands, for any shell's folder, that execute the notebook with a parameter file."""
-    papermill = Path(sys.executable).with_name("papermill")
-    executed = [papermill, NOTEBOOK, folder / NOTEBOOK.name]
-    lines = (
-        ["cd", str(paths.ROOT)],
-        ["mkdir", "-p", paths.shown(folder)],
-        [*map(paths.shown, executed), "-f", paths.shown(file)],
-    )
-    return "\n".join(shlex.join(words) for words in lines)
+    executed = [Path(sys.executable).with_name("papermill"), NOTEBOOK, folder / NOTEBOOK.name, "-f", file]
+    lines = ["cd", str(paths.ROOT)], ["mkdir", "-p", paths.shown(folder)], [*map(paths.shown, executed)]
+    return file, "\n".join(map(shlex.join, lines)), replaced

@@ -41,21 +41,22 @@ def figure(
         handle: of an output that it replaces.
     """
     data = {"image/svg+xml": svg(drawn), "text/plain": alt}
-    _publish(data, caption, {"kind": "figure", "name": name, "alt": alt, "width": width}, records, handle)
+    note = {"kind": "figure", "name": name, "alt": alt, "width": width}
+    _publish(data, note, caption, records, handle.update if handle else ipython.display)
 
 
 def table(content: pd.DataFrame | Styler, name: str, caption: str, *, records: Sequence[Record] = ()) -> None:
     """Show a table; arguments as for `figure`."""
-    html = content.to_html()
     plain = (content.data if isinstance(content, Styler) else content).to_string()
-    _publish({"text/html": html, "text/plain": plain}, caption, {"kind": "table", "name": name}, records)
+    data = {"text/html": content.to_html(), "text/plain": plain}
+    _publish(data, {"kind": "table", "name": name}, caption, records, ipython.display)
 
 
 def text(markdown: str, metadata: dict[str, Any] | None = None) -> None:
     """Show generated prose; nothing where it is empty."""
     if markdown:
-        data = {"text/markdown": _unbroken(markdown), "text/plain": markdown}
-        ipython.display(data, raw=True, metadata=metadata)
+        unbroken = re.sub(r"(?<=\d) %", "\u00a0%", markdown)  # numbers and their percent signs stay on one line
+        ipython.display({"text/markdown": unbroken, "text/plain": markdown}, raw=True, metadata=metadata)
 
 
 def failed(reasons: Sequence[tuple[Experiment, str]]) -> None:
@@ -70,11 +71,6 @@ def headline(markdown: str) -> None:
     text(markdown, {"writeup_headline": True})
 
 
-def _unbroken(markdown: str) -> str:
-    """Join numbers and their percent signs, so that they stay on one line."""
-    return re.sub(r"(?<=\d) %", "\u00a0%", markdown)
-
-
 def svg(drawn: Figure) -> str:
     """Return the figure as SVG, the same bytes for the same content, and close it."""
     buffer = io.StringIO()
@@ -84,16 +80,8 @@ def svg(drawn: Figure) -> str:
     return buffer.getvalue()
 
 
-def _publish(
-    data: dict[str, str],
-    caption: str,
-    description: dict,
-    records: Sequence[Record],
-    handle: ipython.DisplayHandle | None = None,
-) -> None:
+def _publish(data: dict[str, str], note: dict[str, Any], caption: str, records: Sequence[Record], show: Any) -> None:
     runs = list(dict.fromkeys(record.key for record in records))
-    metadata = {"writeup": {**description, "caption": caption, "runs": runs}}
-    show = handle.update if handle else ipython.display
-    show(data, raw=True, metadata=metadata)
+    show(data, raw=True, metadata={"writeup": {**note, "caption": caption, "runs": runs}})
     below = {"text/markdown": f"*{caption}*", "text/plain": caption}
-    ipython.display(below, raw=True, metadata={"writeup": {"kind": "caption", "of": description["name"]}})
+    ipython.display(below, raw=True, metadata={"writeup": {"kind": "caption", "of": note["name"]}})

@@ -1,7 +1,7 @@
 """Figure of a training: redrawn while runs train, and drawn from their records at the end."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from IPython import display as ipython
 
@@ -26,13 +26,20 @@ class Live:
         name: of the figure in the report; "" keeps it out of the report.
         original: an accuracy to compare with.
         store: the store whose unfinished runs hold earlier epochs.
+        show: takes each drawing, an SVG, in place of a notebook's output.
     """
 
-    def __init__(self, name: str = "", original: float | None = None, store: Store | None = None):
-        self.name, self.original, self.store = name, original, store
-        self._histories: dict[str, list[Epoch]] = {}
+    def __init__(
+        self,
+        name: str = "",
+        original: float | None = None,
+        store: Store | None = None,
+        show: Callable[[str], None] | None = None,
+    ):
+        self.name, self.original, self.store = name, original, store or Store()
         self.line = self._dashboard = ""
-        self._classes: tuple[str, ...] = ()
+        self._show = show
+        self._histories: dict[str, list[Epoch]] = {}
         self._handle: ipython.DisplayHandle | None = None
         self._rest_until = 0.0
 
@@ -45,16 +52,15 @@ class Live:
 
     def on_epoch(self, experiment: Experiment, epoch: Epoch) -> None:
         """Take a finished epoch and draw, unless that would take more than a small share of the time."""
-        self._classes = data.classes(experiment.data)
         history = self._histories.setdefault(experiment.key, [])
-        if not history and epoch.epoch > 1 and self.store:
+        if not history and epoch.epoch > 1:
             history += finished_epochs(self.store.checkpoint(experiment))
         history[:] = [e for e in history if e.epoch < epoch.epoch]  # a run that lost its worker starts again
         history.append(epoch)
         start = time.monotonic()
         if start < self._rest_until and epoch.epoch < experiment.epochs:
             return
-        self._draw(experiment.epochs)
+        self._draw(list(self._histories.values()), experiment)
         self._rest_until = time.monotonic() + (time.monotonic() - start) / _SHARE
 
     def finish(self, records: Sequence[Record]) -> None:
@@ -63,30 +69,23 @@ class Live:
         A run that several settings share, such as the neutral betas, is drawn once.
         """
         records = list({record.key: record for record in records}.values())
+        histories = [record.history for record in records]
         if records and self.name:
-            exhibits.figure(
-                curves.training(
-                    [record.history for record in records],
-                    data.classes(records[0].experiment.data),
-                    original=self.original,
-                ),
-                self.name,
-                prose.training_caption(records),
-                alt=ALT,
-                records=records,
-                handle=self._handle,
-            )
+            classes = data.classes(records[0].experiment.data)
+            drawn = curves.training(histories, classes, original=self.original)
+            caption = prose.training_caption(records)
+            exhibits.figure(drawn, self.name, caption, alt=ALT, records=records, handle=self._handle)
+        elif records and (self._handle or self._show):
+            self._draw(histories, records[0].experiment)
+
+    def _draw(self, histories: Sequence[Sequence[Epoch]], experiment: Experiment) -> None:
+        """Draw epochs of runs, of which `experiment` is one, in the place of the last drawing."""
+        options = {"epochs": experiment.epochs, "original": self.original, "title": "" if self._show else self.line}
+        svg = exhibits.svg(curves.training(histories, data.classes(experiment.data), **options))
+        shown = {"image/svg+xml": svg, "text/plain": self.line}
+        if self._show:
+            self._show(svg)
         elif self._handle:
-            self._draw()
-
-    def _draw(self, epochs: int = 0) -> None:
-        self.show([history for history in self._histories.values() if history], epochs)
-
-    def show(self, histories: Sequence[Sequence[Epoch]], epochs: int = 0) -> None:
-        """Draw the epochs so far, in the place of the last drawing."""
-        drawn = curves.training(histories, self._classes, epochs=epochs, original=self.original, title=self.line)
-        data = {"image/svg+xml": exhibits.svg(drawn), "text/plain": self.line}
-        if self._handle:
-            self._handle.update(data, raw=True)
+            self._handle.update(shown, raw=True)
         else:
-            self._handle = ipython.display(data, raw=True, display_id=True)
+            self._handle = ipython.display(shown, raw=True, display_id=True)

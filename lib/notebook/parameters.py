@@ -1,9 +1,9 @@
 """Parameters as a contract: one cell per notebook, literals only, one per line, each with its meaning."""
 
 import ast
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nbformat
 import yaml
@@ -13,26 +13,15 @@ from lib.runs.store import SOURCES
 from lib.system import paths
 from lib.system.errors import UserError
 
-#: Parameters that have another name than the field of an experiment which they set.
-_FIELDS = {"dataset": "data"}
+#: Fields of an experiment that are set by parameters of another name; a list holds several values of its field.
+_FIELDS = {"dataset": "data", "baseline_epochs": "epochs", "betas": "beta", "gammas": "gamma", "gamma_betas": "beta"}
+_FIELDS |= {"batch_sizes": "batch_size", "learning_rates": "learning_rate", "normalisations": "normalisation"}
+_FIELDS |= {"subset_seeds": "subset_seed", "losses": "loss"}
 _AT_LEAST_ONE = {"repeats", "seeds", "reach_seeds", "reach_epochs", "reading_repeats"}
-_CHOICES = {"runs": SOURCES}
-#: Parameters that hold several values of a field.
-_LISTS = {
-    "betas": "beta",
-    "gammas": "gamma",
-    "gamma_betas": "beta",
-    "batch_sizes": "batch_size",
-    "learning_rates": "learning_rate",
-    "normalisations": "normalisation",
-    "subset_seeds": "subset_seed",
-    "losses": "loss",
-}
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list"}
 
 
-@dataclass(frozen=True)
-class Parameter:
-    name: str
+class Parameter(NamedTuple):
     default: Any
     meaning: str
 
@@ -48,12 +37,12 @@ def declared(notebook: Path) -> dict[str, Parameter]:
         raise UserError(f"{paths.shown(notebook)} has {len(cells)} cells tagged `parameters`; it needs exactly one.")
     parameters = {}
     for line in cells[0].source.splitlines():
+        assignment, _, meaning = line.partition("  # ")
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        assignment, _, meaning = line.partition("  # ")
         try:
-            name, value = (part.strip() for part in assignment.split("=", 1))
-            parameters[name] = Parameter(name, ast.literal_eval(value), meaning.strip())
+            name, value = assignment.split("=", 1)
+            parameters[name.strip()] = Parameter(ast.literal_eval(value.strip()), meaning.strip())
         except (ValueError, SyntaxError):
             raise UserError(
                 f"{paths.shown(notebook)}: the parameters cell takes one `name = literal  # meaning` a line, "
@@ -63,7 +52,7 @@ def declared(notebook: Path) -> dict[str, Parameter]:
 
 
 def read(file: Path, notebook: Path) -> dict[str, Any]:
-    """Return a parameter file's values, checked against the notebook that it is for.
+    """Return a parameter file's values, checked and completed by the notebook that it is for.
 
     Raises:
         UserError: naming the file, the key, and what is allowed.
@@ -80,7 +69,11 @@ def read(file: Path, notebook: Path) -> dict[str, Any]:
 
 
 def check(values: dict[str, Any], notebook: Path, where: str) -> dict[str, Any]:
-    """Return values with the types of the notebook's defaults; raises UserError as `read` does."""
+    """Return every parameter of a notebook: `values` with the types of its defaults, and the other defaults.
+
+    Raises:
+        UserError: as for `read`, in the words of `where`.
+    """
     known = declared(notebook)
     for name in values:
         if name not in known:
@@ -90,59 +83,34 @@ def check(values: dict[str, Any], notebook: Path, where: str) -> dict[str, Any]:
     typed = {name: _as(known[name].default, value, f"{where}: {name}") for name, value in values.items()}
     for name, value in typed.items():
         _check_value(name, value, where)
-    return typed
-
-
-def complete(values: dict[str, Any], notebook: Path) -> dict[str, Any]:
-    """Return `values`, and the notebook's defaults for the parameters that they leave out."""
-    return {name: parameter.default for name, parameter in declared(notebook).items()} | values
-
-
-def field_of(name: str) -> str:
-    """Return the field of an experiment that a parameter sets, if it sets one: most have the parameter's name."""
-    return _FIELDS.get(name, name)
+    return {name: parameter.default for name, parameter in known.items()} | typed
 
 
 def _check_value(name: str, value: Any, where: str) -> None:
     """Check a value before any run starts; an experiment would refuse it only after earlier runs were trained."""
-    if (name in _AT_LEAST_ONE and value < 1) or (name in _LISTS and not value):
+    several = name in _FIELDS and isinstance(value, list)
+    if (name in _AT_LEAST_ONE and value < 1) or (several and not value):
         raise UserError(f"{where}: {name} has to be at least one, not {value!r}.")
-    if name in _CHOICES and value not in _CHOICES[name]:
-        raise UserError(f"{where}: {name} has to be one of {', '.join(map(repr, _CHOICES[name]))}, not {value!r}.")
-    field = _LISTS.get(name) or ("epochs" if name == "baseline_epochs" else field_of(name))
-    if field not in Experiment.model_fields:
-        return
-    for each in value if name in _LISTS else [value]:
+    if name == "runs" and value not in SOURCES:
+        raise UserError(f"{where}: {name} has to be one of {', '.join(map(repr, SOURCES))}, not {value!r}.")
+    field = _FIELDS.get(name, name)
+    for each in value if several else [value]:
         try:
-            Experiment.make(**({"model": "ConvNet", "epochs": 1} | {field: each}))
+            if field in Experiment.model_fields:
+                Experiment.make(**{"model": "ConvNet", "epochs": 1, field: each})
         except UserError as error:
             raise UserError(f"{where}: {name}: {str(error).removeprefix(f'{field}: ')}") from None
 
 
 def _as(default: Any, value: Any, what: str) -> Any:
     """Return `value` as the type of `default`; PyYAML reads 1e-3 as a string, which becomes a number here."""
-    wrong = UserError(f"{what} has to be {_kind(default)} like {default!r}, not {value!r}.")
-    if isinstance(default, list):
-        if not isinstance(value, list | tuple):
-            raise wrong
+    if isinstance(default, list) and isinstance(value, list | tuple):
         return [_as(default[0], item, what) for item in value] if default else list(value)
-    if isinstance(default, bool):
-        if not isinstance(value, bool):
-            raise wrong
-        return value
-    if isinstance(default, int | float):
-        try:
+    if type(default) in (int, float):
+        with suppress(TypeError, ValueError):
             number = float(value)
-        except (TypeError, ValueError):
-            raise wrong from None
-        if isinstance(value, bool) or (isinstance(default, int) and not number.is_integer()):
-            raise wrong
-        return int(number) if isinstance(default, int) else number
-    if not isinstance(value, type(default)):
-        raise wrong
-    return value
-
-
-def _kind(default: Any) -> str:
-    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list"}
-    return names[type(default)]
+            if not isinstance(value, bool) and (isinstance(default, float) or number.is_integer()):
+                return type(default)(number)
+    elif isinstance(value, type(default)):
+        return value
+    raise UserError(f"{what} has to be {_KINDS[type(default)]} like {default!r}, not {value!r}.")

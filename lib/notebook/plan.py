@@ -1,10 +1,10 @@
 """A profile's parameter files as one value, parsed and checked once."""
 
-import json
 import os
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from lib.notebook import parameters
 from lib.system import paths
@@ -19,25 +19,12 @@ VARIABLE = "WRITEUP_PLAN"
 #: Parameters that decide how a notebook is executed, not what it trains.
 MODES = {"headless", "profile", "runs", "scheduler"}
 #: Comparisons beyond the write-up's own runs, and numbers of seeds: a shorter list is no departure from its settings.
-_ADDITIONS = {
-    "batch_sizes",
-    "gamma_betas",
-    "gammas",
-    "learning_rates",
-    "losses",
-    "margin",
-    "normalisations",
-    "reading_repeats",
-    "readings",
-    "repeats",
-    "subset_seeds",
-    "validation",
-}
+_ADDITIONS = {"batch_sizes", "gamma_betas", "gammas", "learning_rates", "losses", "normalisations", "readings"}
+_ADDITIONS |= {"margin", "reading_repeats", "repeats", "subset_seeds", "validation"}
 Values = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Departure:
+class Departure(BaseModel, frozen=True):
     """A parameter that differs from the write-up's settings."""
 
     name: str
@@ -46,12 +33,11 @@ class Departure:
     notebooks: list[str]
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(BaseModel, frozen=True):
     """Parameters of a profile's notebooks."""
 
     profile: str
-    files: dict[str, Values]  # complete parameters by notebook, as the profile's files have them
+    files: dict[str, Values]  # by notebook, as the profile's files have them
     values: dict[str, Values]  # the same with the changes of the command line
     departures: list[Departure]
 
@@ -69,38 +55,26 @@ class Plan:
         if profile not in known:
             raise UserError(f"There is no profile {profile!r}; known profiles: {', '.join(known)}.")
         files = {name: read(profile, name) for name in NOTEBOOKS}
-        values = {name: dict(own) for name, own in files.items()}
-        for key, value in (changes or {}).items():
-            takers = [name for name in NOTEBOOKS if key in files[name]]
-            if not takers:
-                declared = sorted({key for own in files.values() for key in own})
-                raise UserError(f"No notebook has a parameter {key!r}; there are {', '.join(declared)}.")
-            for name in takers:
-                values[name] |= parameters.check({key: value}, _notebook(name), where="the command line")
+        declared = {key for own in files.values() for key in own}
+        for key in changes or {}:
+            if key not in declared:
+                raise UserError(f"No notebook has a parameter {key!r}; there are {', '.join(sorted(declared))}.")
+        values = {}
+        for name, own in files.items():
+            changed = own | {key: value for key, value in (changes or {}).items() if key in own}
+            values[name] = parameters.check(changed, _notebook(name), where="the command line")
         exact = files if profile == EXACT else {name: read(EXACT, name) for name in NOTEBOOKS}
-        return cls(profile, files, values, _departures(values, exact))
+        return cls(profile=profile, files=files, values=values, departures=_departures(values, exact))
 
     def save(self, file: Path) -> None:
         """Write the plan for the kernels that are started with it."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False))
+        file.write_text(self.model_dump_json(indent=1))
 
     @classmethod
     def load(cls, file: Path) -> "Plan":
         """Read a plan that `save` wrote."""
-        content = json.loads(file.read_text())
-        departures = [Departure(**each) for each in content.pop("departures")]
-        return cls(**content, departures=departures)
-
-
-def asked(profile: str, name: str) -> Values | None:
-    """Parameters of a notebook as its file has them: of the plan that this kernel was started with, else read.
-
-    None where the profile has no file for it.
-    """
-    if (file := os.environ.get(VARIABLE)) and (plan := Plan.load(Path(file))).profile == profile and name in plan.files:
-        return plan.files[name]
-    return read(profile, name) if _file(profile, name).exists() else None
+        return cls.model_validate_json(file.read_text())
 
 
 def executed(profile: str, name: str) -> Values:
@@ -116,17 +90,25 @@ def file_of(profile: str) -> Path:
 
 
 def origin(profile: str, name: str, values: Values) -> str:
-    """The parameter file that these values come from, and every difference from it; else the notebook."""
-    own = asked(profile, name)
-    if own is None:
+    """The parameter file that these values come from, and every difference from it; else the notebook.
+
+    The file's values are those of the plan that this kernel was started with, if it was, else read.
+    """
+    file = _file(profile, name)
+    plan = Plan.load(Path(os.environ[VARIABLE])) if VARIABLE in os.environ else None
+    if plan and plan.profile == profile and name in plan.files:
+        own = plan.files[name]
+    elif file.exists():
+        own = read(profile, name)
+    else:
         return f"notebooks/{name}.ipynb"
     changed = [f"{key}={value}" for key, value in values.items() if key not in MODES and value != own[key]]
-    return paths.shown(_file(profile, name)) + (f" with {', '.join(changed)}" if changed else "")
+    return paths.shown(file) + (f" with {', '.join(changed)}" if changed else "")
 
 
 def read(profile: str, name: str) -> Values:
-    """A profile's parameters for one notebook, complete and checked; errors as `parameters.read`."""
-    values = parameters.complete(parameters.read(_file(profile, name), _notebook(name)), _notebook(name))
+    """A profile's parameters for one notebook; errors as `parameters.read`."""
+    values = parameters.read(_file(profile, name), _notebook(name))
     return values | {"profile": profile}  # a copied folder is a profile of its own, whatever its files still say
 
 
@@ -143,6 +125,6 @@ def _departures(values: dict[str, Values], exact: dict[str, Values]) -> list[Dep
     for notebook, own in values.items():
         for key, value in own.items():
             if key not in MODES | _ADDITIONS and value != exact[notebook][key]:
-                departure = Departure(key, exact[notebook][key], value, [])
+                departure = Departure(name=key, exact=exact[notebook][key], here=value, notebooks=[])
                 found.setdefault(repr((key, departure.exact, value)), departure).notebooks.append(notebook)
     return list(found.values())

@@ -1,6 +1,7 @@
 """Experiments of each notebook, from its parameters; several notebooks share some of them."""
 
 from collections.abc import Hashable, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 from lib.analysis.betas import neutral_betas
@@ -11,6 +12,8 @@ from lib.notebook.session import Notebook, asked_by
 from lib.system.errors import UserError
 from lib.training import Record
 
+#: Experiments by the name that a notebook's tables give them.
+Wanted = dict[Hashable, Experiment]
 CE = "CE"
 #: Seeds that make an interval worth showing.
 _ENOUGH = 3
@@ -26,7 +29,7 @@ READINGS: dict[str, dict[str, Any]] = {
 }
 
 
-def beta_sweep(here: Notebook, counts: Sequence[int], **fields: Any) -> dict[Hashable, Experiment]:
+def beta_sweep(here: Notebook, counts: Sequence[int], **fields: Any) -> Wanted:
     """Cross-entropy, and the class-balanced loss by beta.
 
     Betas whose weights are all exactly 1 are one experiment, that of the first of them.
@@ -46,18 +49,27 @@ def cross_entropy(here: Notebook, **fields: Any) -> Experiment:
     return here.experiment(**{"loss": "cross_entropy", "beta": None, **fields})
 
 
-def closing_table(here: Notebook) -> dict[Hashable, Experiment]:
+def closing_table(here: Notebook) -> Wanted:
     """Both rows of the closing table by settings: {(Setting, loss): experiment}."""
-    wanted: dict[Hashable, Experiment] = {}
-    for rate in here.values["learning_rates"]:
-        for size in here.values["batch_sizes"]:
-            fields = {"learning_rate": rate, "batch_size": size}
-            wanted[Setting(rate, size), CE] = cross_entropy(here, **fields)
-            wanted[Setting(rate, size), "CB"] = here.experiment(**fields)
+    wanted: Wanted = {}
+    for rate, size in product(here.values["learning_rates"], here.values["batch_sizes"]):
+        wanted |= _both(here, Setting(rate, size), learning_rate=rate, batch_size=size)
     return wanted
 
 
-def readings(here: Notebook, convnet: Notebook) -> dict[Hashable, Experiment]:
+def draws(here: Notebook) -> Wanted:
+    """Both losses by draw of the subset: {(subset seed, loss): experiment}."""
+    wanted: Wanted = {}
+    for draw in here.values["subset_seeds"]:
+        wanted |= _both(here, draw, subset_seed=draw)
+    return wanted
+
+
+def _both(here: Notebook, name: Hashable, **fields: Any) -> Wanted:
+    return {(name, CE): cross_entropy(here, **fields), (name, "CB"): here.experiment(**fields)}
+
+
+def readings(here: Notebook, convnet: Notebook) -> Wanted:
     """The ConvNet by reading of the write-up; `convnet` holds the settings that are varied.
 
     Raises:
@@ -74,39 +86,22 @@ def readings(here: Notebook, convnet: Notebook) -> dict[Hashable, Experiment]:
     return wanted
 
 
-def gammas(here: Notebook) -> dict[Hashable, Experiment]:
+def gammas(here: Notebook) -> Wanted:
     """The class-balanced focal loss by (beta, gamma)."""
-    values = here.values
-    return {(b, g): here.experiment(beta=b, gamma=g) for b in values["gamma_betas"] for g in values["gammas"]}
+    pairs = product(here.values["gamma_betas"], here.values["gammas"])
+    return {(beta, gamma): here.experiment(beta=beta, gamma=gamma) for beta, gamma in pairs}
 
 
-def normalisations(here: Notebook) -> dict[Hashable, Experiment]:
+def normalisations(here: Notebook) -> Wanted:
     """The class-balanced loss by (beta, normalisation)."""
-    values = here.values
-    return {
-        (b, n): here.experiment(beta=b, normalisation=n)
-        for b in values["gamma_betas"]
-        for n in values["normalisations"]
-    }
+    pairs = product(here.values["gamma_betas"], here.values["normalisations"])
+    return {(beta, by): here.experiment(beta=beta, normalisation=by) for beta, by in pairs}
 
 
-def batches_and_losses(here: Notebook) -> dict[Hashable, Experiment]:
+def batches_and_losses(here: Notebook) -> Wanted:
     """The class-balanced loss by form and batch size; the first of each is the base."""
-    values = here.values
-    return {
-        f"{loss.replace('_', ' ')}, batch {size}": here.experiment(loss=loss, batch_size=size)
-        for loss in values["losses"]
-        for size in values["batch_sizes"]
-    }
-
-
-def draws(here: Notebook) -> dict[Hashable, Experiment]:
-    """Both losses by draw of the subset: {(subset seed, loss): experiment}."""
-    wanted: dict[Hashable, Experiment] = {}
-    for draw in here.values["subset_seeds"]:
-        wanted[draw, CE] = cross_entropy(here, subset_seed=draw)
-        wanted[draw, "CB"] = here.experiment(subset_seed=draw)
-    return wanted
+    pairs = product(here.values["losses"], here.values["batch_sizes"])
+    return {f"{e.replace('_', ' ')}, batch {n}": here.experiment(loss=e, batch_size=n) for e, n in pairs}
 
 
 def seeds(here: Notebook, repeats: str = "repeats") -> range:
@@ -141,26 +136,23 @@ def evidence(profile: str, counts: Sequence[int], original: Mapping[str, Any]) -
     """Return the stored runs that the claims are tested on."""
     sweep, settings, ablations = (asked_by(name, profile) for name in ("beta_sweep", "settings", "ablations"))
     # The runs on the whole training set: those with a split held out only choose beta.
-    swept = sweep.grid(beta_sweep(sweep, counts, validation=0), seeds(sweep))
-    table = settings.grid(closing_table(settings), seeds(settings))
-    network = settings.grid(readings(settings, asked_by("convnet", profile)), seeds(settings, "reading_repeats"))
-    tuned = ablations.grid(gammas(ablations), seeds(ablations))
+    swept = sweep.stored(beta_sweep(sweep, counts, validation=0), seeds(sweep))
+    table = settings.stored(closing_table(settings), seeds(settings))
+    network = settings.stored(readings(settings, asked_by("convnet", profile)), seeds(settings, "reading_repeats"))
+    tuned = ablations.stored(gammas(ablations), seeds(ablations))
     first = ablations.values["gamma_betas"][0]
+    # These two readings differ only in the batch size.
+    by_batch = [
+        (record.experiment.batch_size, network[name])
+        for name in ("as stated", "batch 128")
+        for record in network.get(name, {}).values()
+    ]
     return Evidence(
         original=original,
         cross_entropy=swept.pop(CE),
         balanced=swept,
-        convnet=_by_batch(network),
+        convnet=dict(by_batch),
         gammas={gamma: runs for (beta, gamma), runs in tuned.items() if beta == first},
         gamma_beta=first,
         candidates={setting: (table[setting, CE], table[setting, "CB"]) for setting, loss in table if loss == CE},
     )
-
-
-def _by_batch(network: Mapping[Hashable, Mapping[int, Record]]) -> dict[int, Mapping[int, Record]]:
-    """Return the two readings that differ only in the batch size, by batch size."""
-    found = {}
-    for name in ("as stated", "batch 128"):
-        for record in network.get(name, {}).values():
-            found[record.experiment.batch_size] = network[name]
-    return found

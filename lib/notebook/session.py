@@ -17,6 +17,8 @@ from lib.training import Interrupted, Record
 
 _BEGUN = "_writeup_begun"
 _IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
+#: Runs by setting and then by seed.
+Runs = dict[Hashable, dict[int, Record]]
 
 
 @dataclass
@@ -28,7 +30,6 @@ class Notebook:
     origin: str  # the parameter file that new records name as theirs
     values: dict[str, Any]  # its parameters
     store: Store = field(default_factory=Store)
-    says: bool = True  # name missing runs in the notebook
 
     @property
     def trains(self) -> bool:
@@ -37,9 +38,17 @@ class Notebook:
 
     def experiment(self, **fields: Any) -> Experiment:
         """Return the run that the parameters describe, with `fields` in place of theirs."""
-        settings = {parameters.field_of(name): value for name, value in self.values.items()}
-        own = {name: value for name, value in settings.items() if name in Experiment.model_fields}
-        return Experiment.make(**own | fields)
+        own = {name: value for name, value in self.values.items() if name in Experiment.model_fields}
+        return Experiment.make(**{"data": self.values["dataset"]} | own | fields)
+
+    def stored(self, settings: Mapping[Hashable, Experiment], seeds: Sequence[int]) -> Runs:
+        """Return the stored runs of several settings from several seeds; a setting without any has an empty entry."""
+        found: Runs = {name: {} for name in settings}
+        for name, experiment in settings.items():
+            for seed in seeds:
+                if record := self.store.get(experiment.replace(seed=seed)):
+                    found[name][seed] = record
+        return found
 
     def grid(
         self,
@@ -48,33 +57,38 @@ class Notebook:
         *,
         curves: str = "",
         original: float | None = None,
-        **options: Any,
-    ) -> dict[Hashable, dict[int, Record]]:
-        """Return runs of several settings from several seeds, by setting and then by seed.
+        workers: int | None = None,
+    ) -> Runs:
+        """Train what is not stored, and return runs as `stored`: a figure grows in JupyterLab, else progress lines.
 
-        Runs that are neither stored nor trained are left out and named, and so are failed ones, with their reasons; a
-        setting without any run has an empty entry.
+        Runs that are neither stored nor trained are left out and named, and so are failed ones, with their reasons.
 
         Args:
-            curves, original, options: as for `run`.
+            curves: name of a figure of how the runs trained, which stays in the report; "" for none there.
+            original: an accuracy for that figure to compare with.
+            workers: as for `lib.runs.sweep.run`.
         """
         live = Live(curves, original, self.store)
-        wanted = {(name, seed): e.replace(seed=seed) for name, e in settings.items() for seed in seeds}
+        if self.trains:
+            wanted = [experiment.replace(seed=seed) for experiment in settings.values() for seed in seeds]
+            self._train(wanted, live, workers)
+        found = self.stored(settings, seeds)
+        live.finish([record for by_seed in found.values() for record in by_seed.values()])
         if not self.trains:
-            wanted = {place: e for place, e in wanted.items() if self.store.get(e)}
-        found: dict[Hashable, dict[int, Record]] = {name: {} for name in settings}
-        try:
-            records: Sequence[Record | None] = self._run(list(wanted.values()), live, options)
-        except sweep.RunsFailed as error:
-            exhibits.failed(error.reasons)
-            records = [self.store.get(e) for e in wanted.values()]
-        for (name, seed), record in zip(wanted, records, strict=True):
-            if record:
-                found[name][seed] = record
-        live.finish([record for record in records if record])
-        if self.says and not self.trains:
             exhibits.text(not_run(found, seeds))
         return found
+
+    def _train(self, wanted: Sequence[Experiment], live: Live, workers: int | None) -> None:
+        watched = {} if self.headless else {"on_epoch": live.on_epoch, "tell": live.tell}
+        scheduler = self.values.get("scheduler", "")
+        try:
+            sweep.run(wanted, store=self.store, origin=self.origin, scheduler=scheduler, workers=workers, **watched)
+        except sweep.RunsFailed as error:
+            exhibits.failed(error.reasons)
+        except Interrupted:
+            raise
+        except KeyboardInterrupt:
+            raise Interrupted("Stopped. Finished runs are kept; run this cell again to go on.") from None
 
     def repeated(self, experiment: Experiment, seeds: Sequence[int], **options: Any) -> list[Record]:
         """Return runs of one setting, by seed; as `grid`, but it is an error if there is none.
@@ -88,42 +102,6 @@ class Notebook:
                 raise UserError(f"No run of {experiment.setting} was finished; the reasons are listed above.")
             raise UserError(f"Not run yet: {experiment.title}. Train it with the parameter runs=train.")
         return found
-
-    def run(
-        self, experiments: Sequence[Experiment], *, curves: str = "", original: float | None = None, **options: Any
-    ) -> list[Record]:
-        """Load what is stored, train the rest; a figure that grows in JupyterLab, progress lines otherwise.
-
-        Args:
-            curves: name of a figure of how the runs trained, which stays in the report; "" for none there.
-            original: an accuracy for that figure to compare with.
-            options: `workers` of `lib.runs.sweep.run`.
-
-        Raises:
-            UserError: runs are missing, and the parameters say that nothing is trained.
-        """
-        live = Live(curves, original, self.store)
-        records = self._run(experiments, live, options)
-        live.finish(records)
-        return records
-
-    def _run(self, experiments: Sequence[Experiment], live: Live, options: dict[str, Any]) -> list[Record]:
-        if not self.trains:
-            missing = [e.title for e in experiments if not self.store.get(e)]
-            if missing:
-                raise UserError(
-                    f"{len(missing)} runs of {self.name} are not among the kept ones ({missing[0]} is the first); "
-                    "train them with the parameter runs=train."
-                )
-        options |= {"store": self.store, "origin": self.origin, "scheduler": self.values.get("scheduler", "")}
-        if not self.headless:
-            options |= {"on_epoch": live.on_epoch, "tell": live.tell}
-        try:
-            return sweep.run(experiments, **options)
-        except Interrupted:
-            raise
-        except KeyboardInterrupt:
-            raise Interrupted("Stopped. Finished runs are kept; run this cell again to go on.", []) from None
 
 
 def not_run(runs: Mapping[Hashable, Mapping[int, Record]], seeds: Sequence[int]) -> str:
@@ -154,26 +132,23 @@ def begin(name: str, namespace: dict[str, Any]) -> Notebook:
     file = paths.NOTEBOOKS / f"{name}.ipynb"
     given = {key: value for key, value in namespace.items() if _is_value(key, value)}
     if namespace.get(_BEGUN):  # when the cell is run again, the later cells' variables exist too
-        known = parameters.declared(file)
-        given = {key: value for key, value in given.items() if key in known}
-    given = parameters.check(given, file, where=f"the parameters of {name}")
-    namespace.update(given)
+        given = {key: given[key] for key in parameters.declared(file) if key in given}
+    values = parameters.check(given, file, where=f"the parameters of {name}")
+    namespace.update(values)
     namespace[_BEGUN] = True
-    if namespace["headless"]:  # an interrupted kernel's event loop logs errors to the runner's terminal
+    if values["headless"]:  # an interrupted kernel's event loop logs errors to the runner's terminal
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    values = {key: namespace[key] for key in parameters.declared(file) if key in namespace}
-    store = opened(given["profile"], values.get("runs", "train"))
-    return Notebook(name, namespace["headless"], plan.origin(given["profile"], name, given), values, store)
+    store = opened(values["profile"], values.get("runs", "train"))
+    return Notebook(name, values["headless"], plan.origin(values["profile"], name, values), values, store)
 
 
 def asked_by(name: str, profile: str) -> Notebook:
-    """Open another notebook of the same profile: its runs can be loaded, not trained.
+    """Open another notebook of the same profile, for its stored runs.
 
     It has the parameters of the last report, else those of its file.
     """
     values = plan.executed(profile, name)
-    store = opened(profile, values.get("runs", "train"))
-    return Notebook(name, headless=True, origin="", values=values | {"runs": "published"}, store=store, says=False)
+    return Notebook(name, headless=True, origin="", values=values, store=opened(profile, values.get("runs", "train")))
 
 
 def _is_value(key: str, value: Any) -> bool:

@@ -52,7 +52,7 @@ def page(monkeypatch):
         show(SimpleNamespace(headless=False), *arguments)
         return parts
 
-    monkeypatch.setattr(page, "_listeners", {})
+    monkeypatch.setattr(page, "on_stored", {})
     return shown
 
 
@@ -177,7 +177,10 @@ def test_losses_have_the_colours_of_every_other_figure_whatever_is_picked_first(
 def test_settings_that_a_title_does_not_tell_apart_are_named_by_what_differs(here):
     longer = [r.model_copy(update={"experiment": r.experiment.replace(epochs=7, factor=0.5)}) for r in here[:2]]
     groups = panel["runs"].by_setting([here[0], longer[0]], [*here, *longer])
-    assert list(groups) == ["1: TwoLayerNet CE, factor 0.05, epochs 2", "2: TwoLayerNet CE, factor 0.5, epochs 7"]
+    assert list(groups) == [
+        "1: TwoLayerNet CE, imbalance factor 0.05, epochs 2",
+        "2: TwoLayerNet CE, imbalance factor 0.5, epochs 7",
+    ]
 
 
 def test_a_long_table_is_shown_whole_and_an_absent_beta_in_words(here, page, monkeypatch):
@@ -237,13 +240,13 @@ def test_numbers_on_every_shade_of_the_confusion_matrix_can_be_read():
 def test_the_images_of_a_cell_say_how_probable_the_true_class_was(here, sample):
     record = here[0]
     true, answer = panel["mistakes"].most_frequent(record)
-    drawn = panel["mistakes"].draw(record, sample, true, answer)
+    drawn, _ = panel["mistakes"].draw(record, sample, true, answer)
     bold = [text.get_text() for axes in drawn.axes for text in axes.texts if text.get_weight() == "bold"]
     inside = panel["mistakes"].cell(record, sample, true, answer)[: panel["mistakes"].MOST]
     given = 100 * panel["mistakes"].probabilities(record.experiment, sample)[inside, true].numpy()
     assert bold == [f"{CLASSES[true]} {p:.0f} %" for p in given]
     few = next(k for k in range(10) if 1 < len(panel["mistakes"].cell(record, sample, k, answer)) < 12)
-    assert "most confident first" in panel["mistakes"].describe(record, sample, few, answer)
+    assert "most confident first" in panel["mistakes"].draw(record, sample, few, answer)[1]
 
 
 def test_weights_of_bfloat16_are_not_looked_at_in_an_emulation(here, sample, monkeypatch):
@@ -296,7 +299,7 @@ def test_the_panels_show_as_many_classes_as_the_data_set_has(here, sample, monke
     given = panel["mistakes"].probabilities(here[0].experiment, three)
     assert given.shape == (len(parts[1]), 3)
     true, predicted = int(parts[1].labels[0]), int(given[0].argmax())
-    said = panel["mistakes"].describe(here[0], three, true, predicted)
+    _, said = panel["mistakes"].draw(here[0], three, true, predicted)
     assert said.startswith(f"{names[true]} predicted as {names[predicted]}: ")
 
     monkeypatch.setattr(data, "classes", lambda _: names)
