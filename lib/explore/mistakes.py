@@ -17,7 +17,7 @@ from lib.analysis.naming import details
 from lib.data import Dataset
 from lib.experiment import Experiment
 from lib.explore import page
-from lib.explore.trainer import Trainer
+from lib.explore.tryout import Trainer
 from lib.notebook import exhibits
 from lib.notebook.session import Notebook
 from lib.runs.store import everything
@@ -50,7 +50,7 @@ def mistakes(here: Notebook, dataset: Dataset) -> None:
         if has_weights(record):
             train.layout.display, grid.layout.display = "none", ""
             said = "Click a cell. Rows: true class; columns: predicted class; percent of the row."
-            grid.fill(confusion(record))
+            grid.fill(np.array(record.best.test.confusion))
             images.value = page.sentence("Computing the predictions on the test images ...")
             choose_cell(*most_frequent(record))
         else:
@@ -91,7 +91,7 @@ def _once(record: Record | None, dataset: Dataset) -> None:
         return
     caption = f"Confusion matrix of {record.experiment.title} (best epoch on the test set): percent of each true class."
     alt = "A grid of percentages, true classes in rows and predicted classes in columns."
-    drawn = plots.confusion(confusion(record), dataset.classes)
+    drawn = plots.confusion(np.array(record.best.test.confusion), dataset.classes)
     exhibits.figure(drawn, "cells", caption, alt=alt, records=[record], width="75%")
     drawn, caption = draw(record, dataset, *most_frequent(record))
     exhibits.figure(drawn, "behind", caption, alt=_ALT, records=[record])
@@ -126,14 +126,9 @@ def probabilities(experiment: Experiment, dataset: Dataset) -> Tensor:
     return torch.sigmoid(logits) if losses.LOSSES[experiment.loss].sigmoid else logits.softmax(1)
 
 
-def confusion(record: Record) -> np.ndarray:
-    """Return the best epoch's test images by true and predicted class, [C, C]."""
-    return np.array(record.best.test.confusion)
-
-
 def most_frequent(record: Record) -> tuple[int, int]:
-    """Return the most frequent mistake: true class, predicted class."""
-    return findings.confused(confusion(record))[0][:2]
+    """Return the most frequent mistake of the best epoch: true class, predicted class."""
+    return findings.confused(np.array(record.best.test.confusion), most=1)[0][:2]
 
 
 def cell(record: Record, dataset: Dataset, true: int, predicted: int) -> np.ndarray:

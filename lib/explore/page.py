@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
+import numpy as np
 from IPython import display as ipython
 from matplotlib.figure import Figure
+from PIL import Image
 
 from lib.system.errors import UserError
 
@@ -25,14 +27,15 @@ def label(name: str) -> str:
     return _LABELS.get(name, name.replace("_", " "))
 
 
-def picture(drawn: Figure | bytes, below: str = "", *, alt: str) -> str:
-    """Return a figure, which is closed, or the content of a PNG file as an HTML image, and a sentence below it."""
+def picture(drawn: Figure | np.ndarray, below: str = "", *, alt: str) -> str:
+    """Return a figure, which is closed, or its pixels as an HTML image, and a sentence below it."""
+    buffer = io.BytesIO()
     if isinstance(drawn, Figure):
-        buffer = io.BytesIO()
         drawn.savefig(buffer, format="png", dpi=130)
         plt.close(drawn)
-        drawn = buffer.getvalue()
-    source = base64.b64encode(drawn).decode()
+    else:
+        Image.fromarray(drawn).convert("RGB").save(buffer, "PNG", compress_level=1)
+    source = base64.b64encode(buffer.getvalue()).decode()
     image = f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{source}" style="width: 100%; max-width: 60em">'
     return image + (sentence(below) if below else "")
 

@@ -129,15 +129,11 @@ def by_setting(picked: Sequence[Record], among: Iterable[Record]) -> dict[str, l
         raise UserError("The picked runs have different classes; pick runs on one data set.")
     names = [e.setting for e in settings]
     if len(set(names)) < len(names):
-        names = [f"{name}, {apart}" for name, apart in zip(names, _differing(settings), strict=True)]
+        described = [e.model_dump(exclude={"model", "loss", "beta"}) for e in settings]
+        differing = [field for field, value in described[0].items() if any(own[field] != value for own in described)]
+        for n, own in enumerate(described):
+            names[n] = ", ".join([names[n], *(f"{page.label(field)} {own[field]}" for field in differing)])
     return {f"{n}: {name}": groups[e] for n, (name, e) in enumerate(zip(names, settings, strict=True), start=1)}
-
-
-def _differing(settings: Sequence[Experiment]) -> list[str]:
-    """Return each setting's values of the fields that differ, apart from those in its title."""
-    described = [e.model_dump(exclude={"model", "loss", "beta"}) for e in settings]
-    names = [name for name, first in described[0].items() if any(each[name] != first for each in described)]
-    return [", ".join(f"{page.label(name)} {each[name]}" for name in names) for each in described]
 
 
 def colours(settings: Sequence[Experiment]) -> list[str]:

@@ -14,7 +14,6 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from IPython import display as ipython
 from matplotlib.figure import Figure
-from pandas.io.formats.style import Styler
 
 from lib.experiment import Experiment
 from lib.training import Record
@@ -45,10 +44,9 @@ def figure(
     _publish(data, note, caption, records, handle.update if handle else ipython.display)
 
 
-def table(content: pd.DataFrame | Styler, name: str, caption: str, *, records: Sequence[Record] = ()) -> None:
+def table(content: pd.DataFrame, name: str, caption: str, *, records: Sequence[Record] = ()) -> None:
     """Show a table; arguments as for `figure`."""
-    plain = (content.data if isinstance(content, Styler) else content).to_string()
-    data = {"text/html": content.to_html(), "text/plain": plain}
+    data = {"text/html": content.to_html(), "text/plain": content.to_string()}
     _publish(data, {"kind": "table", "name": name}, caption, records, ipython.display)
 
 

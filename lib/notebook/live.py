@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from IPython import display as ipython
 
@@ -19,26 +20,17 @@ _SHARE = 0.1
 ALT = "Line plots over the epochs: loss, accuracy and learning rate, and below them the test accuracy of each class."
 
 
+@dataclass
 class Live:
-    """One output of a notebook for the training of some runs.
+    """One output of a notebook for the training of some runs."""
 
-    Args:
-        name: of the figure in the report; "" keeps it out of the report.
-        original: an accuracy to compare with.
-        store: the store whose unfinished runs hold earlier epochs.
-        show: takes each drawing, an SVG, in place of a notebook's output.
-    """
+    name: str = ""  # of the figure in the report; "" keeps it out of the report
+    original: float | None = None  # an accuracy to compare with
+    store: Store = field(default_factory=Store)  # its unfinished runs hold earlier epochs
+    show: Callable[[str], None] | None = None  # takes each drawing, an SVG, in place of a notebook's output
 
-    def __init__(
-        self,
-        name: str = "",
-        original: float | None = None,
-        store: Store | None = None,
-        show: Callable[[str], None] | None = None,
-    ):
-        self.name, self.original, self.store = name, original, store or Store()
+    def __post_init__(self):
         self.line = self._dashboard = ""
-        self._show = show
         self._histories: dict[str, list[Epoch]] = {}
         self._handle: ipython.DisplayHandle | None = None
         self._rest_until = 0.0
@@ -75,16 +67,16 @@ class Live:
             drawn = curves.training(histories, classes, original=self.original)
             caption = prose.training_caption(records)
             exhibits.figure(drawn, self.name, caption, alt=ALT, records=records, handle=self._handle)
-        elif records and (self._handle or self._show):
+        elif records and (self._handle or self.show):
             self._draw(histories, records[0].experiment)
 
     def _draw(self, histories: Sequence[Sequence[Epoch]], experiment: Experiment) -> None:
         """Draw epochs of runs, of which `experiment` is one, in the place of the last drawing."""
-        options = {"epochs": experiment.epochs, "original": self.original, "title": "" if self._show else self.line}
+        options = {"epochs": experiment.epochs, "original": self.original, "title": "" if self.show else self.line}
         svg = exhibits.svg(curves.training(histories, data.classes(experiment.data), **options))
         shown = {"image/svg+xml": svg, "text/plain": self.line}
-        if self._show:
-            self._show(svg)
+        if self.show:
+            self.show(svg)
         elif self._handle:
             self._handle.update(shown, raw=True)
         else:

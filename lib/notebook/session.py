@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lib.experiment import Experiment
-from lib.notebook import exhibits, parameters, plan
+from lib.notebook import exhibits, parameters
 from lib.notebook.live import Live
 from lib.runs import sweep
 from lib.runs.store import Store, opened
@@ -130,16 +130,16 @@ def begin(name: str, namespace: dict[str, Any]) -> Notebook:
         UserError: an unknown parameter, a wrong type or value.
     """
     file = paths.NOTEBOOKS / f"{name}.ipynb"
-    given = {key: value for key, value in namespace.items() if _is_value(key, value)}
-    if namespace.get(_BEGUN):  # when the cell is run again, the later cells' variables exist too
-        given = {key: given[key] for key in parameters.declared(file) if key in given}
+    given = {key: namespace[key] for key in parameters.declared(file) if key in namespace}
+    if not namespace.get(_BEGUN):  # when the cell is run again, the later cells' variables exist too
+        values = {k: v for k, v in namespace.items() if not (callable(v) or isinstance(v, types.ModuleType))}
+        given |= {k: v for k, v in values.items() if not k.startswith("_") and k not in _IPYTHON}
     values = parameters.check(given, file, where=f"the parameters of {name}")
-    namespace.update(values)
-    namespace[_BEGUN] = True
+    namespace.update(values | {_BEGUN: True})
     if values["headless"]:  # an interrupted kernel's event loop logs errors to the runner's terminal
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     store = opened(values["profile"], values.get("runs", "train"))
-    return Notebook(name, values["headless"], plan.origin(values["profile"], name, values), values, store)
+    return Notebook(name, values["headless"], parameters.origin(values["profile"], name, values), values, store)
 
 
 def asked_by(name: str, profile: str) -> Notebook:
@@ -147,12 +147,5 @@ def asked_by(name: str, profile: str) -> Notebook:
 
     It has the parameters of the last report, else those of its file.
     """
-    values = plan.executed(profile, name)
+    values = parameters.executed(profile, name)
     return Notebook(name, headless=True, origin="", values=values, store=opened(profile, values.get("runs", "train")))
-
-
-def _is_value(key: str, value: Any) -> bool:
-    """Tell a parameter from the globals of IPython and from imports."""
-    if key.startswith("_") or key in _IPYTHON:
-        return False
-    return not isinstance(value, types.ModuleType) and not callable(value)

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 from lib.analysis.naming import details
-from lib.notebook.plan import Plan
+from lib.notebook.parameters import Plan
 from lib.report.document import DocumentMeta
 from lib.report.executed import Execution, exhibits, failed_runs, headlines
 from lib.runs.store import opened

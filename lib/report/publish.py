@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nbformat
 
-from lib.notebook.plan import NOTEBOOKS
+from lib.notebook.parameters import NOTEBOOKS
 from lib.report.executed import exhibits, failed_runs, headlines, svg
 from lib.report.runner import missing_artefacts
 from lib.runs.store import opened

@@ -22,7 +22,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from lib import data
-from lib.notebook.plan import VARIABLE, Plan, file_of
+from lib.notebook.parameters import VARIABLE, Plan, file_of
 from lib.report.document import assemble, write_report
 from lib.report.executed import Execution, exhibits, failed_runs
 from lib.report.front import meta

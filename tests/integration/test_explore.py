@@ -26,7 +26,7 @@ from lib import data, losses, models
 from lib.analysis import plots
 from lib.data import ImageSet
 from lib.experiment import Experiment
-from lib.explore import longtail, loss, mistakes, runs, tryout
+from lib.explore import mistakes, runs, tryout
 from lib.models import MODELS
 from lib.notebook import parameters
 from lib.report.executed import exhibits
@@ -37,8 +37,8 @@ from lib.system.errors import UserError
 
 CLASSES = data.classes("cifar10")
 COUNTS = [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
-panel = {name: sys.modules[f"lib.explore.{name}"] for name in ("longtail", "loss", "mistakes", "runs", "tryout")}
-del longtail, loss, mistakes, runs, tryout
+panel = {name: sys.modules[f"lib.explore.{name}"] for name in ("imbalance", "mistakes", "runs", "tryout")}
+del mistakes, runs, tryout
 
 
 @pytest.fixture
@@ -95,12 +95,14 @@ def test_without_a_person_each_panel_is_drawn_once_and_no_widget_is_made(tmp_pat
 
 
 def test_the_loss_is_drawn_anew_in_less_than_a_tenth_of_a_second():
-    plots = panel["loss"].Plots(CLASSES, COUNTS)
-    plots.png(0.9, 1.0)
+    from lib.explore.page import picture
+
+    plots = panel["imbalance"].Plots(CLASSES, COUNTS)
+    plots.pixels(0.9, 1.0)
     times, pictures = [], set()
-    for n, beta in enumerate(panel["loss"].BETAS):
+    for n, beta in enumerate(panel["imbalance"].BETAS):
         start = time.process_time()  # not the clock's: other tests run beside this one
-        pictures.add(plots.png(beta, 0.3 * n))
+        pictures.add(picture(plots.pixels(beta, 0.3 * n), alt=""))
         times.append(time.process_time() - start)
     assert len(pictures) == len(times)
     assert statistics.median(times) < 0.1
@@ -108,25 +110,25 @@ def test_the_loss_is_drawn_anew_in_less_than_a_tenth_of_a_second():
 
 def test_the_curves_are_those_of_the_formula():
     """-(1 - p)^γ log p, and its derivative by the true class's logit of two."""
-    p, gamma = panel["loss"].PROBABILITIES, 2.0
-    values, pull = panel["loss"].curve(gamma)
+    p, gamma = panel["imbalance"].PROBABILITIES, 2.0
+    values, pull = panel["imbalance"].curve(gamma)
     np.testing.assert_allclose(values, -((1 - p) ** gamma) * np.log(p), rtol=1e-4, atol=1e-6)
     slope = (1 - p) ** gamma * (1 - p - gamma * p * np.log(p))
     np.testing.assert_allclose(pull, slope, rtol=1e-3, atol=1e-4)
-    np.testing.assert_allclose(panel["loss"].curve(0.0)[1], 1 - p, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(panel["imbalance"].curve(0.0)[1], 1 - p, rtol=1e-3, atol=1e-4)
     ratio = losses.class_balanced_weights(COUNTS, 0.999)
-    assert f"{ratio.max() / ratio.min():.4g} times" in panel["loss"].describe(COUNTS, 0.999, 1.0)
+    assert f"{ratio.max() / ratio.min():.4g} times" in panel["imbalance"].describe(COUNTS, 0.999, 1.0)
 
 
 def test_no_words_of_a_figure_lie_on_others_or_on_its_points(sample):
-    drawn, _ = panel["longtail"].draw(sample, "step", 0.5, 0)
+    drawn, _ = panel["imbalance"].draw_tail(sample, "step", 0.5, 0)
     drawn.draw_without_rendering()
     names = [text.get_window_extent() for text in drawn.axes[1].texts]
     assert len(names) >= 10
     assert not [(a, b) for n, a in enumerate(names) for b in names[:n] if a.overlaps(b)]
-    plots = panel["loss"].Plots(CLASSES, COUNTS)
+    plots = panel["imbalance"].Plots(CLASSES, COUNTS)
     number, weight, *_ = plots.figure.axes
-    for beta in panel["loss"].BETAS:
+    for beta in panel["imbalance"].BETAS:
         plots.choose(beta, 1.0)
         plots.figure.draw_without_rendering()
         for axes in (number, weight):
@@ -135,7 +137,7 @@ def test_no_words_of_a_figure_lie_on_others_or_on_its_points(sample):
 
 
 def test_a_batch_holds_what_is_said_of_it(sample):
-    _, said = panel["longtail"].draw(sample, "step", 0.1, 0)
+    _, said = panel["imbalance"].draw_tail(sample, "step", 0.1, 0)
     kept = 5 * 128 + 5 * 12
     assert said.startswith(f"{kept} training images.")
     assert f"{32 * 128 / kept:.1f} images of airplane and {32 * 12 / kept:.1f} of dog" in said
@@ -203,8 +205,6 @@ def test_the_first_one_picked_is_what_the_others_are_compared_with(here, page, m
 
 
 def test_a_run_trained_on_the_page_is_there_to_be_compared(here, page, sample):
-    from lib.explore.trainer import Trainer
-
     (everything().path(here[0].experiment) / "best.safetensors").unlink()
     listed, *_ = page(panel["runs"].runs)
     chosen, status, *_ = page(panel["mistakes"].mistakes, sample)
@@ -212,7 +212,7 @@ def test_a_run_trained_on_the_page_is_there_to_be_compared(here, page, sample):
     assert "weights of this run are not stored" in status.value
     picked = list(listed.df["key"].iloc[listed.selected_rows])
     for experiment in (small(seed=5), small(seed=6)):
-        trainer = Trainer(lambda experiment=experiment: experiment)
+        trainer = panel["tryout"].Trainer(lambda experiment=experiment: experiment)
         trainer.start.click()
         trainer.thread.join()
     assert listed.df["key"][0] == small(seed=6).key
@@ -289,8 +289,8 @@ def test_the_panels_show_as_many_classes_as_the_data_set_has(here, sample, monke
         ImageSet(part.images[part.labels < 3], part.labels[part.labels < 3]) for part in (sample.train, sample.test)
     ]
     three = replace(sample, train=parts[0], test=parts[1], classes=names)
-    assert len(panel["longtail"].draw(three, "step", 0.5, 0)[0].axes[0].patches) == 3
-    labels = panel["loss"].Plots(names, [9, 3, 1]).figure.axes[0].get_xticklabels()
+    assert len(panel["imbalance"].draw_tail(three, "step", 0.5, 0)[0].axes[0].patches) == 3
+    labels = panel["imbalance"].Plots(names, [9, 3, 1]).figure.axes[0].get_xticklabels()
     assert [label.get_text() for label in labels] == list(names)
     assert len(panel["mistakes"].Grid(names, lambda *_: None).cells) == 9
 
@@ -371,11 +371,9 @@ def test_a_person_is_told_of_a_file_that_is_replaced_and_their_own_is_not_touche
 
 
 def test_two_quick_clicks_train_once(here, monkeypatch):
-    from lib.explore import trainer
-
     begun, go = [], threading.Event()
-    monkeypatch.setattr(trainer.sweep, "run", lambda *_, **__: [begun.append(1), go.wait(20)] and [here[0]])
-    clicked = trainer.Trainer(small)
+    monkeypatch.setattr(sweep, "run", lambda *_, **__: [begun.append(1), go.wait(20)] and [here[0]])
+    clicked = panel["tryout"].Trainer(small)
     clicked.start.click()
     clicked.start.click()
     go.set()
@@ -387,9 +385,7 @@ def test_two_quick_clicks_train_once(here, monkeypatch):
 
 
 def test_a_run_that_cannot_be_trained_says_why_and_no_more(here):
-    from lib.explore.trainer import Trainer
-
-    trainer = Trainer(lambda: panel["tryout"].experiment(form(factor=1e-9)))
+    trainer = panel["tryout"].Trainer(lambda: panel["tryout"].experiment(form(factor=1e-9)))
     trainer.start.click()
     trainer.thread.join()
     assert "choose a factor of at least" in trainer.status.value
@@ -398,10 +394,8 @@ def test_a_run_that_cannot_be_trained_says_why_and_no_more(here):
 
 
 def test_training_beside_the_page_can_be_stopped_and_goes_on(here):
-    from lib.explore.trainer import Trainer
-
     experiment = Experiment.make(data="sample", model="TwoLayerNet", epochs=40, seed=9)
-    trainer = Trainer(lambda: experiment)
+    trainer = panel["tryout"].Trainer(lambda: experiment)
     trainer.start.click()
     while not (said := re.search(r"epoch (\d+)/", trainer.status.value)) or int(said[1]) < 2:
         time.sleep(0.01)
@@ -417,10 +411,8 @@ def test_training_beside_the_page_can_be_stopped_and_goes_on(here):
 
 
 def test_stop_does_not_wait_for_the_end_of_an_epoch(here):
-    from lib.explore.trainer import Trainer
-
     long = Experiment.make(data="sample", model="ResNet-32", epochs=2, batch_size=1)  # 1,600 steps of an epoch
-    trainer = Trainer(lambda: long)
+    trainer = panel["tryout"].Trainer(lambda: long)
     trainer.start.click()
     time.sleep(2)
     assert "starting" in trainer.status.value  # no epoch is over

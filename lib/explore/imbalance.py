@@ -1,6 +1,5 @@
-"""The loss panel: effective numbers and class weights for a β, focal loss and its gradient for a γ."""
+"""The panels of the long tail and of the loss: what an imbalance factor, a profile, a β and a γ do."""
 
-import io
 from collections.abc import Sequence
 from functools import cache
 
@@ -10,40 +9,96 @@ import numpy as np
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PIL import Image
 
 from lib import losses
-from lib.analysis.plots import COLOUR, PERCENT, STYLE, WIDTH
+from lib.analysis import plots
+from lib.analysis.plots import COLOUR, PERCENT
+from lib.data import PROFILES, Dataset, long_tailed_indices
 from lib.explore import page
 from lib.notebook import exhibits
 from lib.notebook.session import Notebook
 
+BATCH = 32
+FACTORS = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
+_COLUMNS = 8
+_TAIL_ALT = (
+    f"Left: a bar per class with its number of training images. Right: the {BATCH} photographs of a batch, by class."
+)
 BETAS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999, 0.99999, 1.0)
 #: Probabilities of the true class at which the focal loss is drawn.
 PROBABILITIES = np.linspace(0.01, 0.99, 99)
-_ALT = (
+_LOSS_ALT = (
     "Four plots: the effective number of images of each class beside its true number, the class weights, the focal "
     "loss of an image against the probability of its true class, and its gradient; both beside cross-entropy."
 )
 
 
+def longtail(here: Notebook, dataset: Dataset) -> None:
+    """Show images per class and a batch, for a chosen profile, imbalance factor and batch number."""
+    if here.headless:
+        drawn, summary = draw_tail(dataset, profile="exponential", factor=0.01, number=0)
+        caption = f"Training images per class (logarithmic scale), and the {BATCH} images of a batch. {summary}"
+        exhibits.figure(drawn, "longtail", caption, alt=_TAIL_ALT)
+        return
+    controls = {
+        "profile": widgets.Dropdown(description="profile", options=PROFILES, **page.CONTROL),
+        "factor": widgets.SelectionSlider(description="imbalance factor", options=FACTORS, value=0.01, **page.CONTROL),
+        "number": widgets.BoundedIntText(description="batch number", max=10**6, **page.CONTROL),
+    }
+    shown = page.redraw(controls, lambda **chosen: page.picture(*draw_tail(dataset, **chosen), alt=_TAIL_ALT))
+    page.show([*controls.values()], shown)
+
+
+@mpl.rc_context(plots.STYLE)
+def draw_tail(dataset: Dataset, profile: str, factor: float, number: int) -> tuple[Figure, str]:
+    """Return the panel's figure, and the expected content of a batch as a sentence."""
+    subset = long_tailed_indices(dataset.train.labels.numpy(), factor, profile)
+    labels = dataset.train.labels[subset].numpy()
+    counts = np.bincount(labels, minlength=len(dataset.classes))
+    chosen = np.random.default_rng(number).choice(len(subset), size=min(BATCH, len(subset)), replace=False)
+    chosen = chosen[np.argsort(labels[chosen], kind="stable")]
+    figure, (left, right) = plots.subplots(1, 2, height=3.1, width_ratios=(1, 1.5))
+    bars = left.barh(dataset.classes, counts, color=COLOUR["train"])
+    left.bar_label(bars, labels=[f"{n:,}" for n in counts], fontsize=8, padding=2)
+    left.set(xscale="log", xlabel="training images", xlim=(0.8, 8 * counts.max()))
+    left.xaxis.set_major_formatter("{x:,.0f}")
+    left.invert_yaxis()
+    # The batch as one image of tiles, with room below each for a name.
+    tiles = dataset.train.images[subset[chosen]].permute(0, 2, 3, 1).numpy()
+    margins = ((0, -len(tiles) % _COLUMNS), (0, 12), (0, 8), (0, 0))
+    tiles = np.pad(tiles, margins, constant_values=255)
+    _, high, wide, _ = tiles.shape
+    sheet = tiles.reshape(-1, _COLUMNS, high, wide, 3).swapaxes(1, 2).reshape(-1, _COLUMNS * wide, 3)
+    right.imshow(sheet, interpolation="nearest")
+    right.axis("off")
+    for n, label in enumerate(labels[chosen]):
+        row, column = divmod(n, _COLUMNS)
+        if column == 0 or label != labels[chosen[n - 1]]:  # not below each tile, where they would not fit
+            right.text(column * wide, (row + 1) * high - 11, dataset.classes[label], fontsize=6, va="top")
+    share = counts / counts.sum()
+    head, tail = int(counts.argmax()), int(counts.argmin())
+    summary = (
+        f"{counts.sum():,} training images. A batch of {BATCH} holds on average {BATCH * share[head]:.1f} images of "
+        f"{dataset.classes[head]} and {BATCH * share[tail]:.1f} of {dataset.classes[tail]}; "
+        f"{100 - 100 * (1 - share[tail]) ** BATCH:.0f} % of the batches hold at least one of {dataset.classes[tail]}."
+    )
+    return figure, summary
+
+
 def loss(here: Notebook, classes: Sequence[str], counts: Sequence[int]) -> None:
     """Show the class-balanced focal loss on these training images per class, for a chosen β and γ."""
-    plots = Plots(classes, counts)
+    four = Plots(classes, counts)
     if here.headless:
-        plots.choose(beta=0.99, gamma=1.0)
-        caption = (
-            "Effective numbers and class weights at β = 0.99, focal loss and gradient at γ = 1, and cross-entropy."
-        )
-        exhibits.figure(plots.figure, "loss", caption, alt=_ALT)
+        four.choose(beta=0.99, gamma=1.0)
+        caption = "Effective numbers and class weights at β = 0.99, focal loss and its gradient at γ = 1."
+        exhibits.figure(four.figure, "loss", caption, alt=_LOSS_ALT)
         return
     betas = [(f"{beta:g}", beta) for beta in BETAS]
-    gamma = widgets.FloatSlider(description="γ", value=1, max=5, step=0.1, readout_format=".1f", **page.CONTROL)
     controls = {
         "beta": widgets.SelectionSlider(description="β", options=betas, value=0.99, **page.CONTROL),
-        "gamma": gamma,
+        "gamma": widgets.FloatSlider(description="γ", value=1, max=5, readout_format=".1f", **page.CONTROL),
     }
-    shown = page.redraw(controls, lambda **at: page.picture(plots.png(**at), describe(counts, **at), alt=_ALT))
+    shown = page.redraw(controls, lambda **at: page.picture(four.pixels(**at), describe(counts, **at), alt=_LOSS_ALT))
     page.show([*controls.values()], shown)
 
 
@@ -70,17 +125,12 @@ def curve(gamma: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Plots:
-    """The panel's four plots. Axes and labels are drawn once; a new β or γ redraws lines and points only.
+    """The panel's four plots. Axes and labels are drawn once; a new β or γ redraws lines and points only."""
 
-    Args:
-        classes: names of the classes, [C].
-        counts: training images per class, [C].
-    """
-
-    @mpl.rc_context(STYLE | {"axes.titlesize": 9, "legend.fontsize": 8})
+    @mpl.rc_context(plots.STYLE | {"axes.titlesize": 9, "legend.fontsize": 8})
     def __init__(self, classes: Sequence[str], counts: Sequence[int]):
         self._counts, places = list(counts), range(len(classes))
-        self.figure = Figure(figsize=(WIDTH, 4.6), layout="constrained", dpi=150)
+        self.figure = Figure(figsize=(plots.WIDTH, 4.6), layout="constrained", dpi=150)
         self._canvas = FigureCanvasAgg(self.figure)
         number, weight, value, pull = self.figure.subplots(2, 2).flat
         # Matplotlib leaves animated artists out of what it draws on a canvas, but not out of a saved file.
@@ -117,12 +167,10 @@ class Plots:
         for line, values in zip(self._moving, (effective, weights, *curve(gamma)), strict=True):
             line.set_ydata(values)
 
-    def png(self, beta: float, gamma: float) -> bytes:
-        """Return the figure as a PNG file, in a few hundredths of a second."""
+    def pixels(self, beta: float, gamma: float) -> np.ndarray:
+        """Return the figure as [height, width, RGBA], in a few hundredths of a second."""
         self._canvas.restore_region(self._still)
         self.choose(beta, gamma)
         for line in self._moving:
             line.axes.draw_artist(line)
-        buffer = io.BytesIO()
-        Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB").save(buffer, "PNG", compress_level=1)
-        return buffer.getvalue()
+        return np.asarray(self._canvas.buffer_rgba())
