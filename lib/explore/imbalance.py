@@ -45,8 +45,7 @@ def longtail(here: Notebook, dataset: Dataset) -> None:
         "factor": widgets.SelectionSlider(description="imbalance factor", options=FACTORS, value=0.01, **page.CONTROL),
         "number": widgets.BoundedIntText(description="batch number", max=10**6, **page.CONTROL),
     }
-    shown = page.redraw(controls, lambda **chosen: page.picture(*draw_tail(dataset, **chosen), alt=_TAIL_ALT))
-    page.show([*controls.values()], shown)
+    page.interact(controls, lambda **chosen: page.picture(*draw_tail(dataset, **chosen), alt=_TAIL_ALT))
 
 
 @mpl.rc_context(plots.STYLE)
@@ -98,8 +97,7 @@ def loss(here: Notebook, classes: Sequence[str], counts: Sequence[int]) -> None:
         "beta": widgets.SelectionSlider(description="β", options=betas, value=0.99, **page.CONTROL),
         "gamma": widgets.FloatSlider(description="γ", value=1, max=5, readout_format=".1f", **page.CONTROL),
     }
-    shown = page.redraw(controls, lambda **at: page.picture(four.pixels(**at), describe(counts, **at), alt=_LOSS_ALT))
-    page.show([*controls.values()], shown)
+    page.interact(controls, lambda **at: page.picture(four.pixels(**at), describe(counts, **at), alt=_LOSS_ALT))
 
 
 def describe(counts: Sequence[int], beta: float, gamma: float) -> str:

@@ -42,22 +42,19 @@ def mistakes(here: Notebook, dataset: Dataset) -> None:
         exhibits.text("No run on these test images is stored yet. Train one below, then run this cell again.")
         return
 
-    def options() -> list[tuple[str, str]]:
-        return [(_name(record), key) for key, record in records.items()]
-
     def choose_run(_=None) -> None:
         record = records[chosen.value]
-        if has_weights(record):
-            train.layout.display, grid.layout.display = "none", ""
-            said = "Click a cell. Rows: true class; columns: predicted class; percent of the row."
+        looked_at = has_weights(record)
+        grid.layout.display, train.layout.display = ("", "none") if looked_at else ("none", "")
+        if looked_at:
             grid.fill(np.array(record.best.test.confusion))
             images.value = page.sentence("Computing the predictions on the test images ...")
             choose_cell(*most_frequent(record))
         else:
-            train.layout.display, grid.layout.display, images.value = "", "none", ""
-            said = "The weights of this run are not stored. Train computes them again: "
-            said += f"{record.experiment.epochs} epochs; the first time they took {record.wall_time / 60:.0f} minutes."
-        status.value = page.sentence(said)
+            images.value = page.sentence(
+                "The weights of this run are not stored. Train computes them again: "
+                f"{record.experiment.epochs} epochs; the first time they took {record.wall_time / 60:.0f} minutes."
+            )
 
     def choose_cell(*place: int) -> None:
         grid.mark(place)
@@ -66,23 +63,25 @@ def mistakes(here: Notebook, dataset: Dataset) -> None:
     def html(drawn: Figure | None, said: str) -> str:
         return page.sentence(said) + (page.picture(drawn, alt=_ALT) if drawn else "")
 
-    def stored() -> None:
+    def list_runs() -> None:
         nonlocal records
         records, key = stored_runs(dataset), chosen.value
         chosen.unobserve(choose_run, names="value")  # new options choose the first of them
-        chosen.options, chosen.value = options(), key
+        chosen.options = [(_name(record), key) for key, record in records.items()]
+        chosen.value = key or next(iter(records))
         chosen.observe(choose_run, names="value")
         if grid.layout.display == "none":  # this run may have its weights now
             choose_run()
 
     wide = {"layout": {"width": "60em", "max_width": "100%"}, "style": {"description_width": "3em"}}
-    chosen = widgets.Dropdown(options=options(), description="run", **wide)
-    grid, status, images = Grid(dataset.classes, choose_cell), widgets.HTML(), widgets.HTML()
-    train = widgets.VBox(Trainer(lambda: records[chosen.value].experiment).parts)
+    chosen, images = widgets.Dropdown(description="run", **wide), widgets.HTML()
     chosen.observe(choose_run, names="value")
-    choose_run()
-    page.on_stored["mistakes"] = stored
-    page.show(chosen, status, train, grid, images)
+    grid = Grid(dataset.classes, choose_cell)
+    grid.layout.display = "none"
+    train = widgets.VBox(Trainer(lambda: records[chosen.value].experiment).parts)
+    list_runs()
+    page.on_stored["mistakes"] = list_runs
+    page.show(chosen, grid, images, train)
 
 
 def _once(record: Record | None, dataset: Dataset) -> None:

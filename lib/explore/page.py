@@ -3,7 +3,7 @@
 import base64
 import html
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
@@ -54,17 +54,13 @@ def fill(into: widgets.HTML, content: Callable[[], str]) -> None:
         into.value = sentence(str(error), bad=True)
 
 
-def redraw(controls: Mapping[str, widgets.Widget], content: Callable[..., str]) -> widgets.HTML:
-    """Return a widget with the HTML of `content(**values)`, renewed whenever a control changes."""
-    shown = widgets.HTML()
+def interact(controls: dict[str, widgets.Widget], draw: Callable[..., str]) -> None:
+    """Display controls side by side, and below them the HTML of `draw(**values)`, renewed when one of them changes."""
 
-    def renew(_: object = None) -> None:
-        fill(shown, lambda: content(**{name: control.value for name, control in controls.items()}))
+    def display(**values) -> None:
+        ipython.display(ipython.HTML(draw(**values)))
 
-    for control in controls.values():
-        control.observe(renew, names="value")
-    renew()
-    return shown
+    show([*controls.values()], widgets.interactive_output(display, controls))
 
 
 def show(*parts: widgets.Widget | list[widgets.Widget]) -> None:

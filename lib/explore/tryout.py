@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import ipywidgets as widgets
@@ -18,7 +19,6 @@ from lib.explore import page
 from lib.losses import LOSSES
 from lib.models import MODELS
 from lib.notebook import exhibits, parameters
-from lib.notebook.live import ALT, Live
 from lib.notebook.session import Notebook
 from lib.runs import sweep
 from lib.system import paths
@@ -89,8 +89,7 @@ def complete(values: dict[str, Any]) -> dict[str, Any]:
 def experiment(values: dict[str, Any]) -> Experiment:
     """Return the run of the form, equal to the sweep notebook's for its β; errors as `complete`."""
     checked = complete(values)
-    asked = Notebook("beta_sweep", headless=True, origin="", values=checked)
-    return asked.experiment(beta=checked["betas"][0], validation=0)
+    return Notebook(headless=True, origin="", values=checked).experiment(beta=checked["betas"][0], validation=0)
 
 
 def save(values: dict[str, Any], name: str) -> tuple[Path, str, bool]:
@@ -161,15 +160,10 @@ class Trainer:
         self._stopped.set()
 
     def _train(self, experiment: Experiment) -> None:
-        live, bad = Live(show=self._show), True
-
-        def on_epoch(experiment, epoch) -> None:
-            live.on_epoch(experiment, epoch)
-            self._say(live.line)
-
-        watched = {"on_epoch": on_epoch, "tell": live.tell, "stop": self._stopped.is_set}
+        live, bad = exhibits.Live(handle=SimpleNamespace(update=self._show)), True
+        watched = {"on_epoch": live.on_epoch, "tell": lambda event: self._say(event.line())}
         try:
-            (record,) = sweep.run([experiment], origin="notebooks/explore.ipynb", **watched)
+            (record,) = sweep.run([experiment], origin="notebooks/explore.ipynb", stop=self._stopped.is_set, **watched)
             live.finish([record])
             for renew in page.on_stored.values():
                 renew()
@@ -188,6 +182,6 @@ class Trainer:
     def _say(self, text: str, bad: bool = False) -> None:
         self.status.value = page.sentence(text, bad)
 
-    def _show(self, svg: str) -> None:
-        drawn = svg[svg.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{ALT}"', 1)
-        self.figure.value = f'<div style="max-width: 60em">{drawn}</div>'
+    def _show(self, data: dict[str, str], raw: bool) -> None:
+        svg = data["image/svg+xml"].partition("<svg")[2]
+        self.figure.value = f'<div style="max-width: 60em"><svg role="img" aria-label="{exhibits.ALT}"{svg}</div>'

@@ -7,7 +7,9 @@ follows as text of its own. No widget is involved.
 
 import io
 import re
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -15,8 +17,17 @@ import pandas as pd
 from IPython import display as ipython
 from matplotlib.figure import Figure
 
+from lib import data
+from lib.analysis import curves, prose
 from lib.experiment import Experiment
-from lib.training import Record
+from lib.runs.progress import Event
+from lib.runs.store import Store
+from lib.training import Epoch, Record
+from lib.training.checkpoint import finished_epochs
+
+#: Upper bound on the share of the time spent drawing, so that watching a training does not slow it down much.
+_SHARE = 0.1
+ALT = "Line plots over the epochs: loss, accuracy and learning rate, and below them the test accuracy of each class."
 
 
 def figure(
@@ -27,7 +38,7 @@ def figure(
     alt: str,
     records: Sequence[Record] = (),
     width: str = "100%",
-    handle: ipython.DisplayHandle | None = None,
+    handle: Any = None,
 ) -> None:
     """Show a figure.
 
@@ -39,15 +50,14 @@ def figure(
         width: of the text's width, in HTML and PDF.
         handle: of an output that it replaces.
     """
-    data = {"image/svg+xml": svg(drawn), "text/plain": alt}
-    note = {"kind": "figure", "name": name, "alt": alt, "width": width}
-    _publish(data, note, caption, records, handle.update if handle else ipython.display)
+    note = {"kind": "figure", "name": name, "alt": alt, "width": width, "caption": caption}
+    _publish({"image/svg+xml": svg(drawn), "text/plain": alt}, note, records, handle)
 
 
 def table(content: pd.DataFrame, name: str, caption: str, *, records: Sequence[Record] = ()) -> None:
     """Show a table; arguments as for `figure`."""
     data = {"text/html": content.to_html(), "text/plain": content.to_string()}
-    _publish(data, {"kind": "table", "name": name}, caption, records, ipython.display)
+    _publish(data, {"kind": "table", "name": name, "caption": caption}, records)
 
 
 def text(markdown: str, metadata: dict[str, Any] | None = None) -> None:
@@ -78,8 +88,69 @@ def svg(drawn: Figure) -> str:
     return buffer.getvalue()
 
 
-def _publish(data: dict[str, str], note: dict[str, Any], caption: str, records: Sequence[Record], show: Any) -> None:
+def _publish(data: dict[str, str], note: dict[str, str], records: Sequence[Record], handle: Any = None) -> None:
+    show = handle.update if handle else ipython.display
     runs = list(dict.fromkeys(record.key for record in records))
-    show(data, raw=True, metadata={"writeup": {**note, "caption": caption, "runs": runs}})
-    below = {"text/markdown": f"*{caption}*", "text/plain": caption}
+    show(data, raw=True, metadata={"writeup": {**note, "runs": runs}})
+    below = {"text/markdown": f"*{note['caption']}*", "text/plain": note["caption"]}
     ipython.display(below, raw=True, metadata={"writeup": {"kind": "caption", "of": note["name"]}})
+
+
+@dataclass
+class Live:
+    """One output of a notebook for the training of some runs."""
+
+    name: str = ""  # of the figure in the report; "" keeps it out of the report
+    original: float | None = None  # an accuracy to compare with
+    store: Store = field(default_factory=Store)  # its unfinished runs hold earlier epochs
+    handle: Any = None  # of the output that shows the drawings; by default a new one
+
+    def __post_init__(self):
+        self.line = self._dashboard = ""
+        self._histories: dict[str, list[Epoch]] = {}
+        self._rest_until = 0.0
+
+    def tell(self, event: Event) -> None:
+        """Take the sweep's progress as the figure's title."""
+        self.line = event.line()
+        if event.dashboard != self._dashboard:
+            self._dashboard = event.dashboard
+            print(f"Dask shows its workers at {event.dashboard}")
+
+    def on_epoch(self, experiment: Experiment, epoch: Epoch) -> None:
+        """Take a finished epoch and draw, unless that would take more than a small share of the time."""
+        history = self._histories.setdefault(experiment.key, [])
+        if not history and epoch.epoch > 1:
+            history += finished_epochs(self.store.checkpoint(experiment))
+        history[:] = [e for e in history if e.epoch < epoch.epoch]  # a run that lost its worker starts again
+        history.append(epoch)
+        start = time.monotonic()
+        if start < self._rest_until and epoch.epoch < experiment.epochs:
+            return
+        self._draw(list(self._histories.values()), experiment)
+        self._rest_until = time.monotonic() + (time.monotonic() - start) / _SHARE
+
+    def finish(self, records: Sequence[Record]) -> None:
+        """Show the final figure, of runs trained now or before.
+
+        A run that several settings share, such as the neutral betas, is drawn once.
+        """
+        records = list({record.key: record for record in records}.values())
+        histories = [record.history for record in records]
+        if records and self.name:
+            classes = data.classes(records[0].experiment.data)
+            drawn = curves.training(histories, classes, original=self.original)
+            caption = prose.training_caption(records)
+            figure(drawn, self.name, caption, alt=ALT, records=records, handle=self.handle)
+        elif records and self.handle:
+            self._draw(histories, records[0].experiment)
+
+    def _draw(self, histories: Sequence[Sequence[Epoch]], experiment: Experiment) -> None:
+        """Draw epochs of runs, of which `experiment` is one, in the place of the last drawing."""
+        options = {"epochs": experiment.epochs, "original": self.original, "title": self.line}
+        drawn = curves.training(histories, data.classes(experiment.data), **options)
+        shown = {"image/svg+xml": svg(drawn), "text/plain": self.line}
+        if self.handle:
+            self.handle.update(shown, raw=True)
+        else:
+            self.handle = ipython.display(shown, raw=True, display_id=True)

@@ -163,14 +163,12 @@ class Plan(BaseModel, frozen=True):
         known = sorted(folder.name for folder in paths.PARAMS.iterdir() if folder.is_dir())
         if profile not in known:
             raise UserError(f"There is no profile {profile!r}; known profiles: {', '.join(known)}.")
-        files = {name: of_profile(profile, name) for name in NOTEBOOKS}
+        files, changes, values = {name: of_profile(profile, name) for name in NOTEBOOKS}, changes or {}, {}
         declared = {key for own in files.values() for key in own}
-        for key in changes or {}:
-            if key not in declared:
-                raise UserError(f"No notebook has a parameter {key!r}; there are {', '.join(sorted(declared))}.")
-        values = {}
+        if unknown := sorted(changes.keys() - declared):
+            raise UserError(f"No notebook has a parameter {unknown[0]!r}; there are {', '.join(sorted(declared))}.")
         for name, own in files.items():
-            changed = own | {key: value for key, value in (changes or {}).items() if key in own}
+            changed = own | {key: value for key, value in changes.items() if key in own}
             values[name] = check(changed, _notebook(name), where="the command line")
         return cls(profile=profile, files=files, values=values, departures=_departures(values))
 

@@ -8,12 +8,10 @@ from lib.analysis.betas import neutral_betas
 from lib.analysis.claims import Evidence, Setting
 from lib.analysis.claims.evidence import shared_seeds
 from lib.experiment import Experiment
-from lib.notebook.session import Notebook, asked_by
+from lib.notebook.session import Notebook, Wanted, asked_by
 from lib.system.errors import UserError
 from lib.training import Record
 
-#: Experiments by the name that a notebook's tables give them.
-Wanted = dict[Hashable, Experiment]
 CE = "CE"
 #: Seeds that make an interval worth showing.
 _ENOUGH = 3
@@ -51,22 +49,18 @@ def cross_entropy(here: Notebook, **fields: Any) -> Experiment:
 
 def closing_table(here: Notebook) -> Wanted:
     """Both rows of the closing table by settings: {(Setting, loss): experiment}."""
-    wanted: Wanted = {}
-    for rate, size in product(here.values["learning_rates"], here.values["batch_sizes"]):
-        wanted |= _both(here, Setting(rate, size), learning_rate=rate, batch_size=size)
-    return wanted
+    pairs = product(here.values["learning_rates"], here.values["batch_sizes"])
+    return _both(here, {Setting(rate, size): {"learning_rate": rate, "batch_size": size} for rate, size in pairs})
 
 
 def draws(here: Notebook) -> Wanted:
     """Both losses by draw of the subset: {(subset seed, loss): experiment}."""
-    wanted: Wanted = {}
-    for draw in here.values["subset_seeds"]:
-        wanted |= _both(here, draw, subset_seed=draw)
-    return wanted
+    return _both(here, {draw: {"subset_seed": draw} for draw in here.values["subset_seeds"]})
 
 
-def _both(here: Notebook, name: Hashable, **fields: Any) -> Wanted:
-    return {(name, CE): cross_entropy(here, **fields), (name, "CB"): here.experiment(**fields)}
+def _both(here: Notebook, settings: Mapping[Hashable, dict[str, Any]]) -> Wanted:
+    pairs = {name: (cross_entropy(here, **own), here.experiment(**own)) for name, own in settings.items()}
+    return {(name, loss): e for name, pair in pairs.items() for loss, e in zip((CE, "CB"), pair, strict=True)}
 
 
 def readings(here: Notebook, convnet: Notebook) -> Wanted:
@@ -138,20 +132,16 @@ def evidence(profile: str, counts: Sequence[int], original: Mapping[str, Any]) -
     # The runs on the whole training set: those with a split held out only choose beta.
     swept = sweep.stored(beta_sweep(sweep, counts, validation=0), seeds(sweep))
     table = settings.stored(closing_table(settings), seeds(settings))
-    network = settings.stored(readings(settings, asked_by("convnet", profile)), seeds(settings, "reading_repeats"))
+    wanted = readings(settings, asked_by("convnet", profile))
+    network = settings.stored(wanted, seeds(settings, "reading_repeats"))
     tuned = ablations.stored(gammas(ablations), seeds(ablations))
     first = ablations.values["gamma_betas"][0]
-    # These two readings differ only in the batch size.
-    by_batch = [
-        (record.experiment.batch_size, network[name])
-        for name in ("as stated", "batch 128")
-        for record in network.get(name, {}).values()
-    ]
+    by_batch = [name for name in ("as stated", "batch 128") if network.get(name)]  # they differ in nothing else
     return Evidence(
         original=original,
         cross_entropy=swept.pop(CE),
         balanced=swept,
-        convnet=dict(by_batch),
+        convnet={wanted[name].batch_size: network[name] for name in by_batch},
         gammas={gamma: runs for (beta, gamma), runs in tuned.items() if beta == first},
         gamma_beta=first,
         candidates={setting: (table[setting, CE], table[setting, "CB"]) for setting, loss in table if loss == CE},

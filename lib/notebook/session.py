@@ -8,7 +8,6 @@ from typing import Any
 
 from lib.experiment import Experiment
 from lib.notebook import exhibits, parameters
-from lib.notebook.live import Live
 from lib.runs import sweep
 from lib.runs.store import Store, opened
 from lib.system import paths
@@ -17,15 +16,14 @@ from lib.training import Interrupted, Record
 
 _BEGUN = "_writeup_begun"
 _IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
-#: Runs by setting and then by seed.
-Runs = dict[Hashable, dict[int, Record]]
+#: Experiments by the name that a notebook gives their setting.
+Wanted = Mapping[Hashable, Experiment]
 
 
 @dataclass
 class Notebook:
     """State that a notebook's cells share."""
 
-    name: str
     headless: bool
     origin: str  # the parameter file that new records name as theirs
     values: dict[str, Any]  # its parameters
@@ -41,24 +39,14 @@ class Notebook:
         own = {name: value for name, value in self.values.items() if name in Experiment.model_fields}
         return Experiment.make(**{"data": self.values["dataset"]} | own | fields)
 
-    def stored(self, settings: Mapping[Hashable, Experiment], seeds: Sequence[int]) -> Runs:
-        """Return the stored runs of several settings from several seeds; a setting without any has an empty entry."""
-        found: Runs = {name: {} for name in settings}
-        for name, experiment in settings.items():
-            for seed in seeds:
-                if record := self.store.get(experiment.replace(seed=seed)):
-                    found[name][seed] = record
-        return found
+    def stored(self, settings: Wanted, seeds: Sequence[int]) -> dict[Hashable, dict[int, Record]]:
+        """Return stored runs by setting and then by seed; a setting without any has an empty entry."""
+        found = {name: {seed: self.store.get(e.replace(seed=seed)) for seed in seeds} for name, e in settings.items()}
+        return {name: {seed: run for seed, run in by_seed.items() if run} for name, by_seed in found.items()}
 
     def grid(
-        self,
-        settings: Mapping[Hashable, Experiment],
-        seeds: Sequence[int],
-        *,
-        curves: str = "",
-        original: float | None = None,
-        workers: int | None = None,
-    ) -> Runs:
+        self, settings: Wanted, seeds: Sequence[int], *, curves: str = "", original: float | None = None
+    ) -> dict[Hashable, dict[int, Record]]:
         """Train what is not stored, and return runs as `stored`: a figure grows in JupyterLab, else progress lines.
 
         Runs that are neither stored nor trained are left out and named, and so are failed ones, with their reasons.
@@ -66,29 +54,24 @@ class Notebook:
         Args:
             curves: name of a figure of how the runs trained, which stays in the report; "" for none there.
             original: an accuracy for that figure to compare with.
-            workers: as for `lib.runs.sweep.run`.
         """
-        live = Live(curves, original, self.store)
-        if self.trains:
-            wanted = [experiment.replace(seed=seed) for experiment in settings.values() for seed in seeds]
-            self._train(wanted, live, workers)
+        live = exhibits.Live(curves, original, self.store)
+        options = {"store": self.store, "origin": self.origin, "scheduler": self.values.get("scheduler", "")}
+        if not self.headless:
+            options |= {"on_epoch": live.on_epoch, "tell": live.tell}
+        try:
+            if self.trains:
+                sweep.run([e.replace(seed=seed) for e in settings.values() for seed in seeds], **options)
+        except sweep.RunsFailed as error:
+            exhibits.failed(error.reasons)
+        except KeyboardInterrupt as stop:
+            sentence = "Stopped. Finished runs are kept; run this cell again to go on."
+            raise stop if isinstance(stop, Interrupted) else Interrupted(sentence) from None
         found = self.stored(settings, seeds)
         live.finish([record for by_seed in found.values() for record in by_seed.values()])
         if not self.trains:
             exhibits.text(not_run(found, seeds))
         return found
-
-    def _train(self, wanted: Sequence[Experiment], live: Live, workers: int | None) -> None:
-        watched = {} if self.headless else {"on_epoch": live.on_epoch, "tell": live.tell}
-        scheduler = self.values.get("scheduler", "")
-        try:
-            sweep.run(wanted, store=self.store, origin=self.origin, scheduler=scheduler, workers=workers, **watched)
-        except sweep.RunsFailed as error:
-            exhibits.failed(error.reasons)
-        except Interrupted:
-            raise
-        except KeyboardInterrupt:
-            raise Interrupted("Stopped. Finished runs are kept; run this cell again to go on.") from None
 
     def repeated(self, experiment: Experiment, seeds: Sequence[int], **options: Any) -> list[Record]:
         """Return runs of one setting, by seed; as `grid`, but it is an error if there is none.
@@ -139,7 +122,7 @@ def begin(name: str, namespace: dict[str, Any]) -> Notebook:
     if values["headless"]:  # an interrupted kernel's event loop logs errors to the runner's terminal
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     store = opened(values["profile"], values.get("runs", "train"))
-    return Notebook(name, values["headless"], parameters.origin(values["profile"], name, values), values, store)
+    return Notebook(values["headless"], parameters.origin(values["profile"], name, values), values, store)
 
 
 def asked_by(name: str, profile: str) -> Notebook:
@@ -148,4 +131,4 @@ def asked_by(name: str, profile: str) -> Notebook:
     It has the parameters of the last report, else those of its file.
     """
     values = parameters.executed(profile, name)
-    return Notebook(name, headless=True, origin="", values=values, store=opened(profile, values.get("runs", "train")))
+    return Notebook(headless=True, origin="", values=values, store=opened(profile, values.get("runs", "train")))

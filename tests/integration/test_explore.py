@@ -12,7 +12,6 @@ import time
 from dataclasses import replace
 from types import SimpleNamespace
 
-import ipywidgets
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import nbformat
@@ -207,9 +206,9 @@ def test_the_first_one_picked_is_what_the_others_are_compared_with(here, page, m
 def test_a_run_trained_on_the_page_is_there_to_be_compared(here, page, sample):
     (everything().path(here[0].experiment) / "best.safetensors").unlink()
     listed, *_ = page(panel["runs"].runs)
-    chosen, status, *_ = page(panel["mistakes"].mistakes, sample)
+    chosen, _, said, _ = page(panel["mistakes"].mistakes, sample)
     chosen.value = here[0].key
-    assert "weights of this run are not stored" in status.value
+    assert "weights of this run are not stored" in said.value
     picked = list(listed.df["key"].iloc[listed.selected_rows])
     for experiment in (small(seed=5), small(seed=6)):
         trainer = panel["tryout"].Trainer(lambda experiment=experiment: experiment)
@@ -264,7 +263,7 @@ def test_weights_of_bfloat16_are_not_looked_at_in_an_emulation(here, sample, mon
 def test_damaged_weights_are_one_sentence(here, page, sample):
     (everything().path(here[0].experiment) / "best.safetensors").write_bytes(b"nothing")
     panel["mistakes"].probabilities.cache_clear()
-    chosen, *_, shown = page(panel["mistakes"].mistakes, sample)
+    chosen, _, shown, _ = page(panel["mistakes"].mistakes, sample)
     chosen.value = here[0].key
     assert "are damaged" in shown.value
     assert "train it again" in shown.value
@@ -426,21 +425,20 @@ def test_stop_does_not_wait_for_the_end_of_an_epoch(here):
     assert "Stopped after 0 of 2 epochs." in trainer.status.value
 
 
-def test_widgets_redraw_when_a_control_moves():
-    from lib.explore.page import redraw
+def test_widgets_redraw_when_a_control_moves(page, sample, monkeypatch):
+    from lib.explore.page import ipython
 
-    slider = ipywidgets.FloatSlider(value=1, max=5)
-
-    def draw(x):
-        if x > 4:
-            raise UserError("Too far.")
-        return f"<b>{x}</b>"
-
-    shown = redraw({"x": slider}, draw)
-    slider.value = 2
-    assert shown.value == "<b>2.0</b>"
-    slider.value = 5
-    assert "Too far." in shown.value
+    shown = []
+    monkeypatch.setattr(ipython, "display", lambda html: shown.append(html.data))
+    for show, arguments, name, value in (
+        (panel["imbalance"].longtail, [sample], "imbalance factor", 0.1),
+        (panel["imbalance"].loss, [CLASSES, COUNTS], "γ", 2),
+    ):
+        controls, _ = page(show, *arguments)
+        before = shown[-1]
+        next(control for control in controls if control.description == name).value = value
+        assert shown[-1].startswith("<img alt=")
+        assert shown[-1] != before
 
 
 def test_errors_of_a_person_are_one_sentence_in_a_notebook():

@@ -12,7 +12,7 @@ import torch
 from conftest import numbers, tiny
 from filelock import FileLock
 
-from lib.notebook import live
+from lib.notebook import exhibits
 from lib.runs import progress, sweep
 from lib.runs.store import Store
 from lib.runs.sweep import job as jobs
@@ -161,13 +161,13 @@ class Output:
 @pytest.fixture
 def output(monkeypatch):
     output = Output()
-    monkeypatch.setattr(live.ipython, "display", output.display)
+    monkeypatch.setattr(exhibits.ipython, "display", output.display)
     return output
 
 
 def test_a_person_sees_one_figure_that_grows_and_how_far_the_sweep_is(store, output, capsys, monkeypatch):
-    monkeypatch.setattr(live, "_SHARE", 1e9)  # however slow drawing is
-    watched = live.Live("curves", store=store)
+    monkeypatch.setattr(exhibits, "_SHARE", 1e9)  # however slow drawing is
+    watched = exhibits.Live("curves", store=store)
     records = sweep.run([tiny(epochs=2)], store=store, workers=1, on_epoch=watched.on_epoch, tell=watched.tell)
     lines = [data["text/plain"] for data, _ in output.shown]
     assert [line.split(" · ")[1] for line in lines] == ["epoch 1/2", "epoch 2/2"]
@@ -180,8 +180,8 @@ def test_a_person_sees_one_figure_that_grows_and_how_far_the_sweep_is(store, out
 
 def test_the_figure_of_a_stored_run_is_the_one_it_ended_with(store, output):
     records = sweep.run([tiny(epochs=2)], store=store, workers=1, on_epoch=lambda *_: None)
-    live.Live("curves").finish(records)
-    again = live.Live("curves")
+    exhibits.Live("curves").finish(records)
+    again = exhibits.Live("curves")
     for epoch in records[0].history:
         again.on_epoch(records[0].experiment, epoch)
     again.finish(records)
@@ -191,7 +191,7 @@ def test_the_figure_of_a_stored_run_is_the_one_it_ended_with(store, output):
 
 def test_a_run_that_settings_share_is_drawn_and_counted_once(store, output):
     records = sweep.run([tiny(), tiny(seed=1)], store=store, workers=1, on_epoch=lambda *_: None)
-    live.Live("curves").finish([*records, *records])
+    exhibits.Live("curves").finish([*records, *records])
     (figure,) = [note["writeup"] for _, note in output.shown if note.get("writeup", {}).get("kind") == "figure"]
     assert figure["runs"] == [record.key for record in records]
     assert figure["caption"].startswith("Learning curves of 2 runs")
@@ -200,9 +200,11 @@ def test_a_run_that_settings_share_is_drawn_and_counted_once(store, output):
 def test_drawing_takes_a_small_share_of_the_time(store, output, monkeypatch):
     (record,) = sweep.run([tiny(epochs=2)], store=store, workers=1, on_epoch=lambda *_: None)
     now = [0.0]
-    monkeypatch.setattr(live.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(live.Live, "_draw", lambda *_: now.__setitem__(0, now[0] + 1) or output.shown.append(now[0]))
-    watched = live.Live()
+    monkeypatch.setattr(exhibits.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(
+        exhibits.Live, "_draw", lambda *_: now.__setitem__(0, now[0] + 1) or output.shown.append(now[0])
+    )
+    watched = exhibits.Live()
     for number in range(1, 41):  # an epoch a second, and a second to draw one
         now[0] += 1
         watched.on_epoch(tiny(epochs=40), record.last.model_copy(update={"epoch": number}))
@@ -211,7 +213,7 @@ def test_drawing_takes_a_small_share_of_the_time(store, output, monkeypatch):
 
 def test_a_run_that_goes_on_shows_the_epochs_of_before(store, output, monkeypatch):
     experiment = tiny(epochs=3)
-    watched = live.Live(store=store)
+    watched = exhibits.Live(store=store)
 
     def stop(_, epoch):
         if epoch.epoch == 2:

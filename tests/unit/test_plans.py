@@ -129,7 +129,7 @@ def stored(folder, few, *seeds):
 
 
 def here(store, **values):
-    return Notebook("settings", headless=True, origin="a test", values=values, store=store)
+    return Notebook(headless=True, origin="a test", values=values, store=store)
 
 
 def test_what_is_published_is_loaded_and_the_rest_left_out(few, one_thread):
@@ -151,8 +151,9 @@ def test_a_run_that_is_missing_where_nothing_is_trained_is_named(capsys):
     assert "Not run yet,** by setting and runs that are there: TwoLayerNet (none of 1)." in capsys.readouterr().out
 
 
-def test_where_runs_are_trained_the_grid_is_full(few, one_thread):
-    found = here(Store(), runs="train").grid({"a": small(epochs=1)}, seeds=[0, 1], workers=1)
+def test_where_runs_are_trained_the_grid_is_full(few, one_thread, monkeypatch):
+    monkeypatch.setattr(session.sweep, "_cores", lambda: 1)  # one after the other, in this process
+    found = here(Store(), runs="train").grid({"a": small(epochs=1)}, seeds=[0, 1])
     assert {seed: record.experiment.seed for seed, record in found["a"].items()} == {0: 0, 1: 1}
 
 
