@@ -165,7 +165,7 @@ class Trainer:
         try:
             (record,) = sweep.run([experiment], origin="notebooks/explore.ipynb", stop=self._stopped.is_set, **watched)
             live.finish([record])
-            for renew in page.on_stored.values():
+            for renew in [*page.on_stored.values()]:
                 renew()
             best, last = (100 * epoch.test.accuracy for epoch in (record.best, record.last))
             bad, end = False, f"Done: test accuracy {best:.1f} % at the best epoch, {last:.1f} % at the last."

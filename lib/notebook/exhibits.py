@@ -25,20 +25,15 @@ from lib.runs.store import Store
 from lib.training import Epoch, Record
 from lib.training.checkpoint import finished_epochs
 
+Records = Sequence[Record]
 #: Upper bound on the share of the time spent drawing, so that watching a training does not slow it down much.
 _SHARE = 0.1
+#: Alternative text of a training's figure.
 ALT = "Line plots over the epochs: loss, accuracy and learning rate, and below them the test accuracy of each class."
 
 
 def figure(
-    drawn: Figure,
-    name: str,
-    caption: str,
-    *,
-    alt: str,
-    records: Sequence[Record] = (),
-    width: str = "100%",
-    handle: Any = None,
+    drawn: Figure, name: str, caption: str, *, alt: str, records: Records = (), width: str = "100%", handle: Any = None
 ) -> None:
     """Show a figure.
 
@@ -54,7 +49,7 @@ def figure(
     _publish({"image/svg+xml": svg(drawn), "text/plain": alt}, note, records, handle)
 
 
-def table(content: pd.DataFrame, name: str, caption: str, *, records: Sequence[Record] = ()) -> None:
+def table(content: pd.DataFrame, name: str, caption: str, *, records: Records = ()) -> None:
     """Show a table; arguments as for `figure`."""
     data = {"text/html": content.to_html(), "text/plain": content.to_string()}
     _publish(data, {"kind": "table", "name": name, "caption": caption}, records)
@@ -88,7 +83,7 @@ def svg(drawn: Figure) -> str:
     return buffer.getvalue()
 
 
-def _publish(data: dict[str, str], note: dict[str, str], records: Sequence[Record], handle: Any = None) -> None:
+def _publish(data: dict[str, str], note: dict[str, str], records: Records, handle: Any = None) -> None:
     show = handle.update if handle else ipython.display
     runs = list(dict.fromkeys(record.key for record in records))
     show(data, raw=True, metadata={"writeup": {**note, "runs": runs}})
@@ -130,7 +125,7 @@ class Live:
         self._draw(list(self._histories.values()), experiment)
         self._rest_until = time.monotonic() + (time.monotonic() - start) / _SHARE
 
-    def finish(self, records: Sequence[Record]) -> None:
+    def finish(self, records: Records) -> None:
         """Show the final figure, of runs trained now or before.
 
         A run that several settings share, such as the neutral betas, is drawn once.
