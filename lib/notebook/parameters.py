@@ -168,9 +168,10 @@ class Plan(BaseModel, frozen=True):
         if unknown := sorted(changes.keys() - declared):
             raise UserError(f"No notebook has a parameter {unknown[0]!r}; there are {', '.join(sorted(declared))}.")
         for name, own in files.items():
-            changed = own | {key: value for key, value in changes.items() if key in own}
-            values[name] = check(changed, _notebook(name), where="the command line")
-        return cls(profile=profile, files=files, values=values, departures=_departures(values))
+            taken = {key: value for key, value in changes.items() if key in own}
+            values[name] = check(own | taken, _notebook(name), where="the command line") if taken else own
+        exact = files if profile == EXACT else {name: of_profile(EXACT, name) for name in NOTEBOOKS}
+        return cls(profile=profile, files=files, values=values, departures=_departures(values, exact))
 
     def save(self, file: Path) -> None:
         """Write the plan for the kernels that are started with it."""
@@ -226,12 +227,12 @@ def _notebook(name: str) -> Path:
     return paths.NOTEBOOKS / f"{name}.ipynb"
 
 
-def _departures(values: dict[str, Values]) -> list[Departure]:
+def _departures(values: dict[str, Values], exact: dict[str, Values]) -> list[Departure]:
     found: dict[str, Departure] = {}
     for notebook, own in values.items():
-        exact = of_profile(EXACT, notebook)
         for key, value in own.items():
-            if key not in MODES | _ADDITIONS and value != exact[key]:
-                departure = Departure(name=key, exact=exact[key], here=value, notebooks=[])
-                found.setdefault(repr((key, exact[key], value)), departure).notebooks.append(notebook)
+            stated = exact[notebook][key]
+            if key not in MODES | _ADDITIONS and value != stated:
+                departure = Departure(name=key, exact=stated, here=value, notebooks=[])
+                found.setdefault(repr((key, stated, value)), departure).notebooks.append(notebook)
     return list(found.values())
