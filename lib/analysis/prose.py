@@ -4,14 +4,28 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lib.analysis.statistics import prediction_interval
-from lib.analysis.tables import percent
+from lib.analysis.statistics import Difference, prediction_interval
+from lib.analysis.tables import difference, percent
+from lib.experiment import Experiment
+from lib.losses import LOSSES
 from lib.training import Record
 
 
 def points(difference: float) -> str:
     """Return a difference of two accuracies in percentage points, "above" or "below"."""
     return f"{100 * abs(difference):.1f} points {'above' if difference >= 0 else 'below'}"
+
+
+def interval(d: Difference) -> str:
+    """Return a difference of accuracies with its interval, as in a sentence."""
+    words = difference(d).replace(" [", " points [", 1)
+    return words if "[" in words else f"{words} points (one seed: no interval)"
+
+
+def resolution(differences: Sequence[Difference]) -> str:
+    """Return the size of the intervals, as half a sentence; "" for a single seed."""
+    half = float(np.median([d.high - d.mean for d in differences])) if differences else np.nan
+    return "" if np.isnan(half) else f" (median half-width of the intervals: {100 * half:.0f} points)"
 
 
 def seeds_in_words(n: int) -> str:
@@ -24,15 +38,47 @@ def mean_of(n: int) -> str:
     return f"mean of {seeds_in_words(n)}" if n > 1 else seeds_in_words(n)
 
 
-def names(labels: Sequence[int] | np.ndarray, classes: Sequence[str]) -> str:
-    """Return the names of some classes as a list in a sentence."""
-    *first, last = [classes[k] for k in labels] or ["no class"]
+def named(classes: Sequence[str]) -> str:
+    """Return the names of classes as a list in a sentence."""
+    *first, last = classes or ["no class"]
     return f"{', '.join(first)} and {last}" if first else last
+
+
+def names(labels: Sequence[int] | np.ndarray, classes: Sequence[str]) -> str:
+    """Return the names of the classes with these labels as a list in a sentence."""
+    return named([classes[k] for k in labels])
 
 
 def listed(betas: Sequence[float]) -> str:
     """Return some betas as a list in a sentence."""
     return ", ".join(f"{beta:g}" for beta in betas)
+
+
+def spans(groups: Sequence[Sequence[float]]) -> str:
+    """Return groups of betas, each by its first and last."""
+    return "; ".join(f"{g[0]:g}" if len(g) == 1 else f"{g[0]:g} to {g[-1]:g}" for g in groups) or "none"
+
+
+def details(experiment: Experiment) -> str:
+    """Return settings that a run's title leaves out: batch, rate, schedule, and every departure from the write-up."""
+    parts = [f"batch {experiment.batch_size}", f"rate {experiment.learning_rate:g}"]
+    if experiment.schedule == "one_cycle":
+        parts.append("one-cycle")
+    elif experiment.steps != (6, 8):
+        parts.append(f"steps {', '.join(map(str, experiment.steps)) or 'none'}")
+    if LOSSES[experiment.loss].has_gamma:
+        parts.append(f"γ {experiment.gamma:g}")
+    if experiment.normalisation != "count":
+        parts.append(f"divided by {experiment.normalisation}")
+    if experiment.imbalance != "none" and experiment.subset_seed:
+        parts.append(f"draw {experiment.subset_seed}")
+    if experiment.validation:
+        parts.append(f"{100 * experiment.validation:g} % held out")
+    if not experiment.augmentation:
+        parts.append("no augmentation")
+    if experiment.precision == "bfloat16":
+        parts.append("bfloat16")
+    return ", ".join(parts)
 
 
 def against_original(accuracies: Sequence[float], original: float) -> str:

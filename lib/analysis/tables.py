@@ -1,13 +1,13 @@
-"""Records in, data frames out. Accuracies are percentages."""
+"""Records in, data frames out, and numbers as a reader sees them. Accuracies are percentages."""
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 
-from lib.analysis.statistics import Difference, groups, mean_interval, paired_difference
+from lib.analysis.statistics import Difference, Runs, groups, mean_interval
 from lib.models import parameter_count
 from lib.training import Record
 
@@ -24,11 +24,18 @@ def percent(mean: float, half: float = float("nan")) -> str:
 
 def with_interval(values: Sequence[float] | np.ndarray) -> str:
     """Return the mean of some fractions as a percentage, with its 95 % interval where there are at least two."""
-    return percent(*map(float, mean_interval(values)))
+    return percent(*map(float, mean_interval(values))) if len(values) else NOT_RUN
+
+
+def reached(runs: Runs, rule: str = "last") -> str:
+    """Return the mean test accuracy of some runs by this rule, as `with_interval`."""
+    return with_interval([getattr(record, rule).test.accuracy for record in runs.values()])
 
 
 def difference(d: Difference) -> str:
     """Return a difference of accuracies in points, with its interval where there is one."""
+    if not d.pairs:
+        return NOT_RUN
     text = f"{100 * d.mean:+.1f}"
     return text if np.isnan(d.low) else f"{text} [{100 * d.low:+.1f}, {100 * d.high:+.1f}]"
 
@@ -116,62 +123,3 @@ def quality(rows: Mapping[str, Sequence[Record]]) -> pd.DataFrame:
         columns["calibration error"] = np.array([record.last.test.calibration_error for record in records])
         lines[name] = {column: with_interval(values) for column, values in columns.items()} | {"seeds": len(records)}
     return pd.DataFrame(lines).T.rename_axis("accuracy (%)")
-
-
-def compared(runs: Mapping[str, Mapping[int, Record]], base: str) -> pd.DataFrame:
-    """One row per setting: accuracy at the last epoch, and its difference to `base`, paired by seed (95 % interval)."""
-    lines = {}
-    for name, by_seed in runs.items():
-        _, _, gain, pairs = _paired(by_seed, {} if name == base else runs[base])
-        lines[name] = {
-            "last epoch (%)": _reached(by_seed.values()),
-            f"difference to {base} (points)": gain if pairs else "–",
-            "runs": len(by_seed),
-            "pairs": "–" if name == base else pairs,
-        }
-    return pd.DataFrame(lines).T.rename_axis("setting")
-
-
-def alike(settings: Mapping[Hashable, tuple[Mapping[int, Record], Mapping[int, Record]]]) -> pd.DataFrame:
-    """One row per setting: cross-entropy and the balanced loss at the last epoch, from the seeds that they share, and
-    their difference by seed."""
-    columns = ["CB-Focal (%)", "CE (%)", "difference (points)", "seeds"]
-    lines = {str(name): _paired(balanced, ce) for name, (ce, balanced) in settings.items()}
-    table = pd.DataFrame(lines, index=columns).T.rename_axis("setting")
-    return table[["CE (%)", "CB-Focal (%)", "difference (points)", "seeds"]]
-
-
-def readings(runs: Mapping[str, Mapping[int, Record]], original: float) -> pd.DataFrame:
-    """One row per reading of the ConvNet's settings: accuracy, and its difference to the original's."""
-    lines = {}
-    for name, by_seed in runs.items():
-        best = [record.best.test.accuracy for record in by_seed.values()]
-        lines[name] = {
-            "best epoch (%)": _reached(by_seed.values(), "best"),
-            "last epoch (%)": _reached(by_seed.values()),
-            "difference to the original (points)": f"{100 * (np.mean(best) - original):+.1f}" if best else NOT_RUN,
-            "seeds": len(by_seed),
-        }
-    return pd.DataFrame(lines).T.rename_axis("reading")
-
-
-def by_two(runs: Mapping[tuple, Mapping[int, Record]], rows: str, columns: str) -> pd.DataFrame:
-    """Accuracy at the last epoch of runs by two settings, {(row, column): runs by seed}."""
-    cells: dict[str, dict[str, str]] = {}
-    for (row, column), by_seed in runs.items():
-        cells.setdefault(f"{rows} = {row}", {})[f"{columns} {column}"] = _reached(by_seed.values())
-    return pd.DataFrame(cells).T.rename_axis("accuracy (%)")
-
-
-def _reached(records: Iterable[Record], rule: str = "last") -> str:
-    values = [getattr(record, rule).test.accuracy for record in records]
-    return with_interval(values) if values else NOT_RUN
-
-
-def _paired(a: Mapping[int, Record], b: Mapping[int, Record]) -> tuple[str, str, str, int]:
-    """Accuracies of two settings at the last epoch from the seeds that they share, a - b, and the number of seeds."""
-    shared = sorted(a.keys() & b.keys())
-    if not shared:
-        return NOT_RUN, NOT_RUN, NOT_RUN, 0
-    left, right = ([runs[s].last.test.accuracy for s in shared] for runs in (a, b))
-    return with_interval(left), with_interval(right), difference(paired_difference(left, right)), len(shared)

@@ -12,8 +12,8 @@ from matplotlib.ticker import MaxNLocator
 
 from lib import data
 from lib.analysis import plots
-from lib.analysis.naming import details
 from lib.analysis.plots import COLOUR, PERCENT
+from lib.analysis.prose import details
 from lib.analysis.statistics import mean_interval, per_class
 from lib.experiment import Experiment
 from lib.explore import page

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-from lib.analysis.naming import details
+from lib.analysis.prose import details
 from lib.notebook.plan import Plan
 from lib.report.document import DocumentMeta
 from lib.report.executed import Execution, exhibits, failed_runs, headlines

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import small
 from test_findings import diagonal, record
 
 from lib.analysis import prose
@@ -72,3 +73,24 @@ def test_one_seed_cannot_be_told_from_chance_and_more_are_compared():
     assert "cannot be told" not in text
     for part in ("20.00 points over β", "2 seeds alone", "1.00"):
         assert part in text
+
+
+def test_details_tell_runs_of_one_title_apart():
+    plain = small(batch_size=32)
+    assert prose.details(plain) == "batch 32, rate 0.01"
+    varied = {
+        "batch 128": {"batch_size": 128},
+        "rate 0.001": {"learning_rate": 0.001},
+        "one-cycle": {"schedule": "one_cycle"},
+        "steps 48, 64": {"steps": (48, 64)},
+        "steps none": {"steps": ()},
+        "γ 2": {"loss": "focal", "gamma": 2},
+        "divided by weights": {"beta": 0.9, "normalisation": "weights"},
+        "draw 1": {"imbalance": "exponential", "factor": 0.1, "subset_seed": 1},
+        "10 % held out": {"validation": 0.1},
+        "no augmentation": {"augmentation": False},
+        "bfloat16": {"precision": "bfloat16"},
+    }
+    for said, fields in varied.items():
+        assert said in prose.details(plain.replace(**fields))
+        assert said not in prose.details(plain)

@@ -27,8 +27,6 @@ def test_the_interval_of_a_mean_is_students():
     spread = math.sqrt(sum((v - 0.73) ** 2 for v in values) / 2)
     assert mean == pytest.approx(0.73)
     assert half == pytest.approx(4.302652729696142 * spread / math.sqrt(3), rel=1e-9)  # t(0.975, 2)
-    low, high = stats.t.interval(0.8, 2, 0.73, stats.sem(values))
-    assert mean_interval(values, level=0.8)[1] == pytest.approx((high - low) / 2)
 
 
 def test_the_interval_is_taken_over_the_first_axis():
@@ -82,7 +80,6 @@ def test_a_paired_difference_is_the_paired_t_test():
     assert ours.above == (test.pvalue < 0.05)
     assert paired_difference(B, A).below
     assert ours.pairs == 4
-    assert ours.deviation == pytest.approx(np.std(np.subtract(A, B), ddof=1))
 
 
 def test_several_comparisons_widen_the_interval():

@@ -6,8 +6,6 @@ differences is enough for a verdict, their intervals hold together at 95 % (Bonf
 tested at 95 %.
 """
 
-from typing import Any
-
 import pandas as pd
 
 from lib.analysis.claims import (
@@ -21,11 +19,10 @@ from lib.analysis.claims import (
     regularisation,
     true_class,
 )
-from lib.analysis.claims.claim import VERDICTS, Claim, Verdict
-from lib.analysis.claims.evidence import Evidence, Runs, Setting
+from lib.analysis.claims.claim import VERDICTS, Claim, Evidence, Setting, Verdict
 
 #: The ledger. A new claim is added here.
-CLAIMS: tuple[Claim[Any], ...] = (
+CLAIMS: tuple[Claim, ...] = (
     batch_size.CLAIM,
     chosen_beta.CLAIM,
     every_class.CLAIM,
@@ -37,15 +34,15 @@ CLAIMS: tuple[Claim[Any], ...] = (
     closing_table.CLAIM,
 )
 
-__all__ = ["CLAIMS", "VERDICTS", "Claim", "Evidence", "Runs", "Setting", "Verdict", "ledger", "table"]
+__all__ = ["CLAIMS", "VERDICTS", "Claim", "Evidence", "Setting", "Verdict", "ledger", "table"]
 
 
-def ledger(evidence: Evidence) -> list[tuple[Claim[Any], Verdict]]:
+def ledger(evidence: Evidence) -> list[tuple[Claim, Verdict]]:
     """Every claim with its verdict on these records."""
     return [(claim, claim.test(evidence)) for claim in CLAIMS]
 
 
-def table(ledger: list[tuple[Claim[Any], Verdict]]) -> pd.DataFrame:
+def table(ledger: list[tuple[Claim, Verdict]]) -> pd.DataFrame:
     """One row per claim: statement and verdict."""
     rows = [(claim.number, claim.statement, found.verdict) for claim, found in ledger]
     return pd.DataFrame(rows, columns=["", "claim", "verdict"]).set_index("")

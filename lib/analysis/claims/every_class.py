@@ -1,45 +1,33 @@
 """Claim 3: class-balanced focal loss beside cross-entropy, class by class."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
-from lib.analysis.claims.claim import Claim, Outcome, interval, named, resolution
-from lib.analysis.claims.evidence import Evidence, NotRun, by_seed, one_image, per_class, records_of
-from lib.analysis.prose import seeds_in_words
-from lib.analysis.statistics import Difference, paired_difference
-from lib.training import Record
+from lib.analysis.claims.claim import Claim, Evidence, Found, NotRun, Outcome
+from lib.analysis.prose import interval, named, resolution, seeds_in_words
+from lib.analysis.statistics import Difference, by_seed, class_accuracies, one_image, paired_difference
 
 EXCEPTION = "bird"
 
 
-@dataclass(frozen=True)
-class Found:
-    singly: Mapping[str, Difference]  # balanced less cross-entropy by class, each at 95 %
-    together: Mapping[str, Difference]  # the same, intervals that hold together
-    mean: Difference
-
-    @property
-    def up(self) -> list[str]:
-        return [name for name, d in self.together.items() if d.above]
-
-    @property
-    def down(self) -> list[str]:
-        return [name for name, d in self.together.items() if d.below]
-
-
-def measure(evidence: Evidence) -> tuple[Found, list[Record]]:
+def measure(evidence: Evidence) -> Found:
     runs, ce = evidence.balanced.get(evidence.chosen, {}), evidence.cross_entropy
     if not runs.keys() & ce.keys():
         raise NotRun(f"cross-entropy and the balanced loss at β = {evidence.chosen:g} from the same seeds")
     evidence.labels([EXCEPTION])  # raises where there is no such class
-    names, (a, b), floor = evidence.classes, by_seed(per_class, runs, ce), one_image(runs, 1)
+    names, (a, b), floor = evidence.classes, by_seed(class_accuracies, runs, ce), one_image(runs, 1)
 
     def gains(comparisons: int) -> dict[str, Difference]:
         columns = zip(names, a.T, b.T, strict=True)
         return {name: paired_difference(x, y, comparisons=comparisons, floor=floor) for name, x, y in columns}
 
-    mean = paired_difference(a.mean(axis=1), b.mean(axis=1), floor=one_image(runs))
-    return Found(gains(1), gains(len(names)), mean), records_of(runs, ce)
+    together = gains(len(names))
+    return Found(
+        runs,
+        ce,
+        singly=gains(1),  # balanced less cross-entropy by class, each at 95 %
+        together=together,  # the same, intervals that hold together
+        up=[name for name, d in together.items() if d.above],
+        down=[name for name, d in together.items() if d.below],
+        mean=paired_difference(a.mean(axis=1), b.mean(axis=1), floor=one_image(runs)),
+    )
 
 
 def judge(found: Found) -> Outcome:

@@ -1,55 +1,42 @@
 """Claim 5: accuracy as a function of beta, class by class."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
 import numpy as np
 
-from lib.analysis.claims.claim import MARGIN, Claim, Outcome, named, resolution, spans
-from lib.analysis.claims.evidence import Evidence, NotRun, by_seed, one_image, per_class, records_of
-from lib.analysis.prose import seeds_in_words
-from lib.analysis.statistics import Difference, contrasts
-from lib.training import Record
+from lib.analysis.claims.claim import MARGIN, Claim, Evidence, Found, NotRun, Outcome
+from lib.analysis.prose import named, resolution, seeds_in_words, spans
+from lib.analysis.statistics import Difference, by_seed, class_accuracies, contrasts, one_image
 
 Shape = Literal["monotone", "turning", "empty", "open"]
 
 
-@dataclass(frozen=True)
-class Found:
-    betas: int
-    groups: Sequence[Sequence[float]]  # betas with equal weights
-    seeds: int
-    shapes: Mapping[str, Shape]  # by class
-    steps: Sequence[Difference]  # of all classes
-
-    def of(self, shape: Shape) -> list[str]:
-        """Classes of this shape."""
-        return [name for name, found in self.shapes.items() if found == shape]
-
-
-def measure(evidence: Evidence) -> tuple[Found, list[Record]]:
+def measure(evidence: Evidence) -> Found:
     if not evidence.counts:
         raise NotRun("the sweep of beta")
     treatments = evidence.treatments()
     missing = [group for group, runs in treatments.items() if not runs]
     if missing or len(treatments) < 3:
         raise NotRun(f"three betas with different weights, and all of the original's (missing: {spans(missing)})")
-    runs = list(treatments.values())
-    rows = by_seed(per_class, *runs)  # [groups, seeds, C]
+    runs, names = list(treatments.values()), evidence.classes
+    rows = by_seed(class_accuracies, *runs)  # [groups, seeds, C]
     if not rows.size:
         raise NotRun("the betas from the same seeds")
-    names = evidence.classes
-    shapes = [_shape(rows[:, :, k], one_image(runs[0], 1), len(names)) for k in range(len(names))]
-    found = Found(
+    steps: list[Difference] = []
+    classes: dict[Shape, list[str]] = {"monotone": [], "turning": [], "empty": [], "open": []}
+    for k, name in enumerate(names):
+        shape, own = _shape(rows[:, :, k], one_image(runs[0], 1), len(names))
+        classes[shape].append(name)
+        steps += own
+    return Found(
+        *runs,
         betas=len(evidence.betas),
-        groups=list(treatments),
+        groups=list(treatments),  # betas with equal weights
         seeds=rows.shape[1],
-        shapes={name: shape for name, (shape, _) in zip(names, shapes, strict=True)},
-        steps=[step for _, steps in shapes for step in steps],
+        steps=steps,  # of all classes
+        **classes,
     )
-    return found, records_of(*runs)
 
 
 def _shape(rows: np.ndarray, floor: float, classes: int) -> tuple[Shape, list[Difference]]:
@@ -69,20 +56,19 @@ def _shape(rows: np.ndarray, floor: float, classes: int) -> tuple[Shape, list[Di
 
 
 def judge(found: Found) -> Outcome:
-    if found.of("monotone"):
+    if found.monotone:
         return "contradicted"
-    return "supported" if len(found.of("turning")) == len(found.shapes) else "undecided"
+    return "undecided" if found.empty or found.open else "supported"
 
 
 def explain(found: Found) -> tuple[str, str]:
-    monotone = found.of("monotone")
     said = (
         f"{len(found.groups)} of the {found.betas} betas differ in their weights ({spans(found.groups)}); "
-        f"{seeds_in_words(found.seeds)}. Shown to be monotone: {named(monotone)}; shown to rise and fall: "
-        f"{named(found.of('turning'))}; no correct prediction at any β: {named(found.of('empty'))}; undecided with "
-        f"these seeds: {named(found.of('open'))}{resolution(found.steps)}."
+        f"{seeds_in_words(found.seeds)}. Shown to be monotone: {named(found.monotone)}; shown to rise and fall: "
+        f"{named(found.turning)}; no correct prediction at any β: {named(found.empty)}; undecided with "
+        f"these seeds: {named(found.open)}{resolution(found.steps)}."
     )
-    return said, f"monotone for {named(monotone)}" if monotone else "every class both rises and falls"
+    return said, f"monotone for {named(found.monotone)}" if found.monotone else "every class both rises and falls"
 
 
 STATEMENT = "Accuracy as a function of β is not monotone for any class."

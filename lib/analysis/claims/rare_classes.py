@@ -1,42 +1,28 @@
 """Claim 7: accuracy of the rarest classes."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-import numpy as np
-
-from lib.analysis.claims.claim import MARGIN, SEVERAL, Claim, Outcome, interval, named
-from lib.analysis.claims.evidence import Evidence, NotRun, by_seed, one_image, per_class, records_of
-from lib.analysis.prose import seeds_in_words
-from lib.analysis.statistics import Difference, contrasts
+from lib.analysis.claims.claim import MARGIN, SEVERAL, Claim, Evidence, Found, NotRun, Outcome
+from lib.analysis.prose import interval, named, seeds_in_words
+from lib.analysis.statistics import by_seed, class_accuracies, contrasts, one_image
 from lib.analysis.tables import percent
-from lib.training import Record
 
 RARE = ("horse", "ship", "truck")
 LEARNED = 0.05  # mean accuracy above which a class counts as learned
 
 
-@dataclass(frozen=True)
-class Found:
-    beta: float
-    rows: np.ndarray  # accuracies [seeds, rare classes]
-    apart: Sequence[Difference]  # between the classes; the last one is the best less the worst
-
-    @property
-    def never(self) -> list[str]:
-        """Classes without a correct prediction in any run."""
-        return [name for name, column in zip(RARE, self.rows.T, strict=True) if not column.any()]
-
-
-def measure(evidence: Evidence) -> tuple[Found, list[Record]]:
+def measure(evidence: Evidence) -> Found:
     runs = evidence.balanced.get(evidence.chosen, {})
     if not runs:
         raise NotRun(f"the balanced loss at β = {evidence.chosen:g}")
-    rows = by_seed(per_class, runs)[0][:, evidence.labels(RARE)]
+    rows = by_seed(class_accuracies, runs)[0][:, evidence.labels(RARE)]  # [seeds, rare classes]
     first, second, third = rows.mean(axis=0).argsort()[::-1]
-    pairs = [(first, second), (second, third), (first, third)]
-    apart = contrasts(rows.T, pairs, comparisons=len(pairs), floor=one_image(runs, 1))
-    return Found(evidence.chosen, rows, apart), records_of(runs)
+    pairs = [(first, second), (second, third), (first, third)]  # the last one is the best less the worst
+    return Found(
+        runs,
+        beta=evidence.chosen,
+        rows=rows,
+        apart=contrasts(rows.T, pairs, comparisons=len(pairs), floor=one_image(runs, 1)),
+        never=[name for name, column in zip(RARE, rows.T, strict=True) if not column.any()],
+    )
 
 
 def judge(found: Found) -> Outcome:

@@ -1,22 +1,12 @@
 """Claim 6: a calculation on the losses themselves, without runs."""
 
-from dataclasses import dataclass
-
 import torch
 
 from lib import losses
-from lib.analysis.claims.claim import Claim, Outcome
-from lib.analysis.claims.evidence import Evidence
-from lib.training import Record
+from lib.analysis.claims.claim import Claim, Evidence, Found, Outcome
 
 
-@dataclass(frozen=True)
-class Found:
-    ce: bool  # whether cross-entropy changes with the probabilities of the other classes
-    focal: bool  # whether the focal loss does
-
-
-def measure(evidence: Evidence) -> tuple[Found, list[Record]]:
+def measure(evidence: Evidence) -> Found:
     # The true class is the first; its probability stays, those of the other classes change.
     probabilities = torch.tensor([[0.4, 0.3, 0.2, 0.1], [0.4, 0.2, 0.2, 0.2]])
     target, weights = torch.zeros(1, dtype=torch.long), torch.ones(4)
@@ -26,7 +16,7 @@ def measure(evidence: Evidence) -> tuple[Found, list[Record]]:
         first, second = (loss(p.log()[None], target, weights, **settings).item() for p in probabilities)
         return abs(first - second) > 1e-6
 
-    return Found(changes("cross_entropy"), changes("focal", gamma=1.0)), []
+    return Found(ce=changes("cross_entropy"), focal=changes("focal", gamma=1.0))
 
 
 def judge(found: Found) -> Outcome:
