@@ -1,7 +1,7 @@
 """Comparisons of seeds, betas, draws and settings: tables, values, and sentences where a decision picks the words."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +10,7 @@ import pandas as pd
 from lib.analysis.claims import Setting
 from lib.analysis.claims.closing_table import distance
 from lib.analysis.findings import beta_groups
-from lib.analysis.prose import points, seeds_in_words, spans
+from lib.analysis.prose import points
 from lib.analysis.statistics import (
     Runs,
     accuracy,
@@ -95,29 +95,31 @@ def equal_settings(candidates: Mapping[Setting, tuple[Runs, Runs]], rows: tuple)
     )
 
 
-def spread(betas: Sequence[float], values: np.ndarray, per_class: Sequence[int], margin: float, images: int) -> str:
+def spread(
+    betas: Sequence[float], values: np.ndarray, counts: Sequence[int], margin: float, images: int
+) -> SimpleNamespace | None:
     """Compare the changes due to beta with those due to the seed, up to the original's largest beta, 0.99.
 
     Args:
-        values: accuracies [betas, seeds, C] of one epoch each, fractions; paired by seed.
-        per_class: training images per class.
+        values: accuracies [betas, seeds, C] of one epoch each, paired by seed.
+        counts: training images per class.
         margin: difference in accuracy that counts as none.
         images: of the test set.
+
+    Returns:
+        None with one seed, or one weighting.
     """
-    groups = beta_groups(per_class, [beta for beta in betas if beta <= 0.99])
+    groups = beta_groups(counts, [beta for beta in betas if beta <= 0.99])
     means = values.mean(axis=2)[[list(betas).index(group[0]) for group in groups]]  # [groups, seeds]
-    n = values.shape[1]
-    if n < 2 or len(groups) < 2:
-        return "With one seed, or one β, the spread over seeds cannot be compared with that over β."
-    over_seeds, over_betas = np.sqrt(means.var(axis=1, ddof=1).mean()), means.mean(axis=1).std(ddof=1)
+    if values.shape[1] < 2 or len(groups) < 2:
+        return None
     same, largest = equivalent(means, margin, floor=1 / images)
-    return (
-        f"Up to β = 0.99 there are {len(groups)} different weightings ({spans(groups)}). Standard deviations of the "
-        f"accuracy: {100 * over_seeds:.2f} points between runs of one β that differ in the seed alone, hence "
-        f"{100 * over_seeds / np.sqrt(n):.2f} for means of {n} runs; {100 * over_betas:.2f} between the means of "
-        f"different β. **Equivalence** within ±{100 * margin:g} points for every pair (two one-sided t tests at 5 %, "
-        f"the margin fixed beforehand): {'shown' if same else 'not shown'}. The largest difference is "
-        f"{difference(largest)} points (90 % interval)."
+    return SimpleNamespace(
+        groups=groups,  # betas with different weights
+        over_seeds=np.sqrt(means.var(axis=1, ddof=1).mean()),  # standard deviation between runs of one beta
+        over_betas=means.mean(axis=1).std(ddof=1),  # and between the means of different betas
+        equivalent=same,  # every pair, within the margin
+        largest=largest,  # difference
     )
 
 
@@ -140,52 +142,41 @@ def _validation(record: Record) -> float:
     return float(np.nanmean(record.last.validation.per_class)) if record.last.validation else np.nan
 
 
-def clean_choice(validated: Mapping[float, Runs], original: Sequence[float]) -> str:
-    """Choose beta on a validation split, and compare with the choice on the test set.
+def clean_choice(validated: Mapping[float, Runs], original: Sequence[float]) -> SimpleNamespace | None:
+    """Choose beta on a validation split, and by the original's rule: best epoch and best beta on the test set.
 
     Args:
         validated: runs of one split, by beta. Those from the seeds that most betas share are used.
         original: the betas among which the original chose.
+
+    Returns:
+        None before two betas were run, and one of the original's.
     """
     most = max(validated, key=lambda beta: len(validated[beta]), default=0.0)
-    seeds, ran = shared_seeds(validated, most) if validated else ([], [])
-    if len(ran) < 2:
-        return "**Not run yet:** the sweep with a validation split."
+    _, ran = shared_seeds(validated, most) if validated else ([], [])
+    among = [i for i, beta in enumerate(ran) if beta in original]
+    if len(ran) < 2 or not among:
+        return None
     held_out, last, best = (
         by_seed(value, *(validated[beta] for beta in ran))  # [betas, seeds]
-        for value in (_validation, accuracy, lambda record: record.best.test.accuracy)
+        for value in (_validation, accuracy, attrgetter("best.test.accuracy"))
     )
     scores = held_out.mean(axis=1)
-    clean = int(scores.argmax())
-    text = (
-        f"{_resolution(validated[ran[clean]][seeds[0]], scores)} It chooses **β = {ran[clean]:g}**, which has "
-        f"{with_interval(last[clean])} % on the test set at the last epoch ({seeds_in_words(len(seeds))})."
-    )
-    among = [i for i, beta in enumerate(ran) if beta in original]
-    if not among:
-        return text
-    peeked = max(among, key=lambda i: best[i].mean())
-    by_epoch = best[peeked].mean() - last[peeked].mean()
-    return (
-        f"{text} The original rule on the same runs (best epoch, and the best of the original's β, on the test set) "
-        f"chooses β = {ran[peeked]:g} and reports {with_interval(best[peeked])} %. Choosing on the test set raises the "
-        f"reported accuracy by {difference(paired_difference(best[peeked], last[clean]))} points, of which "
-        f"{100 * by_epoch:+.1f} by the choice of the epoch."
-    )
-
-
-def _resolution(run: Record, scores: np.ndarray) -> str:
-    """The standard error that a validation split of that size has, beside the differences between betas."""
-    confusion = np.asarray(run.last.validation.confusion if run.last.validation else [])
-    images = confusion.sum(axis=1)
+    clean, peeked = int(scores.argmax()), max(among, key=lambda i: best[i].mean())
+    split = by_seed(attrgetter("last.validation.confusion"), validated[ran[clean]])[0, 0]
+    images = split.sum(axis=1)
     # Half an image is added, so that none of a thousand does not give a variance of zero.
-    shares = (confusion.diagonal() + 0.5) / (images + 1)
-    error = np.sqrt((shares * (1 - shares) / images).sum()) / len(images)
-    return (
-        f"With {percent(run.experiment.validation)} % of every class held out the validation split has "
-        f"{images.max()} images of the most frequent class and {images.min()} of the rarest: its mean over classes "
-        f"has a standard error of {100 * error:.1f} points from its size alone; the range over β is "
-        f"{100 * np.ptp(scores):.1f}."
+    shares = (split.diagonal() + 0.5) / (images + 1)
+    return SimpleNamespace(
+        beta=ran[clean],
+        accuracies=last[clean],
+        images=images,  # of the split, by class
+        error=np.sqrt((shares * (1 - shares) / images).sum()) / len(images),  # of its mean, from its size alone
+        range=np.ptp(scores),  # of its mean over the betas
+        peeked=ran[peeked],  # the choice by the original's rule, and the accuracies that it reports
+        reported=best[peeked],
+        gain=paired_difference(best[peeked], last[clean]),  # of the rule, and the part of it by choosing the epoch
+        by_epoch=best[peeked].mean() - last[peeked].mean(),
     )
 
 

@@ -76,13 +76,16 @@ def prior(matrix: np.ndarray, counts: Sequence[int]) -> SimpleNamespace:
     )
 
 
-def sweep(betas: Sequence[float], values: np.ndarray, ce: np.ndarray, counts: Sequence[int]) -> SimpleNamespace:
-    """Compare betas with each other and with cross-entropy; betas of equal weights count once, classes are labels.
+def sweep(
+    betas: Sequence[float], values: np.ndarray, ce: np.ndarray, counts: Sequence[int], classes: Sequence
+) -> SimpleNamespace:
+    """Compare betas with each other and with cross-entropy; betas of equal weights count once.
 
     Args:
         values: accuracies [betas, seeds, C].
         ce: those of cross-entropy, [seeds, C].
         counts: training images per class, [C].
+        classes: their names.
     """
     repeated = neutral_betas(counts, betas)[1:]
     distinct = [i for i, beta in enumerate(betas) if beta not in repeated]
@@ -93,11 +96,12 @@ def sweep(betas: Sequence[float], values: np.ndarray, ce: np.ndarray, counts: Se
     return SimpleNamespace(
         best=best,  # position of the beta with the highest mean accuracy
         distinct=len(distinct),  # betas that differ in their weights
-        better=np.flatnonzero(gains > 0),  # classes that gain over cross-entropy at the best beta
-        worse=np.flatnonzero(gains < 0),
-        monotone=[k for k, line in enumerate(mean[distinct].T) if _monotone(line)],
+        # Classes that gain and lose over cross-entropy at the best beta.
+        better=[name for name, gain in zip(classes, gains, strict=True) if gain > 0],
+        worse=[name for name, gain in zip(classes, gains, strict=True) if gain < 0],
+        monotone=[name for name, line in zip(classes, mean[distinct].T, strict=True) if _monotone(line)],
         lowest=mean[best].min(),  # accuracy of the worst class at the best beta
-        missed=np.flatnonzero(mean[best] == 0),  # classes without a correct test image at the best beta
+        missed=[name for name, value in zip(classes, mean[best], strict=True) if value == 0],  # never correct
         # Standard deviation of the mean accuracy over betas, and the one expected from the seeds alone.
         between=mean[distinct].mean(axis=1).std(ddof=1) if several else np.nan,
         chance=np.sqrt(values.mean(axis=2)[distinct].var(axis=1, ddof=1).mean() / seeds) if several else np.nan,

@@ -39,14 +39,9 @@ def mean_of(n: int) -> str:
 
 
 def named(classes: Sequence[str]) -> str:
-    """Return the names of classes as a list in a sentence."""
+    """Return the names of some classes as a list in a sentence."""
     *first, last = classes or ["no class"]
     return f"{', '.join(first)} and {last}" if first else last
-
-
-def names(labels: Sequence[int] | np.ndarray, classes: Sequence[str]) -> str:
-    """Return the names of the classes with these labels as a list in a sentence."""
-    return named([classes[k] for k in labels])
 
 
 def listed(betas: Sequence[float]) -> str:
@@ -104,46 +99,6 @@ def training_caption(records: Sequence[Record]) -> str:
     )
 
 
-def memorised(accuracies: Sequence[float], images: int) -> str:
-    """Report the epoch in which a fresh model had memorised some images, or that it had not; fractions by epoch."""
-    if 1 in accuracies:
-        epochs = list(accuracies).index(1) + 1
-        return f"The network memorises {images} images: all are classified correctly after {epochs} epochs."
-    return (
-        f"**The network does not memorise {images} images:** it reaches {percent(max(accuracies))} % in "
-        f"{len(accuracies)} epochs. Something is wrong; do not trust what follows."
-    )
-
-
 def same_weights(neutral: Sequence[float]) -> str:
     """Name betas without an effect on the class weights, where there are several."""
     return f" β = {listed(neutral)} give exactly the same class weights on these counts." if len(neutral) > 1 else ""
-
-
-def hidden_step(mean_weight: float, beta: float, normalisation: str) -> str:
-    """Warn where the weights at `beta` change the size of the loss, and with it the effective learning rate."""
-    if normalisation != "count" or mean_weight >= 0.99:
-        return ""
-    return (
-        f" Averaged over the training images, the weight at β = {beta:g} is {mean_weight:.3f}. As the loss is divided "
-        "by the number of images, this scales its gradient relative to weight decay too: this sweep alone cannot "
-        "separate the effects of β and of the effective learning rate."
-    )
-
-
-def rank_correlation(rank: float) -> str:
-    """Report the correlation of training images and accuracy over the classes, where there is one."""
-    return "" if np.isnan(rank) else f" Rank correlation of a class's images and its accuracy: {rank:.2f} (Spearman)."
-
-
-def beyond_chance(between: float, chance: float, seeds: int) -> str:
-    """Compare the standard deviation of accuracy over betas with that expected from the seeds alone."""
-    if np.isnan(chance):
-        return (
-            "With one seed, or one weighting, the spread over seeds cannot be compared with that over β: differences "
-            "between two betas, and which β is best, cannot be told from chance."
-        )
-    return (
-        f"The mean accuracy of a β varies by {100 * between:.2f} points over β (standard deviation); from the spread "
-        f"over its {seeds} seeds alone one would expect {100 * chance:.2f}."
-    )

@@ -7,11 +7,12 @@ import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtri, stdtrit
+from scipy.special import stdtrit
 
 from lib.training import Record
 
@@ -20,27 +21,19 @@ Runs = Mapping[int, Record]
 Name = TypeVar("Name", bound=Hashable)  # of a setting
 
 
+#: Test accuracy at the last epoch. The test set is balanced, so this is the mean over the classes too.
+accuracy = attrgetter("last.test.accuracy")
+#: Test accuracy of each class at the last epoch, [C].
+class_accuracies = attrgetter("last.test.per_class")
+
+
 def records_of(*settings: Runs) -> list[Record]:
     """All records of some settings."""
     return [record for runs in settings for record in runs.values()]
 
 
-def accuracy(record: Record) -> float:
-    """Test accuracy at the last epoch. The test set is balanced, so this is the mean over the classes too."""
-    return record.last.test.accuracy
-
-
-def class_accuracies(record: Record) -> np.ndarray:
-    """Test accuracy of each class at the last epoch, [C]."""
-    return record.last.test.per_class
-
-
 def per_class(records: Sequence[Record], rule: str = "best") -> np.ndarray:
-    """Test accuracy by run and class, [runs, C].
-
-    Args:
-        rule: "best" (the write-up's: each run's best epoch on the test set) or "last".
-    """
+    """Test accuracy [runs, C] at the "best" epoch (the write-up's rule: the best on the test set) or the "last"."""
     return np.array([getattr(record, rule).test.per_class for record in records])
 
 
@@ -97,16 +90,6 @@ def prediction_interval(values: Sequence[float]) -> tuple[float, float]:
     mean, half = mean_interval(values)
     wider = math.sqrt(len(values) + 1)  # of the mean's own uncertainty: sqrt(1 + 1/n) beside sqrt(1/n)
     return float(mean - half * wider), float(mean + half * wider)
-
-
-def proportion_interval(share: float, n: int) -> tuple[float, float]:
-    """95 % Wilson score interval of a share observed on n images (Wilson 1927)."""
-    correct, z = round(share * n), float(ndtri(0.975))
-    p = correct / n
-    centre, half = p + z**2 / (2 * n), z * math.sqrt(p * (1 - p) / n + (z / (2 * n)) ** 2)
-    scale = 1 + z**2 / n
-    # Exactly 0 for none and 1 for all of them, which rounding would miss.
-    return 0.0 if correct == 0 else (centre - half) / scale, 1.0 if correct == n else (centre + half) / scale
 
 
 @dataclass(frozen=True)

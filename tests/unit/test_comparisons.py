@@ -32,25 +32,25 @@ def spread(betas, values, margin=0.01):
 
 
 def test_betas_that_change_less_than_the_margin_are_shown_to_be_equivalent():
-    text = spread([0.0, 0.8, 0.9, 0.99], sweep(0.4, 0.4, 0.401, 0.399, noise=1e-4))
-    assert "there are 3 different weightings (0 to 0.8; 0.9; 0.99)" in text
-    assert "beforehand): shown." in text
-    alone = 100 * np.linspace(-0.01, 0.01, 4).std(ddof=1)
-    assert f"{alone:.2f} points between runs of one β" in text
-    assert f"{alone / 2:.2f} for means of 4 runs; 0.10 between the means of different β" in text
+    found = spread([0.0, 0.8, 0.9, 0.99], sweep(0.4, 0.4, 0.401, 0.399, noise=1e-4))
+    assert found.groups == [[0.0, 0.8], [0.9], [0.99]]
+    assert found.equivalent
+    assert found.over_seeds == pytest.approx(np.linspace(-0.01, 0.01, 4).std(ddof=1), abs=1e-4)
+    assert found.over_betas == pytest.approx(0.001, abs=1e-4)
 
 
-@pytest.mark.parametrize(("highest", "said"), [(0.4085, "shown"), (0.4115, "not shown"), (0.45, "not shown")])
-def test_a_beta_that_matters_is_not_called_equivalent(highest, said):
-    text = spread([0.0, 0.9, 0.99], sweep(0.4, 0.401, highest, noise=1e-4))
-    assert f"beforehand): {said}. The largest difference is {-100 * (highest - 0.4):.1f} [" in text.replace("−", "-")
+@pytest.mark.parametrize(("highest", "equivalent"), [(0.4085, True), (0.4115, False), (0.45, False)])
+def test_a_beta_that_matters_is_not_called_equivalent(highest, equivalent):
+    found = spread([0.0, 0.9, 0.99], sweep(0.4, 0.401, highest, noise=1e-4))
+    assert found.equivalent == equivalent
+    assert found.largest.mean == pytest.approx(0.4 - highest, abs=5e-4)
 
 
 def test_betas_beyond_the_published_ones_are_left_out_of_the_spread():
-    text = spread([0.0, 0.9, 0.9999], sweep(0.4, 0.4, 0.9, noise=1e-4))
-    assert "2 different weightings (0; 0.9)" in text
-    assert "cannot be compared" in spread([0.0, 0.9], sweep(0.4, 0.5, seeds=1))
-    assert "cannot be compared" in spread([0.0, 0.8], sweep(0.4, 0.5))  # no run could tell them apart
+    found = spread([0.0, 0.9, 0.9999], sweep(0.4, 0.4, 0.9, noise=1e-4))
+    assert found.groups == [[0.0], [0.9]]
+    assert spread([0.0, 0.9], sweep(0.4, 0.5, seeds=1)) is None
+    assert spread([0.0, 0.8], sweep(0.4, 0.5)) is None  # no run could tell them apart
 
 
 def validated(beta, test, validation, best=0.9, seeds=3):
@@ -60,21 +60,22 @@ def validated(beta, test, validation, best=0.9, seeds=3):
 def test_beta_is_chosen_on_the_validation_split_and_peeking_is_priced():
     split = validated(0.0, 0.40, 0.50, best=0.45) | validated(0.9, 0.42, 0.45, best=0.47)
     split |= validated(0.9999, 0.60, 0.40, best=0.62)  # not among those that the original rule chose from
-    text = comparisons.clean_choice(split, original=[0.0, 0.9])
-    assert "With 10.0 % of every class held out" in text
-    assert "It chooses **β = 0**, which has 40.0 ± 0.0 % on the test set at the last epoch (3 seeds)" in text
-    assert "chooses β = 0.9 and reports 47.0 ± 0.0 %." in text
-    assert "by +7.0 [+7.0, +7.0] points, of which +5.0 by the choice of the epoch" in text
-    assert "1000 images of the most frequent class" in text
-    error = 100 * np.sqrt(10 * 0.25 / 1000) / 10
-    assert f"a standard error of {error:.1f} points" in text
-    assert "Not run yet" in comparisons.clean_choice({0.0: split[0.0], 0.9: {}}, [0.0, 0.9])
-    assert "Not run yet" in comparisons.clean_choice({}, [0.0])
+    found = comparisons.clean_choice(split, original=[0.0, 0.9])
+    assert (found.beta, found.accuracies) == (0.0, pytest.approx([0.40] * 3))
+    assert (found.peeked, found.reported) == (0.9, pytest.approx([0.47] * 3))
+    assert (found.gain.mean, found.gain.pairs) == (pytest.approx(0.07), 3)
+    assert found.by_epoch == pytest.approx(0.05)
+    assert found.range == pytest.approx(0.10)
+    assert found.images.tolist() == [1000] * 10
+    assert found.error == pytest.approx(np.sqrt(10 * 0.25 / 1000) / 10, rel=0.01)
+    assert comparisons.clean_choice({0.0: split[0.0], 0.9: {}}, [0.0, 0.9]) is None
+    assert comparisons.clean_choice(split, original=[0.5]) is None
+    assert comparisons.clean_choice({}, [0.0]) is None
 
 
 def test_a_beta_with_fewer_seeds_does_not_win_by_them():
     split = validated(0.0, 0.40, 0.50) | validated(0.9, 0.42, 0.45) | validated(0.99, 0.5, 0.60, seeds=1)
-    assert "It chooses **β = 0**" in comparisons.clean_choice(split, original=[0.0, 0.9])
+    assert comparisons.clean_choice(split, original=[0.0, 0.9]).beta == 0
     table = comparisons.clean_choice_table(split | {0.999: {}})
     assert table.loc["β = 0.99"].tolist() == ["60.0", "50.0", "90.0", 1]
     assert table.loc["β = 0.999"].tolist() == ["not run yet"] * 3 + [0]

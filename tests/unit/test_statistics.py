@@ -15,7 +15,6 @@ from lib.analysis.statistics import (
     paired_difference,
     per_class,
     prediction_interval,
-    proportion_interval,
 )
 
 pytestmark = pytest.mark.usefixtures("one_thread")  # small steps are fastest on one thread, and repeatable
@@ -41,22 +40,6 @@ def test_one_seed_says_nothing_about_the_spread():
     mean, half = mean_interval([[0.7, 0.8]])
     assert mean.tolist() == [0.7, 0.8]
     assert np.isnan(half).tolist() == [True, True]
-
-
-@pytest.mark.parametrize(("hits", "n"), [(0, 1), (0, 10), (5, 10), (10, 10), (107, 320), (8070, 10_000)])
-def test_the_interval_of_a_share_is_wilsons(hits, n):
-    low, high = stats.binomtest(hits, n).proportion_ci(0.95, method="wilson")
-    assert proportion_interval(hits / n, n) == pytest.approx((low, high), abs=1e-12)
-
-
-@pytest.mark.parametrize("n", range(1, 200))
-def test_none_and_all_of_them_are_ends_of_wilsons_interval(n):
-    assert proportion_interval(0, n)[0] == 0
-    assert proportion_interval(1, n)[1] == 1
-
-
-def test_wilsons_interval_has_the_known_value():
-    assert proportion_interval(0.5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-4)
 
 
 def test_accuracy_per_class_follows_the_rule_asked_for(few):

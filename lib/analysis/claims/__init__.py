@@ -22,17 +22,20 @@ from lib.analysis.claims import (
 from lib.analysis.claims.claim import VERDICTS, Claim, Evidence, Setting, Verdict
 
 #: The ledger. A new claim is added here.
-CLAIMS: tuple[Claim, ...] = (
-    batch_size.CLAIM,
-    chosen_beta.CLAIM,
-    every_class.CLAIM,
-    regularisation.CLAIM,
-    monotony.CLAIM,
-    true_class.CLAIM,
-    rare_classes.CLAIM,
-    gamma.CLAIM,
-    closing_table.CLAIM,
-)
+CLAIMS = [
+    Claim.of(module)
+    for module in (
+        batch_size,
+        chosen_beta,
+        every_class,
+        regularisation,
+        monotony,
+        true_class,
+        rare_classes,
+        gamma,
+        closing_table,
+    )
+]
 
 __all__ = ["CLAIMS", "VERDICTS", "Claim", "Evidence", "Setting", "Verdict", "ledger", "table"]
 

@@ -1,6 +1,10 @@
-"""Claim 1: batch 32 and batch 128."""
+"""Claim 1: Batch 32 instead of 128 helps, by allowing more updates.
 
-from lib.analysis.claims.claim import Claim, Evidence, Found, NotRun, Outcome
+Rule: ConvNet, all else equal: supported if the interval of the difference lies above zero, contradicted if it lies
+below.
+"""
+
+from lib.analysis.claims.claim import Evidence, Found, NotRun, Outcome
 from lib.analysis.prose import interval, seeds_in_words
 from lib.analysis.statistics import accuracy, by_seed, one_image, paired_difference
 
@@ -24,11 +28,3 @@ def explain(found: Found) -> tuple[str, str]:
         "does not test whether the number of updates is the reason.",
         f"{gain} with batch 32",
     )
-
-
-STATEMENT = "Batch 32 instead of 128 helps, by allowing more updates."
-RULE = (
-    "ConvNet, all else equal: supported if the interval of the difference lies above zero, contradicted if it lies "
-    "below."
-)
-CLAIM = Claim(1, STATEMENT, RULE, measure, judge, explain)

@@ -1,6 +1,11 @@
-"""Claim 2: the chosen beta beside all others."""
+"""Claim 2: β = 0.8 is the best of the eleven; it is chosen because every class keeps some accuracy.
 
-from lib.analysis.claims.claim import SEVERAL, Claim, Evidence, Found, NotRun, Outcome
+Rule: Supported if every other β was run from at least three shared seeds and is lower, and every class has a correct
+prediction; contradicted if another β is higher, if another β has the same weights to within a thousandth (then the
+chosen one cannot be better), or if a class has no correct prediction in any of at least three seeds.
+"""
+
+from lib.analysis.claims.claim import SEVERAL, Evidence, Found, NotRun, Outcome
 from lib.analysis.findings import weight_ratio
 from lib.analysis.prose import interval, listed, named, seeds_in_words, spans
 from lib.analysis.statistics import by_seed, class_accuracies, contrasts, one_image, shared_seeds
@@ -64,12 +69,3 @@ def explain(found: Found) -> tuple[str, str]:
     else:
         short = f"no image of {named(found.empty)} is classified correctly" if found.empty else "every other β is lower"
     return said, short
-
-
-STATEMENT = "β = 0.8 is the best of the eleven; it is chosen because every class keeps some accuracy."
-RULE = (
-    "Supported if every other β was run from at least three shared seeds and is lower, and every class has a correct "
-    "prediction; contradicted if another β is higher, if another β has the same weights to within a thousandth (then "
-    "the chosen one cannot be better), or if a class has no correct prediction in any of at least three seeds."
-)
-CLAIM = Claim(2, STATEMENT, RULE, measure, judge, explain)

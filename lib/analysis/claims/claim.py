@@ -114,6 +114,13 @@ class Claim:
     judge: Callable[[Found], Outcome]  # the rule
     explain: Callable[[Found], tuple[str, str]]  # `because` and `short` of the verdict
 
+    @classmethod
+    def of(cls, module: Any) -> "Claim":
+        """Return the claim of a file: its docstring, "Claim N: statement" and "Rule: rule", and its functions."""
+        head, rule = (" ".join(part.split()) for part in module.__doc__.split("Rule: "))
+        number, statement = head.removeprefix("Claim ").split(": ", 1)
+        return cls(int(number), statement, rule, module.measure, module.judge, module.explain)
+
     def test(self, evidence: Evidence) -> Verdict:
         """Apply the rule to the records that there are."""
         try:

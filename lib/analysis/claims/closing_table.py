@@ -1,11 +1,18 @@
-"""Claim 9: the settings of the closing table's two rows."""
+"""Claim 9: Implied by the closing table: both losses were trained with otherwise equal settings.
+
+Rule: The noise of a row is the largest distance of a run to the mean of its setting's other runs (with fewer than three
+runs, the largest of all settings). A setting is possible if its CB-Focal row is, within that noise, as near to the
+original's CB-Focal row as the nearest one. Supported if cross-entropy's mean row under a possible setting is within the
+noise of the original's, contradicted if under all of them it is farther than twice the noise; undecided before all
+candidates are run.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from lib.analysis.claims.claim import SEVERAL, Claim, Evidence, Found, NotRun, Outcome
+from lib.analysis.claims.claim import SEVERAL, Evidence, Found, NotRun, Outcome
 from lib.analysis.statistics import Runs, per_class, prediction_interval
 from lib.analysis.tables import percent, reached, with_interval
 
@@ -95,17 +102,6 @@ def explain(found: Found) -> tuple[str, str]:
 
 def _noise(level: float) -> str:
     return "noise unknown: no setting has three runs" if np.isnan(level) else f"noise {percent(level)}"
-
-
-STATEMENT = "Implied by the closing table: both losses were trained with otherwise equal settings."
-RULE = (
-    "The noise of a row is the largest distance of a run to the mean of its setting's other runs (with fewer than "
-    "three runs, the largest of all settings). A setting is possible if its CB-Focal row is, within that noise, as "
-    "near to the original's CB-Focal row as the nearest one. Supported if cross-entropy's mean row under a possible "
-    "setting is within the noise of the original's, contradicted if under all of them it is farther than twice the "
-    "noise; undecided before all candidates are run."
-)
-CLAIM = Claim(9, STATEMENT, RULE, measure, judge, explain)
 
 
 def distances(evidence: Evidence) -> pd.DataFrame:

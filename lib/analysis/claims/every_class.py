@@ -1,6 +1,10 @@
-"""Claim 3: class-balanced focal loss beside cross-entropy, class by class."""
+"""Claim 3: Compared with cross-entropy, CB-Focal improves every class except bird.
 
-from lib.analysis.claims.claim import Claim, Evidence, Found, NotRun, Outcome
+Rule: Class by class: supported if the nine other classes improve and bird does not; contradicted if one of the nine
+gets worse, or bird improves.
+"""
+
+from lib.analysis.claims.claim import Evidence, Found, NotRun, Outcome
 from lib.analysis.prose import interval, named, resolution, seeds_in_words
 from lib.analysis.statistics import Difference, by_seed, class_accuracies, one_image, paired_difference
 
@@ -45,11 +49,3 @@ def explain(found: Found) -> tuple[str, str]:
         f"{resolution(list(found.together.values()))}. Mean over the classes: {interval(found.mean)}.",
         changed,
     )
-
-
-STATEMENT = "Compared with cross-entropy, CB-Focal improves every class except bird."
-RULE = (
-    "Class by class: supported if the nine other classes improve and bird does not; contradicted if one of the nine "
-    "gets worse, or bird improves."
-)
-CLAIM = Claim(3, STATEMENT, RULE, measure, judge, explain)

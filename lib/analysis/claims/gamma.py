@@ -1,6 +1,10 @@
-"""Claim 8: other values of gamma than 1."""
+"""Claim 8: γ was not tuned (fixed at 1).
 
-from lib.analysis.claims.claim import SEVERAL, Claim, Evidence, Found, NotRun, Outcome
+Rule: Read as: tuning would have improved the result. Supported if another γ is better than 1, contradicted if every
+other γ was run from at least three shared seeds and is worse.
+"""
+
+from lib.analysis.claims.claim import SEVERAL, Evidence, Found, NotRun, Outcome
 from lib.analysis.prose import interval, listed, seeds_in_words
 from lib.analysis.statistics import accuracy, by_seed, contrasts, one_image, shared_seeds
 
@@ -39,11 +43,3 @@ def explain(found: Found) -> tuple[str, str]:
     if found.missing:
         said += f" Not run yet from the same seeds: γ = {listed(found.missing)}."
     return said, f"γ = {listed(found.better)} is better" if found.better else "every other γ is worse"
-
-
-STATEMENT = "γ was not tuned (fixed at 1)."
-RULE = (
-    "Read as: tuning would have improved the result. Supported if another γ is better than 1, contradicted if every "
-    "other γ was run from at least three shared seeds and is worse."
-)
-CLAIM = Claim(8, STATEMENT, RULE, measure, judge, explain)

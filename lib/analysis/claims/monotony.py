@@ -1,11 +1,16 @@
-"""Claim 5: accuracy as a function of beta, class by class."""
+"""Claim 5: Accuracy as a function of β is not monotone for any class.
+
+Rule: Over the β with different weights: a rise and a fall show that a class is not monotone; one of them shows that it
+is monotone where every step of more than a point in the other direction is excluded. Supported if all classes are shown
+not to be monotone, contradicted if one is shown to be.
+"""
 
 from itertools import combinations
 from typing import Literal
 
 import numpy as np
 
-from lib.analysis.claims.claim import MARGIN, Claim, Evidence, Found, NotRun, Outcome
+from lib.analysis.claims.claim import MARGIN, Evidence, Found, NotRun, Outcome
 from lib.analysis.prose import named, resolution, seeds_in_words, spans
 from lib.analysis.statistics import Difference, by_seed, class_accuracies, contrasts, one_image
 
@@ -69,12 +74,3 @@ def explain(found: Found) -> tuple[str, str]:
         f"these seeds: {named(found.open)}{resolution(found.steps)}."
     )
     return said, f"monotone for {named(found.monotone)}" if found.monotone else "every class both rises and falls"
-
-
-STATEMENT = "Accuracy as a function of β is not monotone for any class."
-RULE = (
-    "Over the β with different weights: a rise and a fall show that a class is not monotone; one of them shows that "
-    "it is monotone where every step of more than a point in the other direction is excluded. Supported if all "
-    "classes are shown not to be monotone, contradicted if one is shown to be."
-)
-CLAIM = Claim(5, STATEMENT, RULE, measure, judge, explain)

@@ -1,6 +1,10 @@
-"""Claim 7: accuracy of the rarest classes."""
+"""Claim 7: Horse, ship and truck get non-zero accuracy under CB-Focal; uniform accuracy stays out of reach.
 
-from lib.analysis.claims.claim import MARGIN, SEVERAL, Claim, Evidence, Found, NotRun, Outcome
+Rule: With at least three seeds: supported if all three classes have a correct prediction in every run and two of them
+differ, contradicted if one has none in any run; contradicted also if all are above 5 % and within one point.
+"""
+
+from lib.analysis.claims.claim import MARGIN, SEVERAL, Evidence, Found, NotRun, Outcome
 from lib.analysis.prose import interval, named, seeds_in_words
 from lib.analysis.statistics import by_seed, class_accuracies, contrasts, one_image
 from lib.analysis.tables import percent
@@ -46,11 +50,3 @@ def explain(found: Found) -> tuple[str, str]:
         f"class: {interval(found.apart[-1])}."
     )
     return (f"{said} {never.capitalize()} in any of {seeds}.", never) if found.never else (said, accuracies)
-
-
-STATEMENT = "Horse, ship and truck get non-zero accuracy under CB-Focal; uniform accuracy stays out of reach."
-RULE = (
-    "With at least three seeds: supported if all three classes have a correct prediction in every run and two of them "
-    "differ, contradicted if one has none in any run; contradicted also if all are above 5 % and within one point."
-)
-CLAIM = Claim(7, STATEMENT, RULE, measure, judge, explain)

@@ -1,8 +1,13 @@
-"""Claim 4: the gap between training and test accuracy of the most frequent classes."""
+"""Claim 4: Reweighting regularises the most frequent classes (airplane, automobile): less overfitting.
+
+Rule: Where cross-entropy is shown to overfit by more than a point: contradicted if the gap between training and test
+accuracy is shown to be within one point of that without weights (β = 0), else supported if it is smaller than that and
+than with cross-entropy. Contradicted in any case if it is larger than one of them.
+"""
 
 import numpy as np
 
-from lib.analysis.claims.claim import MARGIN, Claim, Evidence, Found, NotRun, Outcome
+from lib.analysis.claims.claim import MARGIN, Evidence, Found, NotRun, Outcome
 from lib.analysis.prose import interval, named, seeds_in_words
 from lib.analysis.statistics import by_seed, class_accuracies, contrasts, one_image, paired_difference, records_of
 from lib.training import Record
@@ -68,12 +73,3 @@ def explain(found: Found) -> tuple[str, str]:
     if not found.overfits:
         said += " Cross-entropy is not shown to overfit these classes by more than a point: nothing to regularise."
     return said, f"the weights reduce the gap between training and test by {interval(found.by_weights)}"
-
-
-STATEMENT = "Reweighting regularises the most frequent classes (airplane, automobile): less overfitting."
-RULE = (
-    "Where cross-entropy is shown to overfit by more than a point: contradicted if the gap between training and test "
-    "accuracy is shown to be within one point of that without weights (β = 0), else supported if it is smaller than "
-    "that and than with cross-entropy. Contradicted in any case if it is larger than one of them."
-)
-CLAIM = Claim(4, STATEMENT, RULE, measure, judge, explain)

@@ -1,9 +1,13 @@
-"""Claim 6: a calculation on the losses themselves, without runs."""
+"""Claim 6: Focal loss looks at the probability of the true class alone, cross-entropy sums over all classes.
+
+Rule: A calculation: supported if only cross-entropy changes with the probabilities of the other classes; contradicted
+if it does not change.
+"""
 
 import torch
 
 from lib import losses
-from lib.analysis.claims.claim import Claim, Evidence, Found, Outcome
+from lib.analysis.claims.claim import Evidence, Found, Outcome
 
 
 def measure(evidence: Evidence) -> Found:
@@ -32,11 +36,3 @@ def explain(found: Found) -> tuple[str, str]:
     if not found.ce and not found.focal:
         said += ": with one true class per image both depend on its probability alone, and neither sums over classes"
     return f"{said}.", "as calculated" if found.ce else "with one true class per image neither sums over classes"
-
-
-STATEMENT = "Focal loss looks at the probability of the true class alone, cross-entropy sums over all classes."
-RULE = (
-    "A calculation: supported if only cross-entropy changes with the probabilities of the other classes; contradicted "
-    "if it does not change."
-)
-CLAIM = Claim(6, STATEMENT, RULE, measure, judge, explain)
