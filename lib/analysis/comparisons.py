@@ -1,4 +1,4 @@
-"""Comparisons of seeds, betas, draws and settings: tables, values, and sentences where a decision picks the words."""
+"""Comparisons of seeds, betas, draws and settings: tables and values."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from operator import attrgetter, itemgetter
@@ -10,17 +10,15 @@ import pandas as pd
 from lib.analysis.claims import Setting
 from lib.analysis.claims.closing_table import distance
 from lib.analysis.findings import beta_groups
-from lib.analysis.prose import points
 from lib.analysis.statistics import (
     Runs,
     accuracy,
     by_seed,
     equivalent,
     paired_difference,
-    prediction_interval,
     shared_seeds,
 )
-from lib.analysis.tables import NOT_RUN, difference, percent, reached, with_interval
+from lib.analysis.tables import NOT_RUN, difference, reached, with_interval
 from lib.training import Record
 
 
@@ -192,33 +190,3 @@ def readings(runs: Mapping[str, Runs], original: float) -> pd.DataFrame:
             "seeds": len(own),
         }
     return pd.DataFrame(lines).T.rename_axis("reading")
-
-
-def likeliest_reading(runs: Mapping[str, Runs], original: float) -> str:
-    """Name the readings of the ConvNet's settings that agree with the original's accuracy."""
-    ran = {name: [r.best.test.accuracy for r in found.values()] for name, found in runs.items() if found}
-    if not ran:
-        return "**Not run yet:** the readings of the ConvNet's settings."
-    away = {name: float(np.mean(reached)) - original for name, reached in ran.items()}
-    intervals = {name: prediction_interval(reached) for name, reached in ran.items()}
-    holding = [name for name, (low, high) in intervals.items() if low <= original <= high]
-    text = ""
-    if stated := ran.get("as stated"):
-        low, high = intervals["as stated"]
-        text = f"The settings as stated end {points(away['as stated'])} the original's {percent(original)} %"
-        if "as stated" in holding:
-            return (
-                f"{text}, which lies within their 95 % prediction interval ({percent(low)} to {percent(high)} %, "
-                f"{len(stated)} seeds): no other reading is needed."
-            )
-        text += ". "
-    if len(ran) == 1:
-        return text + "No other reading has been run."
-    nearest = min(away, key=lambda name: abs(away[name]))
-    missing = [name for name in runs if name not in ran]
-    return (
-        f"{text}Of {len(ran)} readings the nearest is **{nearest}** ({points(away[nearest])} it); the "
-        f"prediction interval contains the original's accuracy for {', '.join(holding) or 'none with several runs'}."
-        + (f" Not run yet: {', '.join(missing)}." if missing else "")
-        + " This names the likeliest reading; nothing in the rest of the report is tuned by it."
-    )

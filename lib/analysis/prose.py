@@ -1,10 +1,10 @@
 """Words that a decision picks; sentences without one stand in the notebooks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lib.analysis.statistics import Difference, prediction_interval
+from lib.analysis.statistics import Difference, Runs, prediction_interval
 from lib.analysis.tables import difference, percent
 from lib.experiment import Experiment
 from lib.losses import LOSSES
@@ -102,3 +102,33 @@ def training_caption(records: Sequence[Record]) -> str:
 def same_weights(neutral: Sequence[float]) -> str:
     """Name betas without an effect on the class weights, where there are several."""
     return f" β = {listed(neutral)} give exactly the same class weights on these counts." if len(neutral) > 1 else ""
+
+
+def likeliest_reading(runs: Mapping[str, Runs], original: float) -> str:
+    """Name the readings of the ConvNet's settings that agree with the original's accuracy."""
+    ran = {name: [r.best.test.accuracy for r in found.values()] for name, found in runs.items() if found}
+    if not ran:
+        return "**Not run yet:** the readings of the ConvNet's settings."
+    away = {name: float(np.mean(reached)) - original for name, reached in ran.items()}
+    intervals = {name: prediction_interval(reached) for name, reached in ran.items()}
+    holding = [name for name, (low, high) in intervals.items() if low <= original <= high]
+    text = ""
+    if stated := ran.get("as stated"):
+        low, high = intervals["as stated"]
+        text = f"The settings as stated end {points(away['as stated'])} the original's {percent(original)} %"
+        if "as stated" in holding:
+            return (
+                f"{text}, which lies within their 95 % prediction interval ({percent(low)} to {percent(high)} %, "
+                f"{len(stated)} seeds): no other reading is needed."
+            )
+        text += ". "
+    if len(ran) == 1:
+        return text + "No other reading has been run."
+    nearest = min(away, key=lambda name: abs(away[name]))
+    missing = ", ".join(name for name in runs if name not in ran)
+    return (
+        f"{text}Of {len(ran)} readings the nearest is **{nearest}** ({points(away[nearest])} it); the "
+        f"prediction interval contains the original's accuracy for {', '.join(holding) or 'none with several runs'}."
+        + (f" Not run yet: {missing}." if missing else "")
+        + " This names the likeliest reading; nothing in the rest of the report is tuned by it."
+    )

@@ -120,11 +120,7 @@ class Difference:
 
 
 def contrasts(
-    values: ArrayLike,
-    pairs: Sequence[tuple[int, int]],
-    level: float = 0.95,
-    comparisons: int = 1,
-    floor: float = 0.0,
+    values: ArrayLike, pairs: Sequence[tuple[int, int]], level: float = 0.95, comparisons: int = 1, floor: float = 0.0
 ) -> list[Difference]:
     """Differences between settings that were run from the same seeds, with Student's t intervals.
 
@@ -162,13 +158,10 @@ def paired_difference(a: ArrayLike, b: ArrayLike, comparisons: int = 1, floor: f
 
 
 def equivalent(values: ArrayLike, margin: float, floor: float = 0.0) -> tuple[bool, Difference]:
-    """Test whether all pairs of settings differ by less than `margin`: two one-sided t tests at 5 %.
+    """Test whether all pairs of settings differ by less than `margin`; also return the largest of the differences.
 
-    Schuirmann 1987; the same as 90 % intervals inside the margin. All pairs have to pass, so each is tested at its own
-    level. False means not shown, not that they differ. Arguments as for `contrasts`.
-
-    Returns:
-        The verdict, and the largest of the differences.
+    Two one-sided t tests at 5 % (Schuirmann 1987): the same as 90 % intervals inside the margin. All pairs have to
+    pass, so each is tested at its own level. False means not shown, not that they differ. Arguments as for `contrasts`.
     """
     pairs = list(combinations(range(len(np.asarray(values))), 2))
     differences = contrasts(values, pairs, level=0.90, floor=floor)

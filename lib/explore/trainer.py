@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import ipywidgets as widgets
 
-from lib.analysis import curves
+from lib.analysis import plots
 from lib.experiment import Experiment
 from lib.explore import page
 from lib.notebook import exhibits
@@ -93,6 +93,6 @@ class _OnPage(Live):
         self._into = into
 
     def show(self, histories, epochs: int = 0) -> None:
-        drawn = exhibits.svg(curves.training(histories, self._classes, epochs=epochs))
+        drawn = exhibits.svg(plots.training(histories, self._classes, epochs=epochs))
         svg = drawn[drawn.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{ALT}"', 1)
         self._into.value = f'<div style="max-width: 60em">{svg}</div>'

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from IPython import display as ipython
 
 from lib import data
-from lib.analysis import curves, prose
+from lib.analysis import plots, prose
 from lib.experiment import Experiment
 from lib.notebook import exhibits
 from lib.runs.progress import Event
@@ -65,7 +65,7 @@ class Live:
         records = list({record.key: record for record in records}.values())
         if records and self.name:
             exhibits.figure(
-                curves.training(
+                plots.training(
                     [record.history for record in records],
                     data.classes(records[0].experiment.data),
                     original=self.original,
@@ -84,7 +84,7 @@ class Live:
 
     def show(self, histories: Sequence[Sequence[Epoch]], epochs: int = 0) -> None:
         """Draw the epochs so far, in the place of the last drawing."""
-        drawn = curves.training(histories, self._classes, epochs=epochs, original=self.original, title=self.line)
+        drawn = plots.training(histories, self._classes, epochs=epochs, original=self.original, title=self.line)
         data = {"image/svg+xml": exhibits.svg(drawn), "text/plain": self.line}
         if self._handle:
             self._handle.update(data, raw=True)

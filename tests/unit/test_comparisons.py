@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from synthetic import CLAIMED, record, runs
 
-from lib.analysis import claims, comparisons, tables
+from lib.analysis import claims, comparisons, prose, tables
 from lib.analysis.claims import CLAIMS, Evidence, Setting, Verdict
 from lib.notebook import session
 
@@ -87,19 +87,19 @@ def reached(*accuracies):
 
 def test_a_published_accuracy_that_the_settings_can_give_needs_no_other_reading():
     found = {"as stated": reached(0.80, 0.81, 0.82), "bfloat16": reached(0.807, 0.807)}
-    text = comparisons.likeliest_reading(found, 0.807)
+    text = prose.likeliest_reading(found, 0.807)
     assert "as stated end 0.3 points above the original's 80.7 %, which lies within" in text
     assert "no other reading is needed" in text
 
 
 def test_the_likeliest_reading_is_the_nearest_one():
     found = {"as stated": reached(0.70, 0.702), "constant rate": reached(0.80, 0.81), "bfloat16": {}}
-    text = comparisons.likeliest_reading(found, 0.807)
+    text = prose.likeliest_reading(found, 0.807)
     assert "as stated end 10.6 points below the original's 80.7 %" in text
     assert "Of 2 readings the nearest is **constant rate** (0.2 points below it)" in text
     assert "accuracy for constant rate. Not run yet: bfloat16." in text
-    assert "No other reading" in comparisons.likeliest_reading({"as stated": reached(0.7)}, 0.807)
-    assert "Not run yet" in comparisons.likeliest_reading({"as stated": {}}, 0.807)
+    assert "No other reading" in prose.likeliest_reading({"as stated": reached(0.7)}, 0.807)
+    assert "Not run yet" in prose.likeliest_reading({"as stated": {}}, 0.807)
 
 
 def test_equal_settings_are_compared_where_they_have_the_most_seeds():

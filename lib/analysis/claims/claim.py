@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from types import SimpleNamespace
 from typing import Any, Literal
 
@@ -52,11 +53,6 @@ class Evidence:
         return self.original["chosen_beta"]
 
     @property
-    def betas(self) -> list[float]:
-        """The betas of the original's sweep."""
-        return list(self.original["class_balanced_focal"])
-
-    @property
     def counts(self) -> list[int]:
         """Training images per class; none without runs."""
         return next((record.counts for record in records_of(*self.balanced.values())), [])
@@ -79,7 +75,7 @@ class Evidence:
         runs there are no groups.
         """
         found = {}
-        for group in beta_groups(self.counts, self.betas) if self.counts else []:
+        for group in beta_groups(self.counts, list(self.original["class_balanced_focal"])) if self.counts else []:
             first = [self.chosen] if self.chosen in group else []
             ran = (self.balanced[beta] for beta in [*first, *group] if self.balanced.get(beta))
             found[tuple(group)] = next(ran, {})
@@ -99,8 +95,8 @@ class Verdict:
 
     verdict: Outcome
     because: str  # the figures and the test, as sentences of markdown
-    records: Sequence[Record] = ()
     short: str = ""  # the reason in half a sentence, for the first page; used where the claim is decided
+    records: Sequence[Record] = ()
 
 
 @dataclass(frozen=True)
@@ -115,11 +111,12 @@ class Claim:
     explain: Callable[[Found], tuple[str, str]]  # `because` and `short` of the verdict
 
     @classmethod
-    def of(cls, module: Any) -> "Claim":
+    def of(cls, name: str) -> "Claim":
         """Return the claim of a file: its docstring, "Claim N: statement" and "Rule: rule", and its functions."""
-        head, rule = (" ".join(part.split()) for part in module.__doc__.split("Rule: "))
+        file: Any = import_module(f"{__package__}.{name}")
+        head, rule = (" ".join(part.split()) for part in file.__doc__.split("Rule: "))
         number, statement = head.removeprefix("Claim ").split(": ", 1)
-        return cls(int(number), statement, rule, module.measure, module.judge, module.explain)
+        return cls(int(number), statement, rule, file.measure, file.judge, file.explain)
 
     def test(self, evidence: Evidence) -> Verdict:
         """Apply the rule to the records that there are."""
@@ -127,5 +124,4 @@ class Claim:
             found = self.measure(evidence)
         except NotRun as missing:
             return Verdict("undecided", f"Not run yet: {missing}.")
-        because, short = self.explain(found)
-        return Verdict(self.judge(found), because, found.records, short)
+        return Verdict(self.judge(found), *self.explain(found), found.records)

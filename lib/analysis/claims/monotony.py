@@ -36,7 +36,6 @@ def measure(evidence: Evidence) -> Found:
         steps += own
     return Found(
         *runs,
-        betas=len(evidence.betas),
         groups=list(treatments),  # betas with equal weights
         seeds=rows.shape[1],
         steps=steps,  # of all classes
@@ -68,7 +67,7 @@ def judge(found: Found) -> Outcome:
 
 def explain(found: Found) -> tuple[str, str]:
     said = (
-        f"{len(found.groups)} of the {found.betas} betas differ in their weights ({spans(found.groups)}); "
+        f"{len(found.groups)} of the {sum(map(len, found.groups))} betas differ in their weights ({spans(found.groups)}); "
         f"{seeds_in_words(found.seeds)}. Shown to be monotone: {named(found.monotone)}; shown to rise and fall: "
         f"{named(found.turning)}; no correct prediction at any β: {named(found.empty)}; undecided with "
         f"these seeds: {named(found.open)}{resolution(found.steps)}."

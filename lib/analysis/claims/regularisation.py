@@ -20,7 +20,7 @@ def measure(evidence: Evidence) -> Found:
     if not ce or not plain:
         raise NotRun("cross-entropy and β = 0 from the same seeds")
     if any({0.0, beta} <= set(group) for group in evidence.treatments()):
-        beta = max(evidence.betas)  # the chosen one does not reweight
+        beta = max(evidence.original["class_balanced_focal"])  # the chosen one does not reweight
     runs = evidence.balanced.get(beta, {})
     if not ce.keys() & plain.keys() & runs.keys():
         raise NotRun(f"cross-entropy, β = 0 and β = {beta:g} from the same seeds")
