@@ -24,8 +24,9 @@ def interval(d: Difference) -> str:
 
 def resolution(differences: Sequence[Difference]) -> str:
     """Return the size of the intervals, as half a sentence; "" for a single seed."""
-    half = float(np.median([d.high - d.mean for d in differences])) if differences else np.nan
-    return "" if np.isnan(half) else f" (median half-width of the intervals: {100 * half:.0f} points)"
+    half = np.array([d.high - d.mean for d in differences])
+    known = half.size and not np.isnan(half).any()
+    return f" (median half-width of the intervals: {100 * np.median(half):.0f} points)" if known else ""
 
 
 def seeds_in_words(n: int) -> str:
@@ -38,9 +39,9 @@ def mean_of(n: int) -> str:
     return f"mean of {seeds_in_words(n)}" if n > 1 else seeds_in_words(n)
 
 
-def named(classes: Sequence[str]) -> str:
+def named(classes: Sequence[str] | np.ndarray) -> str:
     """Return the names of some classes as a list in a sentence."""
-    *first, last = classes or ["no class"]
+    *first, last = classes if len(classes) else ["no class"]
     return f"{', '.join(first)} and {last}" if first else last
 
 

@@ -94,23 +94,23 @@ def prediction_interval(values: Sequence[float]) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean of paired differences with its confidence interval (Student's t).
+    """Mean of paired differences with its confidence interval (Student's t); arrays for one of every class.
 
     With one pair there is no interval: `low` and `high` are NaN, and nothing compares as true with them.
     """
 
-    mean: float
-    low: float
-    high: float
+    mean: Any
+    low: Any
+    high: Any
     pairs: int
 
     @property
-    def above(self) -> bool:
+    def above(self) -> Any:
         """True if the interval lies above zero."""
         return self.low > 0
 
     @property
-    def below(self) -> bool:
+    def below(self) -> Any:
         """True if the interval lies below zero."""
         return self.high < 0
 
@@ -129,7 +129,7 @@ def contrasts(
     seeds say something about ten differences.
 
     Args:
-        values: [settings, seeds].
+        values: [settings, seeds], or [settings, seeds, C] for C differences in one.
         pairs: (i, j) for the mean of setting i less that of setting j.
         comparisons: how many differences are looked at together; the level of each is raised so that all
             intervals hold together at `level` (Bonferroni).
@@ -137,15 +137,14 @@ def contrasts(
             happen to agree. The intervals are about seeds, on this test set.
     """
     array = np.asarray(values, dtype=float)
-    settings, seeds = array.shape
-    means = array.mean(axis=1) if seeds else np.full(settings, math.nan)
-    half = math.nan
-    if seeds > 1 and settings > 1:
-        unexplained = array - means[:, None] - array.mean(axis=0) + array.mean()
+    settings, seeds = array.shape[:2]
+    means, half = array.mean(axis=1) if seeds else np.full(settings, np.nan), np.nan
+    if pairs and seeds > 1:
+        unexplained = array - means[:, None] - array.mean(axis=0) + array.mean(axis=(0, 1))
         freedom = (settings - 1) * (seeds - 1)
-        variance = max(float((unexplained**2).sum() / freedom), floor**2)
-        half = stdtrit(freedom, 1 - (1 - level) / (2 * comparisons)) * math.sqrt(2 * variance / seeds)
-    differences = [float(means[i] - means[j]) for i, j in pairs]
+        variance = np.maximum((unexplained**2).sum(axis=(0, 1)) / freedom, floor**2)
+        half = stdtrit(freedom, 1 - (1 - level) / (2 * comparisons)) * np.sqrt(2 * variance / seeds)
+    differences = [means[i] - means[j] for i, j in pairs]
     return [Difference(d, d - half, d + half, seeds) for d in differences]
 
 

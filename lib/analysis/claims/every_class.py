@@ -4,9 +4,11 @@ Rule: Class by class: supported if the nine other classes improve and bird does 
 gets worse, or bird improves.
 """
 
+import numpy as np
+
 from lib.analysis.claims.claim import Evidence, Found, NotRun, Outcome
 from lib.analysis.prose import interval, named, resolution, seeds_in_words
-from lib.analysis.statistics import Difference, by_seed, class_accuracies, one_image, paired_difference
+from lib.analysis.statistics import by_seed, class_accuracies, one_image, paired_difference
 
 EXCEPTION = "bird"
 
@@ -16,36 +18,31 @@ def measure(evidence: Evidence) -> Found:
     if not runs.keys() & ce.keys():
         raise NotRun(f"cross-entropy and the balanced loss at β = {evidence.chosen:g} from the same seeds")
     evidence.labels([EXCEPTION])  # raises where there is no such class
-    names, (a, b), floor = evidence.classes, by_seed(class_accuracies, runs, ce), one_image(runs, 1)
-
-    def gains(comparisons: int) -> dict[str, Difference]:
-        columns = zip(names, a.T, b.T, strict=True)
-        return {name: paired_difference(x, y, comparisons=comparisons, floor=floor) for name, x, y in columns}
-
-    together = gains(len(names))
+    (a, b), floor = by_seed(class_accuracies, runs, ce), one_image(runs, 1)  # [seeds, C]
     return Found(
         runs,
         ce,
-        singly=gains(1),  # balanced less cross-entropy by class, each at 95 %
-        together=together,  # the same, intervals that hold together
-        up=[name for name, d in together.items() if d.above],
-        down=[name for name, d in together.items() if d.below],
+        names=np.array(evidence.classes),
+        singly=paired_difference(a, b, floor=floor),  # balanced less cross-entropy by class, each at 95 %
+        together=paired_difference(a, b, comparisons=a.shape[1], floor=floor),  # the same, intervals that hold together
         mean=paired_difference(a.mean(axis=1), b.mean(axis=1), floor=one_image(runs)),
     )
 
 
 def judge(found: Found) -> Outcome:
-    if EXCEPTION in found.up or any(name != EXCEPTION for name in found.down):
+    bird = found.names == EXCEPTION
+    if found.together.above[bird].any() or found.together.below[~bird].any():
         return "contradicted"
-    others_rise = all(d.above for name, d in found.singly.items() if name != EXCEPTION)
-    return "supported" if others_rise and found.singly[EXCEPTION].mean <= 0 else "undecided"
+    as_stated = found.singly.above[~bird].all() and (found.singly.mean[bird] <= 0).all()
+    return "supported" if as_stated else "undecided"
 
 
 def explain(found: Found) -> tuple[str, str]:
-    changed = f"higher for {named(found.up)}, lower for {named(found.down)}"
-    rest = [name for name in found.together if name not in (*found.up, *found.down)]
+    up, down = found.together.above, found.together.below
+    changed = f"higher for {named(found.names[up])}, lower for {named(found.names[down])}"
     return (
-        f"With equal settings, {seeds_in_words(found.mean.pairs)}: {changed}, no difference shown for {named(rest)}"
-        f"{resolution(list(found.together.values()))}. Mean over the classes: {interval(found.mean)}.",
+        f"With equal settings, {seeds_in_words(found.mean.pairs)}: {changed}, no difference shown for "
+        f"{named(found.names[~up & ~down])}{resolution([found.together])}. Mean over the classes: "
+        f"{interval(found.mean)}.",
         changed,
     )

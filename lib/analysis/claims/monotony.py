@@ -6,15 +6,12 @@ not to be monotone, contradicted if one is shown to be.
 """
 
 from itertools import combinations
-from typing import Literal
 
 import numpy as np
 
 from lib.analysis.claims.claim import MARGIN, Evidence, Found, NotRun, Outcome
 from lib.analysis.prose import named, resolution, seeds_in_words, spans
 from lib.analysis.statistics import Difference, by_seed, class_accuracies, contrasts, one_image
-
-Shape = Literal["monotone", "turning", "empty", "open"]
 
 
 def measure(evidence: Evidence) -> Found:
@@ -24,52 +21,46 @@ def measure(evidence: Evidence) -> Found:
     missing = [group for group, runs in treatments.items() if not runs]
     if missing or len(treatments) < 3:
         raise NotRun(f"three betas with different weights, and all of the original's (missing: {spans(missing)})")
-    runs, names = list(treatments.values()), evidence.classes
+    runs = list(treatments.values())
     rows = by_seed(class_accuracies, *runs)  # [groups, seeds, C]
     if not rows.size:
         raise NotRun("the betas from the same seeds")
-    steps: list[Difference] = []
-    classes: dict[Shape, list[str]] = {"monotone": [], "turning": [], "empty": [], "open": []}
-    for k, name in enumerate(names):
-        shape, own = _shape(rows[:, :, k], one_image(runs[0], 1), len(names))
-        classes[shape].append(name)
-        steps += own
+    names, alive = np.array(evidence.classes), rows.any(axis=(0, 1))
+    pairs = [(j, i) for i, j in combinations(range(len(rows)), 2)]  # steps between two groups: later less earlier
+
+    def steps(comparisons: int) -> list[Difference]:
+        return contrasts(rows[:, :, alive], pairs, comparisons=comparisons, floor=one_image(runs[0], 1))
+
+    of_class = steps(len(pairs))
+    turning = np.any([d.above for d in of_class], axis=0) & np.any([d.below for d in of_class], axis=0)
+    # One class is enough to contradict, so all classes' steps hold together; within a class all are needed.
+    surely, within = steps(len(names) * len(pairs)), steps(len(names))
+    rises = np.any([d.above for d in surely], axis=0) & np.all([d.low > -MARGIN for d in within], axis=0)
+    falls = np.any([d.below for d in surely], axis=0) & np.all([d.high < MARGIN for d in within], axis=0)
+    monotone = ~turning & (rises | falls)
     return Found(
         *runs,
         groups=list(treatments),  # betas with equal weights
         seeds=rows.shape[1],
-        steps=steps,  # of all classes
-        **classes,
+        steps=of_class,
+        empty=names[~alive],
+        turning=names[alive][turning],
+        monotone=names[alive][monotone],
+        open=names[alive][~turning & ~monotone],
     )
 
 
-def _shape(rows: np.ndarray, floor: float, classes: int) -> tuple[Shape, list[Difference]]:
-    """The shape of one class's accuracies [groups, seeds] over beta, and all steps between two groups."""
-    if not rows.any():
-        return "empty", []
-    pairs = [(j, i) for i, j in combinations(range(len(rows)), 2)]  # later less earlier
-    steps = contrasts(rows, pairs, comparisons=len(pairs), floor=floor)
-    if any(d.above for d in steps) and any(d.below for d in steps):
-        return "turning", steps
-    # One class is enough to contradict, so all classes' steps hold together; within a class all are needed.
-    surely = contrasts(rows, pairs, comparisons=classes * len(pairs), floor=floor)
-    within_class = contrasts(rows, pairs, comparisons=classes, floor=floor)
-    rises = any(d.above for d in surely) and all(d.low > -MARGIN for d in within_class)
-    falls = any(d.below for d in surely) and all(d.high < MARGIN for d in within_class)
-    return "monotone" if rises or falls else "open", steps
-
-
 def judge(found: Found) -> Outcome:
-    if found.monotone:
+    if len(found.monotone):
         return "contradicted"
-    return "undecided" if found.empty or found.open else "supported"
+    return "undecided" if len(found.empty) or len(found.open) else "supported"
 
 
 def explain(found: Found) -> tuple[str, str]:
     said = (
-        f"{len(found.groups)} of the {sum(map(len, found.groups))} betas differ in their weights ({spans(found.groups)}); "
-        f"{seeds_in_words(found.seeds)}. Shown to be monotone: {named(found.monotone)}; shown to rise and fall: "
-        f"{named(found.turning)}; no correct prediction at any β: {named(found.empty)}; undecided with "
-        f"these seeds: {named(found.open)}{resolution(found.steps)}."
+        f"{len(found.groups)} of the {sum(map(len, found.groups))} betas differ in their weights "
+        f"({spans(found.groups)}); {seeds_in_words(found.seeds)}. Shown to be monotone: {named(found.monotone)}; shown "
+        f"to rise and fall: {named(found.turning)}; no correct prediction at any β: {named(found.empty)}; undecided "
+        f"with these seeds: {named(found.open)}{resolution(found.steps)}."
     )
-    return said, f"monotone for {named(found.monotone)}" if found.monotone else "every class both rises and falls"
+    return said, f"monotone for {named(found.monotone)}" if len(found.monotone) else "every class both rises and falls"
