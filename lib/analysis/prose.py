@@ -57,24 +57,19 @@ def spans(groups: Sequence[Sequence[float]]) -> str:
 
 def details(experiment: Experiment) -> str:
     """Return settings that a run's title leaves out: batch, rate, schedule, and every departure from the write-up."""
-    parts = [f"batch {experiment.batch_size}", f"rate {experiment.learning_rate:g}"]
-    if experiment.schedule == "one_cycle":
-        parts.append("one-cycle")
-    elif experiment.steps != (6, 8):
-        parts.append(f"steps {', '.join(map(str, experiment.steps)) or 'none'}")
-    if LOSSES[experiment.loss].has_gamma:
-        parts.append(f"γ {experiment.gamma:g}")
-    if experiment.normalisation != "count":
-        parts.append(f"divided by {experiment.normalisation}")
-    if experiment.imbalance != "none" and experiment.subset_seed:
-        parts.append(f"draw {experiment.subset_seed}")
-    if experiment.validation:
-        parts.append(f"{100 * experiment.validation:g} % held out")
-    if not experiment.augmentation:
-        parts.append("no augmentation")
-    if experiment.precision == "bfloat16":
-        parts.append("bfloat16")
-    return ", ".join(parts)
+    e = experiment
+    said = {
+        f"batch {e.batch_size}, rate {e.learning_rate:g}": True,
+        "one-cycle": e.schedule == "one_cycle",
+        f"steps {', '.join(map(str, e.steps)) or 'none'}": e.schedule == "steps" and e.steps != (6, 8),
+        f"γ {e.gamma:g}": LOSSES[e.loss].has_gamma,
+        f"divided by {e.normalisation}": e.normalisation != "count",
+        f"draw {e.subset_seed}": e.imbalance != "none" and e.subset_seed,
+        f"{100 * e.validation:g} % held out": e.validation,
+        "no augmentation": not e.augmentation,
+        "bfloat16": e.precision == "bfloat16",
+    }
+    return ", ".join(part for part, holds in said.items() if holds)
 
 
 def against_original(accuracies: Sequence[float], original: float) -> str:

@@ -1,11 +1,13 @@
 """Records in, data frames out, and numbers as a reader sees them. Accuracies are percentages."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_forward_hook
 
 from lib.analysis.statistics import Difference, Runs, groups, mean_interval
 from lib.models import parameter_count
@@ -42,20 +44,15 @@ def difference(d: Difference) -> str:
 
 def model(module: nn.Module) -> pd.DataFrame:
     """Layers with parameters: their kind, output shape for one 32 x 32 image, and number of parameters."""
-    rows: list[tuple[str, ...]] = []
-    hooks = [
-        layer.register_forward_hook(
-            lambda layer, _, output, name=name: rows.append(
-                (name, _kind(layer), " × ".join(map(str, output.shape[1:])), f"{parameter_count(layer):,}")
-            )
-        )
-        for name, layer in module.named_modules()
-        if not list(layer.children()) and list(layer.parameters())
-    ]
-    with torch.inference_mode():
+    names, rows = {layer: name for name, layer in module.named_modules()}, []
+
+    def note(layer: nn.Module, _: Any, output: torch.Tensor) -> None:
+        if list(layer.parameters()) and not list(layer.children()):
+            shape = " × ".join(map(str, output.shape[1:]))
+            rows.append((names[layer], _kind(layer), shape, f"{parameter_count(layer):,}"))
+
+    with register_module_forward_hook(note), torch.inference_mode():
         module.eval()(torch.zeros(1, 3, 32, 32))
-    for hook in hooks:
-        hook.remove()
     rows.append(("total", "", "", f"{parameter_count(module):,}"))
     return pd.DataFrame(rows, columns=["layer", "kind", "output", "parameters"]).set_index("layer")
 

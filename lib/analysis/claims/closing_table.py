@@ -39,49 +39,37 @@ def original_rows(evidence: Evidence) -> tuple[Sequence[float], Sequence[float]]
 
 
 def measure(evidence: Evidence) -> Found:
-    candidates, (ce_row, balanced_row) = evidence.candidates, original_rows(evidence)
-    missing = [str(setting) for setting, pair in candidates.items() if not all(pair)]
+    candidates, original = evidence.candidates, original_rows(evidence)
+    missing = "; ".join(str(setting) for setting, pair in candidates.items() if not all(pair))
     if missing or not candidates:
-        raise NotRun(
-            "both losses under all candidate settings" + (f" (missing: {'; '.join(missing)})" if missing else "")
-        )
-    to_ce = {setting: distance(ce, ce_row) for setting, (ce, _) in candidates.items()}
-    to_balanced = {setting: distance(balanced, balanced_row) for setting, (_, balanced) in candidates.items()}
-    if np.isnan([*to_ce.values(), *to_balanced.values()]).any():
-        raise NotRun(f"a data set with {len(ce_row)} classes")
-    known = [own for pair in candidates.values() for runs in pair if not np.isnan(own := noise(runs))]
-
-    def level(runs: Runs) -> float:
-        own = noise(runs)
-        return max(known, default=np.nan) if np.isnan(own) else own
-
-    nearest = min(to_balanced, key=to_balanced.__getitem__)
-    ce_runs, balanced_runs = candidates[nearest]
-    reach = to_balanced[nearest] + np.nan_to_num(level(balanced_runs))
-    possible = [setting for setting, away in to_balanced.items() if away <= reach]
+        raise NotRun("both losses under all candidate settings" + (f" (missing: {missing})" if missing else ""))
+    pairs = {setting: [*map(distance, pair, original), *map(noise, pair)] for setting, pair in candidates.items()}
+    away = pd.DataFrame.from_dict(pairs, orient="index", columns=["ce", "balanced", "ce_noise", "balanced_noise"])
+    if away[["ce", "balanced"]].isna().any(axis=None):
+        raise NotRun(f"a data set with {len(original[0])} classes")
+    away = away.fillna(away[["ce_noise", "balanced_noise"]].max(axis=None))  # fewer than three runs
+    nearest = away["balanced"].idxmin()
+    reach = away["balanced"][nearest] + np.nan_to_num(away["balanced_noise"][nearest])
     return Found(
         *(runs for pair in candidates.values() for runs in pair),
-        to_ce=to_ce,  # distances to the original's cross-entropy row, by setting
-        to_balanced=to_balanced,
-        nearest=nearest,  # setting, to the balanced row
-        # Settings that the original's balanced row may come from, with the noise of cross-entropy's row.
-        possible={setting: level(candidates[setting][0]) for setting in possible},
-        accuracies=[record.best.test.accuracy for record in ce_runs.values()],
-        original=float(np.mean(ce_row)),
+        away=away,  # distances to the original's rows, and noise, by setting
+        nearest=nearest,  # to the balanced row
+        possible=away[away["balanced"] <= reach],  # settings that the original's balanced row may come from
+        accuracies=[record.best.test.accuracy for record in candidates[nearest][0].values()],
+        original=float(np.mean(original[0])),
     )
 
 
 def judge(found: Found) -> Outcome:
-    if any(found.to_ce[setting] <= noise for setting, noise in found.possible.items()):
-        return "supported"
-    beyond = all(found.to_ce[setting] > 2 * noise for setting, noise in found.possible.items())
-    return "contradicted" if beyond else "undecided"
+    away, noise = found.possible["ce"], found.possible["ce_noise"]
+    return "supported" if (away <= noise).any() else "contradicted" if (away > 2 * noise).all() else "undecided"
 
 
 def explain(found: Found) -> tuple[str, str]:
-    nearest, ce_nearest = found.nearest, min(found.to_ce, key=found.to_ce.__getitem__)
-    away, ce_away = percent(found.to_balanced[nearest]), percent(found.to_ce[ce_nearest])
-    others = " and ".join(str(setting) for setting in found.possible if setting != nearest)
+    nearest, ce_nearest = found.nearest, found.away["ce"].idxmin()
+    away, ce_away = percent(found.away["balanced"][nearest]), percent(found.away["ce"][ce_nearest])
+    others = " and ".join(str(setting) for setting in found.possible.index if setting != nearest)
+    levels = found.possible[["ce", "ce_noise"]].itertuples()
     low, high = prediction_interval(found.accuracies)
     predicted = "" if np.isnan(low) else f" (95 % prediction interval {percent(low)} to {percent(high)} %)"
     said = (
@@ -89,9 +77,7 @@ def explain(found: Found) -> tuple[str, str]:
         + (f"; within the noise also: {others}" if others else "")
         + f". Cross-entropy with {nearest} has {with_interval(found.accuracies)} %{predicted}; "
         f"the original states {percent(found.original)} %. The original's cross-entropy row is "
-        + "; ".join(
-            f"{percent(found.to_ce[s])} points from that of {s} ({_noise(n)})" for s, n in found.possible.items()
-        )
+        + "; ".join(f"{percent(away)} points from that of {name} ({_noise(level)})" for name, away, level in levels)
         + f". It is nearest to {ce_nearest}: {ce_away} points."
     )
     return said, (
