@@ -6,6 +6,7 @@ styles and markers differ too, for prints in greyscale. Accuracies are percentag
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -28,18 +29,7 @@ COLOUR = {
     "class-balanced": "#D55E00",
     "mark": "#000000",
 }
-STYLE: dict[Any, Any] = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#E5E5E5",
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "svg.fonttype": "path",  # the same letters in every viewer
-    "figure.dpi": 110,
-    "savefig.dpi": 200,
-}
+STYLE = dict(mpl.rc_params_from_file(Path(__file__).parent / "writeup.mplstyle", use_default_template=False))
 PERCENT = PercentFormatter(xmax=1, decimals=0)
 WIDTH = 7.0  # inches, the report's text width
 #: Share above which white text is easier to read than black on its shade of blue.
@@ -157,8 +147,8 @@ def per_class(
         axes.bar(x, mean, width, color=colour, label=name, hatch=hatch, edgecolor="white", lw=0.5)
         if np.isfinite(half).all():
             axes.errorbar(x, mean, half, fmt="none", ecolor="black", elinewidth=1, capsize=2)
-        hollow: dict[str, Any] = {"ls": "", "marker": mark, "mfc": "white", "mec": "black", "ms": 5}
-        axes.plot(x, row, clip_on=False, zorder=3, label=f"{counterpart}, original", **hollow)
+        label = f"{counterpart}, original"
+        axes.plot(x, row, mark, mfc="white", mec="black", ms=5, clip_on=False, zorder=3, label=label)
     axes.set_xticks(places, classes, rotation=30)
     axes.set(ylabel="test accuracy", ylim=(0, 1))
     axes.yaxis.set_major_formatter(PERCENT)
@@ -240,10 +230,11 @@ def training(
     # Fixed places: an automatic layout takes most of the time that drawing takes, and moves as numbers grow.
     above = figure.add_gridspec(1, 3, left=0.07, right=0.99, top=0.9, bottom=0.59, wspace=0.33)
     below = figure.add_gridspec(rows, columns, left=0.07, right=0.99, top=0.42, bottom=0.09, hspace=0.42, wspace=0.12)
-    loss, accuracy, rate = upper = [figure.add_subplot(above[0, column]) for column in range(3)]
-    first = figure.add_subplot(below[0, 0])
-    rest = [figure.add_subplot(below[divmod(k, columns)], sharex=first, sharey=first) for k in range(1, len(names))]
-    lower = [first, *rest]
+    loss, accuracy, rate = upper = above.subplots(squeeze=False)[0]
+    lower = below.subplots(sharex=True, sharey=True, squeeze=False).ravel()
+    for axes in lower[len(names) :]:
+        axes.remove()
+    lower = list(lower[: len(names)])
     reach = max(epochs, *(history[-1].epoch for history in histories), 2)
     for number, history in enumerate(histories):
         _run(upper, lower, history, label=number == 0, alpha=max(0.3, len(histories) ** -0.5))
@@ -260,11 +251,11 @@ def training(
         axes.set_title(name, fontsize=8, pad=2)
         axes.tick_params(labelbottom=k >= len(names) - columns, labelleft=k % columns == 0, labelsize=7)
         axes.yaxis.set_minor_locator(NullLocator())
-    first.set(ylim=(-0.05, 1.05), yticks=[0, 0.5, 1])
-    first.yaxis.set_major_formatter(PERCENT)
+    lower[0].set(ylim=(-0.05, 1.05), yticks=[0, 0.5, 1])
+    lower[0].yaxis.set_major_formatter(PERCENT)
     bottom = lower[(len(names) - 1) // columns * columns :]
     bottom[len(bottom) // 2].set_xlabel("epoch", labelpad=1)
-    for axes in (*upper, first):
+    for axes in (*upper, lower[0]):
         axes.set_xlim(1 - 0.02 * reach, reach + 0.02 * reach)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
     lines = accuracy.get_legend_handles_labels()
