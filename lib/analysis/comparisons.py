@@ -1,6 +1,7 @@
 """Comparisons of seeds, betas, draws and settings: tables and values."""
 
 from collections.abc import Hashable, Mapping, Sequence
+from itertools import combinations
 from operator import attrgetter, itemgetter
 from types import SimpleNamespace
 
@@ -10,14 +11,7 @@ import pandas as pd
 from lib.analysis.claims import Setting
 from lib.analysis.claims.closing_table import distance
 from lib.analysis.findings import beta_groups
-from lib.analysis.statistics import (
-    Runs,
-    accuracy,
-    by_seed,
-    equivalent,
-    paired_difference,
-    shared_seeds,
-)
+from lib.analysis.statistics import Runs, accuracy, by_seed, contrasts, paired_difference, shared_seeds
 from lib.analysis.tables import NOT_RUN, difference, reached, with_interval
 from lib.training import Record
 
@@ -37,8 +31,7 @@ def compared(runs: Mapping[str, Runs], base: str) -> pd.DataFrame:
 
 
 def alike(settings: Mapping[Hashable, tuple[Runs, Runs]]) -> pd.DataFrame:
-    """One row per setting, {setting: (CE, balanced)}: both losses at the last epoch from the seeds that they share,
-    and their difference by seed."""
+    """One row per setting, {setting: (CE, balanced)}: accuracies at the last epoch, and the difference by seed."""
     lines = {}
     for name, pair in settings.items():
         ce, balanced = by_seed(accuracy, *pair)
@@ -98,6 +91,10 @@ def spread(
 ) -> SimpleNamespace | None:
     """Compare the changes due to beta with those due to the seed, up to the original's largest beta, 0.99.
 
+    Equivalent means that all pairs of betas are shown to differ by less than the margin: two one-sided t tests at 5 %
+    (Schuirmann 1987), the same as 90 % intervals inside the margin. All pairs have to pass, so each is tested at its
+    own level.
+
     Args:
         values: accuracies [betas, seeds, C] of one epoch each, paired by seed.
         counts: training images per class.
@@ -111,13 +108,13 @@ def spread(
     means = values.mean(axis=2)[[list(betas).index(group[0]) for group in groups]]  # [groups, seeds]
     if values.shape[1] < 2 or len(groups) < 2:
         return None
-    same, largest = equivalent(means, margin, floor=1 / images)
+    differences = contrasts(means, list(combinations(range(len(means)), 2)), level=0.90, floor=1 / images)
     return SimpleNamespace(
         groups=groups,  # betas with different weights
         over_seeds=np.sqrt(means.var(axis=1, ddof=1).mean()),  # standard deviation between runs of one beta
         over_betas=means.mean(axis=1).std(ddof=1),  # and between the means of different betas
-        equivalent=same,  # every pair, within the margin
-        largest=largest,  # difference
+        equivalent=all(d.within(margin) for d in differences),
+        largest=max(differences, key=lambda d: abs(d.mean)),
     )
 
 

@@ -82,10 +82,8 @@ def sweep(
     """Compare betas with each other and with cross-entropy; betas of equal weights count once.
 
     Args:
-        values: accuracies [betas, seeds, C].
-        ce: those of cross-entropy, [seeds, C].
-        counts: training images per class, [C].
-        classes: their names.
+        values, ce: accuracies [betas, seeds, C], and those of cross-entropy, [seeds, C].
+        counts, classes: training images per class, [C], and their names.
     """
     repeated = neutral_betas(counts, betas)[1:]
     distinct = [i for i, beta in enumerate(betas) if beta not in repeated]

@@ -231,10 +231,10 @@ def training(
     above = figure.add_gridspec(1, 3, left=0.07, right=0.99, top=0.9, bottom=0.59, wspace=0.33)
     below = figure.add_gridspec(rows, columns, left=0.07, right=0.99, top=0.42, bottom=0.09, hspace=0.42, wspace=0.12)
     loss, accuracy, rate = upper = above.subplots(squeeze=False)[0]
-    lower = below.subplots(sharex=True, sharey=True, squeeze=False).ravel()
-    for axes in lower[len(names) :]:
+    places = below.subplots(sharex=True, sharey=True, squeeze=False).ravel()
+    lower = list(places[: len(names)])
+    for axes in places[len(names) :]:
         axes.remove()
-    lower = list(lower[: len(names)])
     reach = max(epochs, *(history[-1].epoch for history in histories), 2)
     for number, history in enumerate(histories):
         _run(upper, lower, history, label=number == 0, alpha=max(0.3, len(histories) ** -0.5))

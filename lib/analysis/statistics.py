@@ -1,4 +1,4 @@
-"""Values of runs, intervals over seeds, paired comparisons, equivalence. Accuracies are fractions.
+"""Values of runs, intervals over seeds, paired comparisons. Accuracies are fractions.
 
 Quantiles come from scipy.special, as importing scipy.stats takes every notebook a second.
 """
@@ -6,7 +6,6 @@ Quantiles come from scipy.special, as importing scipy.stats takes every notebook
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -61,16 +60,6 @@ def one_image(runs: Runs, classes: int = 0) -> float:
     """The accuracy that one test image makes up: among all images, or among those of so many classes."""
     confusion = np.asarray(next(iter(runs.values())).last.test.confusion)
     return 1 / (confusion.sum() * (classes or len(confusion)) / len(confusion))
-
-
-def groups(counts: Sequence[int]) -> dict[str, np.ndarray]:
-    """Head, middle and tail: the three most frequent classes, the three rarest, and those between, as indices.
-
-    By rank, as the literature's thresholds (more than 100 images, fewer than 20) leave the tail of
-    CIFAR-10 at factor 0.01 empty.
-    """
-    order = np.argsort(-np.asarray(counts), kind="stable")
-    return {"head": order[:3], "middle": order[3:-3], "tail": order[-3:]}
 
 
 def mean_interval(values: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -154,14 +143,3 @@ def paired_difference(a: ArrayLike, b: ArrayLike, comparisons: int = 1, floor: f
     Arguments as for `contrasts`.
     """
     return contrasts(np.array([a, b]), [(0, 1)], comparisons=comparisons, floor=floor)[0]
-
-
-def equivalent(values: ArrayLike, margin: float, floor: float = 0.0) -> tuple[bool, Difference]:
-    """Test whether all pairs of settings differ by less than `margin`; also return the largest of the differences.
-
-    Two one-sided t tests at 5 % (Schuirmann 1987): the same as 90 % intervals inside the margin. All pairs have to
-    pass, so each is tested at its own level. False means not shown, not that they differ. Arguments as for `contrasts`.
-    """
-    pairs = list(combinations(range(len(np.asarray(values))), 2))
-    differences = contrasts(values, pairs, level=0.90, floor=floor)
-    return all(d.within(margin) for d in differences), max(differences, key=lambda d: abs(d.mean))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 from synthetic import CLAIMED, record, runs
 
 from lib.analysis import claims, comparisons, prose, tables
@@ -51,6 +52,34 @@ def test_betas_beyond_the_published_ones_are_left_out_of_the_spread():
     assert found.groups == [[0.0], [0.9]]
     assert spread([0.0, 0.9], sweep(0.4, 0.5, seeds=1)) is None
     assert spread([0.0, 0.8], sweep(0.4, 0.5)) is None  # no run could tell them apart
+
+
+def equivalence(means, margin):
+    """The verdict on these means [betas, seeds], with a test set so large that an image counts for nothing."""
+    values = np.repeat(np.array(means)[:, :, None], 10, axis=2)
+    return comparisons.spread([0.0, 0.9, 0.99][: len(values)], values, COUNTS, margin, images=10**9)
+
+
+def test_equivalence_is_two_one_sided_tests():
+    a, b = [0.501, 0.499, 0.502, 0.500], [0.5, 0.5, 0.5, 0.5]
+    differences = np.subtract(a, b)
+    for margin in (0.0005, 0.002, 0.01):
+        p = max(
+            stats.ttest_1samp(differences, -margin, alternative="greater").pvalue,
+            stats.ttest_1samp(differences, margin, alternative="less").pvalue,
+        )
+        assert equivalence([a, b], margin).equivalent == (p < 0.05)
+    assert equivalence([a, b], 0.01).equivalent
+    assert not equivalence([a, b], 0.0005).equivalent
+
+
+def test_equivalence_of_several_is_that_of_each_to_each():
+    """The first is near both others, which are far from one another."""
+    values = np.array([0.500, 0.494, 0.506])[:, None] + 1e-4 * np.random.default_rng(0).standard_normal((3, 5))
+    found = equivalence(values, 0.01)
+    assert not found.equivalent
+    assert found.largest.mean == pytest.approx(-0.012, abs=3e-4)
+    assert equivalence(values[:2], 0.01).equivalent
 
 
 def validated(beta, test, validation, best=0.9, seeds=3):
@@ -146,6 +175,8 @@ def test_tables_show_intervals_and_what_is_missing():
     assert quality.loc["CE", "head"] == "90.0 ± 0.0"
     assert quality.loc["CE", "middle"] == "55.0 ± 0.0"
     assert quality.loc["CE", "tail"] == "20.0 ± 0.0"
+    rising = tables.quality({"CE": [record(0, np.linspace(1, 0.1, 10), counts=CLAIMED["counts"][::-1])]})
+    assert rising.loc["CE", ["head", "middle", "tail"]].tolist() == ["20.0", "55.0", "90.0"]  # by rank
     assert quality.loc["CE", "worst class"] == "10.0 ± 0.0"
     assert quality.loc["CE", "calibration error"] == "10.0 ± 0.0"
     compared = comparisons.compared({"a": runs(0.4), "b": runs(0.5), "c": {}}, base="a")

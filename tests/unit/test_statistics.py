@@ -9,8 +9,6 @@ from scipy import stats
 
 from lib.analysis.statistics import (
     contrasts,
-    equivalent,
-    groups,
     mean_interval,
     paired_difference,
     per_class,
@@ -77,29 +75,6 @@ def test_one_pair_decides_nothing():
     assert [single.above, single.below, single.within(10)] == [False] * 3
 
 
-def test_equivalence_is_two_one_sided_tests():
-    a, b = [0.501, 0.499, 0.502, 0.500], [0.5, 0.5, 0.5, 0.5]
-    differences = np.subtract(a, b)
-    for margin in (0.0005, 0.002, 0.01):
-        p = max(
-            stats.ttest_1samp(differences, -margin, alternative="greater").pvalue,
-            stats.ttest_1samp(differences, margin, alternative="less").pvalue,
-        )
-        assert equivalent([a, b], margin)[0] == (p < 0.05)
-    assert equivalent([a, b], 0.01)[0]
-    assert not equivalent([a, b], 0.0005)[0]
-    assert not equivalent([[0.5], [0.5]], 0.01)[0]  # one pair shows nothing
-
-
-def test_equivalence_of_several_is_that_of_each_to_each():
-    """The first is near both others, which are far from one another."""
-    values = np.array([0.500, 0.494, 0.506])[:, None] + 1e-4 * np.random.default_rng(0).standard_normal((3, 5))
-    same, largest = equivalent(values, 0.01)
-    assert not same
-    assert largest.mean == pytest.approx(-0.012, abs=3e-4)
-    assert equivalent(values[:2], 0.01)[0]
-
-
 def test_contrasts_are_those_of_the_two_way_layout():
     """Held against least squares on indicators of settings and seeds."""
     values = np.random.default_rng(1).normal(size=(4, 3))
@@ -135,10 +110,3 @@ def test_a_prediction_interval_holds_one_more_run_as_often_as_it_says():
     inside = [low <= run[3] <= high for run in runs for low, high in [prediction_interval(run[:3])]]
     assert np.mean(inside) == pytest.approx(0.95, abs=0.01)
     assert np.isnan(prediction_interval([0.5])).all()
-
-
-def test_head_middle_and_tail_go_by_rank():
-    found = {
-        name: indices.tolist() for name, indices in groups([50, 83, 139, 232, 387, 645, 1077, 1796, 2997, 5000]).items()
-    }
-    assert found == {"head": [9, 8, 7], "middle": [6, 5, 4, 3], "tail": [2, 1, 0]}
