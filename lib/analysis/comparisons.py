@@ -149,29 +149,29 @@ def clean_choice(validated: Mapping[float, Runs], original: Sequence[float]) -> 
     """
     most = max(validated, key=lambda beta: len(validated[beta]), default=0.0)
     _, ran = shared_seeds(validated, most) if validated else ([], [])
-    among = [i for i, beta in enumerate(ran) if beta in original]
+    among = [beta for beta in ran if beta in original]
     if len(ran) < 2 or not among:
         return None
     held_out, last, best = (
-        by_seed(value, *(validated[beta] for beta in ran))  # [betas, seeds]
+        pd.DataFrame(by_seed(value, *(validated[beta] for beta in ran)), index=ran)  # betas in rows, seeds in columns
         for value in (_validation, accuracy, attrgetter("best.test.accuracy"))
     )
     scores = held_out.mean(axis=1)
-    clean, peeked = int(scores.argmax()), max(among, key=lambda i: best[i].mean())
-    split = by_seed(attrgetter("last.validation.confusion"), validated[ran[clean]])[0, 0]
+    clean, peeked = scores.idxmax(), best.loc[among].mean(axis=1).idxmax()
+    split = by_seed(attrgetter("last.validation.confusion"), validated[clean])[0, 0]
     images = split.sum(axis=1)
     # Half an image is added, so that none of a thousand does not give a variance of zero.
     shares = (split.diagonal() + 0.5) / (images + 1)
     return SimpleNamespace(
-        beta=ran[clean],
-        accuracies=last[clean],
+        beta=clean,
+        accuracies=last.loc[clean],
         images=images,  # of the split, by class
         error=np.sqrt((shares * (1 - shares) / images).sum()) / len(images),  # of its mean, from its size alone
         range=np.ptp(scores),  # of its mean over the betas
-        peeked=ran[peeked],  # the choice by the original's rule, and the accuracies that it reports
-        reported=best[peeked],
-        gain=paired_difference(best[peeked], last[clean]),  # of the rule, and the part of it by choosing the epoch
-        by_epoch=best[peeked].mean() - last[peeked].mean(),
+        peeked=peeked,  # the choice by the original's rule, and the accuracies that it reports
+        reported=best.loc[peeked],
+        gain=paired_difference(best.loc[peeked], last.loc[clean]),  # of that rule, and the part of it by the epoch
+        by_epoch=best.loc[peeked].mean() - last.loc[peeked].mean(),
     )
 
 

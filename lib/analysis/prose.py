@@ -109,17 +109,17 @@ def likeliest_reading(runs: Mapping[str, Runs], original: float) -> str:
     intervals = {name: prediction_interval(reached) for name, reached in ran.items()}
     holding = [name for name, (low, high) in intervals.items() if low <= original <= high]
     text = ""
-    if stated := ran.get("as stated"):
-        low, high = intervals["as stated"]
+    if "as stated" in ran:
         text = f"The settings as stated end {points(away['as stated'])} the original's {percent(original)} %"
         if "as stated" in holding:
+            low, high = map(percent, intervals["as stated"])
             return (
-                f"{text}, which lies within their 95 % prediction interval ({percent(low)} to {percent(high)} %, "
-                f"{len(stated)} seeds): no other reading is needed."
+                f"{text}, which lies within their 95 % prediction interval ({low} to {high} %, "
+                f"{len(ran['as stated'])} seeds): no other reading is needed."
             )
         text += ". "
     if len(ran) == 1:
-        return text + "No other reading has been run."
+        return f"{text}No other reading has been run."
     nearest = min(away, key=lambda name: abs(away[name]))
     missing = ", ".join(name for name in runs if name not in ran)
     return (

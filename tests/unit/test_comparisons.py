@@ -90,8 +90,8 @@ def test_beta_is_chosen_on_the_validation_split_and_peeking_is_priced():
     split = validated(0.0, 0.40, 0.50, best=0.45) | validated(0.9, 0.42, 0.45, best=0.47)
     split |= validated(0.9999, 0.60, 0.40, best=0.62)  # not among those that the original rule chose from
     found = comparisons.clean_choice(split, original=[0.0, 0.9])
-    assert (found.beta, found.accuracies) == (0.0, pytest.approx([0.40] * 3))
-    assert (found.peeked, found.reported) == (0.9, pytest.approx([0.47] * 3))
+    assert (found.beta, found.accuracies.tolist()) == (0.0, pytest.approx([0.40] * 3))
+    assert (found.peeked, found.reported.tolist()) == (0.9, pytest.approx([0.47] * 3))
     assert (found.gain.mean, found.gain.pairs) == (pytest.approx(0.07), 3)
     assert found.by_epoch == pytest.approx(0.05)
     assert found.range == pytest.approx(0.10)
