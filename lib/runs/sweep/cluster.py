@@ -52,13 +52,15 @@ class _Local:
         common: dict[str, Any] = {"host": _HOST, "protocol": "tls://", "security": security, "dashboard": False}
         options = {**common, "nthreads": 1, "memory_limit": MEMORY_LIMIT // workers, "silence_logs": logging.CRITICAL}
         gpus = [{"CUDA_VISIBLE_DEVICES": str(n)} if device.gpus() > 1 else {} for n in range(workers)]
+        # Not by the cluster's own setting, which ends with it: closed connections are logged a moment later.
+        for handler in logging.getLogger("distributed").handlers:
+            handler.setLevel(logging.CRITICAL)
         with dask.config.set(settings), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self.cluster = SpecCluster(
                 workers={n: {"cls": Nanny, "options": {**options, "env": env}} for n, env in enumerate(gpus)},
                 scheduler={"cls": Scheduler, "options": {**common, "dashboard_address": f"{_HOST}:0"}},
                 security=security,
-                silence_logs=logging.CRITICAL,
             )
             self.client = Client(self.cluster, set_as_default=False)
 
