@@ -64,13 +64,6 @@ class _Local:
             )
             self.client = Client(self.cluster, set_as_default=False)
 
-    def keep(self) -> None:
-        """Wait a while for the next sweep."""
-        self.timer = threading.Timer(_KEEP, close_kept)
-        self.timer.daemon = True
-        _kept.append(self)
-        self.timer.start()
-
     def kill(self) -> None:
         """End the workers at once: their checkpoints hold every finished epoch."""
         for nanny in self.cluster.workers.values():
@@ -120,7 +113,10 @@ def local(workers: int) -> Iterator[Client]:
     except BaseException:
         own.kill()
         raise
-    own.keep()
+    own.timer = threading.Timer(_KEEP, close_kept)
+    own.timer.daemon = True
+    _kept.append(own)
+    own.timer.start()
 
 
 @contextmanager
