@@ -153,10 +153,10 @@ class Spread:
             if workers.keys() <= self.unfit.keys():
                 reasons = "; ".join(f"{address}: {self.unfit[address]}" for address in sorted(workers))
                 raise UserError(f"No worker can train for this program. {reasons}.")
-        elif self.local and self.looked - self.staffed > _RESTART:
-            raise UserError("The worker processes have ended and were not started again; finished runs are stored.")
-        else:
+        elif not self.local:
             self._say("There is no worker; waiting for one.")
+        elif self.looked - self.staffed > _RESTART:
+            raise UserError("The worker processes have ended and were not started again; finished runs are stored.")
         if self.job.progress:
             self.job.progress.workers = max(1, len(self.fit))
         for run in list(self.running.values()):
