@@ -7,14 +7,11 @@ report names the missing part, and `report` returns False.
 import os
 import signal
 import sys
-import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, wait
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import papermill
 import psutil
 from jupyter_client.kernelspec import NoSuchKernel
@@ -23,13 +20,11 @@ from papermill.exceptions import PapermillExecutionError
 
 from lib import data
 from lib.notebook.plan import VARIABLE, Plan, file_of
+from lib.report import front
 from lib.report.document import assemble, write_report
-from lib.report.executed import Execution, exhibits, failed_runs
-from lib.report.front import meta
-from lib.report.watch import watch
-from lib.runs.store import opened
+from lib.report.executed import Execution, failed_runs, missing_artefacts
+from lib.report.watch import Peak, watch
 from lib.system import paths
-from lib.system.memory import Peak, peak_of_children
 
 _START_TIMEOUT = 120  # seconds for a kernel to start on a loaded machine
 _STOP_TIMEOUT = 20  # seconds for a kernel to end after Ctrl-C
@@ -41,11 +36,8 @@ def report(profile: str, changes: dict[str, Any] | None = None, show_code: bool 
     Args:
         changes: parameters over the profile's own.
 
-    Returns:
-        True where every notebook finished and produced what it declares, and no run failed.
-
-    Raises:
-        UserError: a profile or parameter that does not exist or has a wrong value, before any kernel starts.
+    Returns True where every notebook finished and produced what it declares, and no run failed. Raises UserError for a
+    profile or parameter that does not exist or has a wrong value, before any kernel starts.
     """
     plan = Plan.of(profile, changes)
     for name in {values["dataset"] for values in plan.values.values()}:
@@ -60,16 +52,22 @@ def report(profile: str, changes: dict[str, Any] | None = None, show_code: bool 
         ]
     finally:
         del os.environ[VARIABLE]
-    document = assemble([e.path for e in executions], meta(plan, executions))
+    missing = {e.name: e.failure for e in executions if e.failure}
+    document = assemble(
+        [e.path for e in executions],
+        front.TITLE,
+        front.facts(profile),
+        **front.texts(plan, executions),
+        missing=missing,
+    )
     html, pdf = write_report(document, folder, show_code=show_code)
     print(f"report: {paths.shown(html)} and {paths.shown(pdf)}")
-    failed = [e for e in executions if e.failure]
-    for e in failed:
-        print(f"{e.name} is missing from it: {e.failure} See {paths.shown(e.path)}.", file=sys.stderr)
-    lacking = {e.name: titles for e in executions if (titles := failed_runs(e.read()))}
+    for name, failure in missing.items():
+        print(f"{name} is missing from it: {failure} See {paths.shown(folder / f'{name}.ipynb')}.", file=sys.stderr)
+    lacking = {e.name: titles for e in executions if (titles := failed_runs(e.notebook))}
     for name, titles in lacking.items():
         print(f"{name} is without {len(titles)} runs that failed: {', '.join(titles)}.", file=sys.stderr)
-    return not failed and not lacking
+    return not missing and not lacking
 
 
 def execute(notebook: Path, values: dict[str, Any], output: Path, label: str) -> Execution:
@@ -80,20 +78,10 @@ def execute(notebook: Path, values: dict[str, Any], output: Path, label: str) ->
     """
     print(f"{label} ...", flush=True)
     output.parent.mkdir(parents=True, exist_ok=True)
-    start, failure = time.monotonic(), None
-    peak = Peak()
+    start, peak = time.monotonic(), Peak()
     try:
-        with watch(label), peak_of_children(peak):
-            _interruptibly(
-                papermill.execute_notebook,
-                notebook,
-                output,
-                parameters=values,
-                kernel_name="python3",
-                progress_bar=False,
-                start_timeout=_START_TIMEOUT,
-                extra_arguments=["--log-level=CRITICAL"],  # to the kernel: no warnings about its transport
-            )
+        with watch(label, peak):
+            _execute(notebook, output, values)
         failure = missing_artefacts(output)
     except PapermillExecutionError as error:
         failure = f"cell {error.exec_count} stopped with {error.ename}: {error.evalue}"
@@ -107,44 +95,27 @@ def execute(notebook: Path, values: dict[str, Any], output: Path, label: str) ->
     return Execution(notebook.stem, output, seconds, failure, peak.bytes)
 
 
-def _interruptibly(function: Callable, *arguments: Any, **options: Any) -> None:
-    """Call `function` in a thread of its own and wait for it.
+def _execute(notebook: Path, output: Path, values: dict[str, Any]) -> None:
+    """Call Papermill in a thread of its own and wait for it.
 
     In the main thread nbclient handles Ctrl-C itself and kills the kernel. In another thread it does not: Ctrl-C is
     raised here and sent to the kernel, which stops its training, and the notebook is kept.
     """
-    outcome: Future = Future()
-
-    def call() -> None:
-        try:
-            outcome.set_result(function(*arguments, **options))
-        except BaseException as error:
-            outcome.set_exception(error)
-
     # multiprocessing warns about semaphores that an interrupted kernel leaves; its tracker removes them.
     os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
-    threading.Thread(target=call, daemon=True).start()
-    try:
-        outcome.result()
-    except KeyboardInterrupt:
-        for kernel in psutil.Process().children():
-            kernel.send_signal(signal.SIGINT)
-        wait([outcome], timeout=_STOP_TIMEOUT)
-        raise
-
-
-def missing_artefacts(executed: Path) -> str | None:
-    """Name the exhibits that an executed notebook declares and lacks, in a sentence; None where all are there.
-
-    A notebook declares the figures and tables that it produces in its metadata; each names its runs.
-    """
-    notebook = nbformat.read(executed, 4)
-    if unfinished := [cell for cell in notebook.cells if cell.cell_type == "code" and cell.execution_count is None]:
-        return f"{len(unfinished)} of its cells were not executed."
-    shown = {d["name"]: d for d in exhibits(notebook)}
-    absent = [name for name in notebook.metadata.get("writeup", {}).get("produces", []) if name not in shown]
-    if absent:
-        return f"it ended without producing {', '.join(absent)}."
-    store = opened(executed.parent.name, "published")
-    lost = {key for d in shown.values() for key in d["runs"] if not store.file(key)}
-    return f"the records of its runs {', '.join(sorted(lost))} are not stored." if lost else None
+    options = {
+        "parameters": values,
+        "kernel_name": "python3",
+        "progress_bar": False,
+        "start_timeout": _START_TIMEOUT,
+        "extra_arguments": ["--log-level=CRITICAL"],  # to the kernel: no warnings about its transport
+    }
+    with ThreadPool(1) as pool:
+        call = pool.apply_async(papermill.execute_notebook, (notebook, output), options)
+        try:
+            call.get()
+        except KeyboardInterrupt:
+            for kernel in psutil.Process().children():
+                kernel.send_signal(signal.SIGINT)
+            call.wait(_STOP_TIMEOUT)
+            raise
