@@ -38,20 +38,11 @@ def facts(profile: str) -> list[tuple[str, str]]:
 
 def _commit() -> str:
     """The commit of this checkout, and whether files differ from it."""
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(paths.ROOT), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
+    command = ["git", "-C", str(paths.ROOT), "describe", "--always", "--exclude=*", "--dirty=, with changes"]
     try:
-        return git("rev-parse", "--short", "HEAD") + (", with changes" if git("status", "--porcelain") else "")
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "not in a git checkout"
-
-
-def texts(plan: Plan, executions: Sequence[Execution]) -> dict[str, str]:
-    """Return the summary, the notice and the appendix of a report, as `assemble` takes them."""
-    return {"summary": summary(plan, executions), "notice": shortened(plan), "appendix": appendix(plan, executions)}
 
 
 def summary(plan: Plan, executions: Sequence[Execution]) -> str:
@@ -83,7 +74,8 @@ def appendix(plan: Plan, executions: Sequence[Execution]) -> str:
             keys = [key for key in note["runs"] if key in records]
             figures.append({"number": number, "name": note["name"], "notebook": execution.name, "runs": keys})
             runs |= {key: records[key] for key in keys}
-    return render("appendix", figures=figures, runs=list(runs.values()), executions=executions)
+    machines = sorted({f"{run.machine['device']}, torch {run.machine['torch']}" for run in runs.values()})
+    return render("appendix", figures=figures, runs=list(runs.values()), machines=machines, executions=executions)
 
 
 def render(name: str, **values: Any) -> str:
@@ -94,12 +86,8 @@ def render(name: str, **values: Any) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"details": details, "failed_runs": failed_runs, "made_on": _made_on, "short": _short}
+    environment.filters |= {"details": details, "failed_runs": failed_runs, "short": _short}
     return environment.get_template(f"{name}.md.j2").render(values).strip()
-
-
-def _made_on(run: Record) -> str:
-    return f"{run.machine['device']}, torch {run.machine['torch']}"
 
 
 def _short(value: Any) -> str:

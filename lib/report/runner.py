@@ -52,22 +52,24 @@ def report(profile: str, changes: dict[str, Any] | None = None, show_code: bool 
         ]
     finally:
         del os.environ[VARIABLE]
-    missing = {e.name: e.failure for e in executions if e.failure}
     document = assemble(
         [e.path for e in executions],
         front.TITLE,
         front.facts(profile),
-        **front.texts(plan, executions),
-        missing=missing,
+        summary=front.summary(plan, executions),
+        notice=front.shortened(plan),
+        appendix=front.appendix(plan, executions),
+        missing={e.name: e.failure for e in executions if e.failure},
     )
     html, pdf = write_report(document, folder, show_code=show_code)
     print(f"report: {paths.shown(html)} and {paths.shown(pdf)}")
-    for name, failure in missing.items():
-        print(f"{name} is missing from it: {failure} See {paths.shown(folder / f'{name}.ipynb')}.", file=sys.stderr)
-    lacking = {e.name: titles for e in executions if (titles := failed_runs(e.notebook))}
-    for name, titles in lacking.items():
-        print(f"{name} is without {len(titles)} runs that failed: {', '.join(titles)}.", file=sys.stderr)
-    return not missing and not lacking
+    lacking = [f"{e.name} is missing from it: {e.failure} See {paths.shown(e.path)}." for e in executions if e.failure]
+    for e in executions:
+        if titles := failed_runs(e.notebook):
+            lacking.append(f"{e.name} is without {len(titles)} runs that failed: {', '.join(titles)}.")
+    for line in lacking:
+        print(line, file=sys.stderr)
+    return not lacking
 
 
 def execute(notebook: Path, values: dict[str, Any], output: Path, label: str) -> Execution:

@@ -6,7 +6,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import IO
 
 import psutil
 from rich.console import Console
@@ -45,11 +45,9 @@ def watch(label: str, peak: Peak) -> Iterator[None]:
         peak: measured meanwhile.
     """
     done = threading.Event()
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "progress.jsonl"
-        file.touch()
-        os.environ[progress.VARIABLE] = str(file)
-        follower = threading.Thread(target=_follow, args=(file, label, peak, done), daemon=True)
+    with tempfile.NamedTemporaryFile("r", suffix=".jsonl") as events:
+        os.environ[progress.VARIABLE] = events.name
+        follower = threading.Thread(target=_follow, args=(events, label, peak, done), daemon=True)
         follower.start()
         try:
             yield
@@ -59,26 +57,16 @@ def watch(label: str, peak: Peak) -> Iterator[None]:
             del os.environ[progress.VARIABLE]
 
 
-def _follow(file: Path, label: str, peak: Peak, done: threading.Event) -> None:
+def _follow(events: IO[str], label: str, peak: Peak, done: threading.Event) -> None:
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
-    if console.is_terminal:
-        with console.status(label) as status:
-            for event in _events(file, peak, done):
-                status.update(f"{label} · {event.line()}{f' · {event.dashboard}' if event.dashboard else ''}")
-    else:
-        for event in _events(file, peak, done):
-            if event.worth_a_line:
-                console.print(f"{label} · {event.line()}")
-
-
-def _events(file: Path, peak: Peak, done: threading.Event) -> Iterator[progress.Event]:
-    with file.open() as stream:
-        rest = ""
-        while True:
-            last_look = done.is_set()
+    rest, over = "", False
+    with console.status(label) as status:
+        while not over:
+            over = done.is_set()  # asked before the last look, which then misses nothing
             peak.look()
-            lines, newline, rest = (rest + stream.read()).rpartition("\n")
-            yield from progress.read(lines + newline)
-            if last_look:
-                return
+            lines, newline, rest = (rest + events.read()).rpartition("\n")
+            for event in progress.read(lines + newline):
+                status.update(f"{label} · {event.line()}{f' · {event.dashboard}' if event.dashboard else ''}")
+                if event.worth_a_line and not console.is_terminal:
+                    console.print(f"{label} · {event.line()}")
             done.wait(_EVERY)
