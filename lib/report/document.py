@@ -65,7 +65,11 @@ def write_report(document: NotebookNode, folder: Path, show_code: bool = False) 
     except ExportError as error:
         raise UserError(f"The report was not written to {shown(folder)}: {error}") from error
     folder.mkdir(parents=True, exist_ok=True)
-    return _write(folder / "report.html", html.encode()), _write(folder / "report.pdf", pdf)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".unfinished-") as unfinished:
+        for name, content in {"report.html": html.encode(), "report.pdf": pdf}.items():
+            Path(unfinished, name).write_bytes(content)
+            Path(unfinished, name).replace(folder / name)
+    return folder / "report.html", folder / "report.pdf"
 
 
 def _cell(markdown: str, kind: str) -> NotebookNode:
@@ -90,10 +94,3 @@ def _missing(path: Path, reason: str) -> Iterator[NotebookNode]:
 
 def _heading(path: Path) -> NotebookNode:
     return new_markdown_cell(f"# {path.stem.replace('_', ' ').capitalize()}")
-
-
-def _write(path: Path, content: bytes) -> Path:
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".unfinished-") as folder:
-        unfinished = Path(folder) / path.name
-        unfinished.write_bytes(content)
-        return unfinished.replace(path)

@@ -30,8 +30,9 @@ class Execution:
 
 
 def exhibits(notebook: NotebookNode) -> list[dict[str, Any]]:
-    """Return the notes of lib.notebook.exhibits on each figure and table of an executed notebook, in order."""
-    return [note for _, note in _noted(notebook, "writeup") if note["kind"] in ("figure", "table")]
+    """Return each figure and table of an executed notebook, in order: its `data` by type, and the notes on it."""
+    noted = _noted(notebook, "writeup")
+    return [note | {"data": output.data} for output, note in noted if note["kind"] in ("figure", "table")]
 
 
 def failed_runs(notebook: NotebookNode) -> list[str]:
@@ -42,12 +43,6 @@ def failed_runs(notebook: NotebookNode) -> list[str]:
 def headlines(notebook: NotebookNode) -> list[str]:
     """The main results that an executed notebook states, as markdown."""
     return [output.data["text/markdown"] for output, _ in _noted(notebook, "writeup_headline")]
-
-
-def svg(notebook: NotebookNode, name: str) -> str:
-    """Return the figure of that name as SVG."""
-    noted = _noted(notebook, "writeup")
-    return next(o.data["image/svg+xml"] for o, note in noted if note["kind"] == "figure" and note["name"] == name)
 
 
 def missing_artefacts(executed: Path) -> str | None:

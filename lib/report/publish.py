@@ -8,17 +8,15 @@ from pathlib import Path
 import nbformat
 
 from lib.notebook.plan import NOTEBOOKS
-from lib.report.executed import exhibits, failed_runs, headlines, missing_artefacts, svg
+from lib.report.executed import exhibits, failed_runs, headlines, missing_artefacts
 from lib.report.front import render
 from lib.runs.store import opened
 from lib.system import paths
 from lib.system.errors import UserError
 
 README = paths.ROOT / "README.md"
-#: What the README shows: a figure of a notebook.
-_SHOWN = ("beta_sweep", "closing_figure")
-#: The exhibit that is computed from a network's weights.
-_LOOKED_AT = "mistakes"
+#: The figure that the README shows, and the exhibit that is computed from a network's weights.
+_SHOWN, _LOOKED_AT = "closing_figure", "mistakes"
 _BLOCK = re.compile(r"(<!-- generated: make publish -->\n).*(<!-- end of generated -->)", re.DOTALL)
 
 
@@ -28,23 +26,23 @@ def publish(profile: str) -> Path:
     Returns the folder written. Raises UserError where the profile has no complete report; the one kept before stays.
     """
     source, target = paths.OUTPUTS / profile, paths.PUBLISHED / profile
-    executed = {name: source / f"{name}.ipynb" for name in NOTEBOOKS}
-    files = [source / "report.html", source / "report.pdf", *executed.values()]
+    executed = [source / f"{name}.ipynb" for name in NOTEBOOKS]
+    files = [source / "report.html", source / "report.pdf", *executed]
     if absent := [paths.shown(file) for file in files if not file.exists()]:
         raise UserError(f"{', '.join(absent)} does not exist yet. Try: make report PROFILE={profile}")
-    if wrong := [reason for file in executed.values() if (reason := missing_artefacts(file))]:
+    if wrong := [reason for file in executed if (reason := missing_artefacts(file))]:
         raise UserError(f"This report is not complete: {wrong[0]} Try: make report PROFILE={profile}")
-    notebooks = {name: nbformat.read(file, 4) for name, file in executed.items()}
-    if failed := [title for notebook in notebooks.values() for title in failed_runs(notebook)]:
+    notebooks = [nbformat.read(file, 4) for file in executed]
+    if failed := [title for notebook in notebooks for title in failed_runs(notebook)]:
         raise UserError(f"This report is without {len(failed)} runs that failed: {', '.join(failed)}.")
-    readme = _readme(profile, [line for notebook in notebooks.values() for line in headlines(notebook)])
+    notes = [note for notebook in notebooks for note in exhibits(notebook)]
+    readme = _readme(profile, [line for notebook in notebooks for line in headlines(notebook)])
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as folder:
         new = Path(folder) / profile
         new.mkdir()
         for file in files:
             shutil.copy(file, new)
-        notes = [note for notebook in notebooks.values() for note in exhibits(notebook)]
         shown = {key for note in notes for key in note["runs"]}
         kept = {run.name for run in (target / "runs").glob("[0-9a-f]" * 16)}  # no record is ever dropped
         looked_at = {key for note in notes if note["name"] == _LOOKED_AT for key in note["runs"]}
@@ -54,8 +52,8 @@ def publish(profile: str) -> Path:
             for name in ["record.json", "logits.safetensors"] + (["best.safetensors"] if key in looked_at else []):
                 if file := store.file(key, name):
                     shutil.copy(file, new / "runs" / key)
-        notebook, figure = _SHOWN
-        (new / f"{figure}.svg").write_text(svg(notebooks[notebook], figure))
+        figure = next(note for note in notes if note["name"] == _SHOWN)
+        (new / f"{_SHOWN}.svg").write_text(figure["data"]["image/svg+xml"])
         shutil.rmtree(target, ignore_errors=True)
         new.replace(target)
     README.write_text(readme)
@@ -65,7 +63,7 @@ def publish(profile: str) -> Path:
 def _readme(profile: str, lines: list[str]) -> str:
     """The README with its generated block written anew."""
     folder = paths.shown(paths.PUBLISHED / profile)
-    block = render("readme", profile=profile, folder=folder, figure=_SHOWN[1], headlines=lines) + "\n\n"
+    block = render("readme", profile=profile, folder=folder, figure=_SHOWN, headlines=lines) + "\n\n"
     text, found = _BLOCK.subn(lambda match: match[1] + block + match[2], README.read_text())
     if not found:
         raise UserError("README.md lacks the marks of its generated block; _BLOCK in lib/report/publish.py has them.")
