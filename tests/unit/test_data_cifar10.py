@@ -15,7 +15,6 @@ import torch
 from PIL import Image
 
 from lib.data import cifar10, fetch, load, sources
-from lib.data.cifar10 import Layout
 from lib.data.download import PATIENT, Patience, say
 from lib.system.compat import import_torchvision
 from lib.system.errors import UserError
@@ -24,7 +23,9 @@ from lib.system.paths import cache_folder
 BATCH = 4
 BATCHES = np.random.default_rng(0).integers(0, 256, (6, BATCH, 3073), dtype=np.uint8)
 BATCHES[:, :, 0] %= 10
-LAYOUT = Layout(BATCH, tuple(hashlib.md5(batch.tobytes()).hexdigest() for batch in BATCHES))
+SUMS = [hashlib.md5(batch.tobytes()).hexdigest() for batch in BATCHES]
+#: Variables of lib.data.cifar10.
+MINIATURE = {"BATCHES": dict(zip(sources.BATCHES, SUMS, strict=True)), "BATCH_BYTES": BATCH * 3073}
 WHOLE = BATCHES.tobytes()
 
 
@@ -37,7 +38,8 @@ def home(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sources, "ROOT", tmp_path / "repository")
-    monkeypatch.setattr(cifar10, "LAYOUT", LAYOUT)
+    for name, value in MINIATURE.items():
+        monkeypatch.setattr(cifar10, name, value)
     import_torchvision()
     from torchvision.datasets import CIFAR10
 
