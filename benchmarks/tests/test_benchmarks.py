@@ -16,7 +16,7 @@ from benchmarks.loops import Bare, Contender, Steps, Task, Whole
 from benchmarks.peers import PILImages, PlainLoop
 from lib import data, models
 from lib.notebook import parameters
-from lib.report.watch import Peak
+from lib.report.runner import Peak
 from lib.system.errors import UserError
 
 TASK = Task("TwoLayerNet", batch_size=16, dataset="sample")

@@ -15,7 +15,7 @@ import jinja2
 
 from lib.analysis.naming import details
 from lib.notebook.plan import Plan
-from lib.report.executed import Execution, exhibits, failed_runs, headlines
+from lib.report.document import Execution, exhibits, failed_runs, headlines
 from lib.runs.store import opened
 from lib.system import device, paths
 from lib.training import Record

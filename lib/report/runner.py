@@ -7,34 +7,34 @@ report names the missing part, and `report` returns False.
 import os
 import signal
 import sys
+import tempfile
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import papermill
 import psutil
 from jupyter_client.kernelspec import NoSuchKernel
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
+from rich.console import Console
 
 from lib import data
 from lib.notebook.plan import VARIABLE, Plan, file_of
 from lib.report import front
-from lib.report.document import assemble, write_report
-from lib.report.executed import Execution, failed_runs, missing_artefacts
-from lib.report.watch import Peak, watch
+from lib.report.document import Execution, assemble, failed_runs, missing_artefacts, write_report
+from lib.runs import progress
 from lib.system import paths
 
-_START_TIMEOUT = 120  # seconds for a kernel to start on a loaded machine
-_STOP_TIMEOUT = 20  # seconds for a kernel to end after Ctrl-C
+_EVERY = 1.0  # seconds between two looks: measuring takes some milliseconds, which a benchmark would notice
 
 
 def report(profile: str, changes: dict[str, Any] | None = None, show_code: bool = False) -> bool:
-    """Execute a profile's notebooks and write report.html and report.pdf into outputs/<profile>/.
-
-    Args:
-        changes: parameters over the profile's own.
+    """Execute a profile's notebooks, with `changes` to its parameters; write outputs/<profile>/report.{html,pdf}.
 
     Returns True where every notebook finished and produced what it declares, and no run failed. Raises UserError for a
     profile or parameter that does not exist or has a wrong value, before any kernel starts.
@@ -75,8 +75,7 @@ def report(profile: str, changes: dict[str, Any] | None = None, show_code: bool 
 def execute(notebook: Path, values: dict[str, Any], output: Path, label: str) -> Execution:
     """Execute one notebook with parameters that were checked; errors of its cells are returned, not raised.
 
-    Args:
-        label: the start of its lines in the terminal.
+    Its lines in the terminal start with `label`.
     """
     print(f"{label} ...", flush=True)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -109,7 +108,7 @@ def _execute(notebook: Path, output: Path, values: dict[str, Any]) -> None:
         "parameters": values,
         "kernel_name": "python3",
         "progress_bar": False,
-        "start_timeout": _START_TIMEOUT,
+        "start_timeout": 120,  # seconds, on a loaded machine
         "extra_arguments": ["--log-level=CRITICAL"],  # to the kernel: no warnings about its transport
     }
     with ThreadPool(1) as pool:
@@ -119,5 +118,59 @@ def _execute(notebook: Path, output: Path, values: dict[str, Any]) -> None:
         except KeyboardInterrupt:
             for kernel in psutil.Process().children():
                 kernel.send_signal(signal.SIGINT)
-            call.wait(_STOP_TIMEOUT)
+            call.wait(20)  # seconds, for the kernels to end
             raise
+
+
+class Peak:
+    """The most memory, in bytes, that the children of this process used together.
+
+    Files that they have mapped (libraries, the data set) are counted once, as the most that one of them has mapped.
+    """
+
+    bytes = 0
+
+    def look(self) -> None:
+        own, files = 0, [0]
+        for child in psutil.Process().children(recursive=True):
+            try:
+                used = child.memory_info()
+            except psutil.Error:  # it has ended meanwhile
+                continue
+            files.append(getattr(used, "shared", 0))  # on Linux alone
+            own += used.rss - files[-1]
+        self.bytes = max(self.bytes, own + max(files))
+
+
+@contextmanager
+def watch(label: str, peak: Peak) -> Iterator[None]:
+    """Show the progress of the kernel that the block runs, and measure its peak.
+
+    On a terminal this is one changing line, else a line per run; each starts with `label`.
+    """
+    done = threading.Event()
+    with tempfile.NamedTemporaryFile("r", suffix=".jsonl") as events:
+        os.environ[progress.VARIABLE] = events.name
+        follower = threading.Thread(target=_follow, args=(events, label, peak, done), daemon=True)
+        follower.start()
+        try:
+            yield
+        finally:
+            done.set()
+            follower.join()
+            del os.environ[progress.VARIABLE]
+
+
+def _follow(events: IO[str], label: str, peak: Peak, done: threading.Event) -> None:
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    rest, over = "", False
+    with console.status(label) as status:
+        while not over:
+            over = done.is_set()  # asked before the last look, which then misses nothing
+            peak.look()
+            lines, newline, rest = (rest + events.read()).rpartition("\n")
+            for event in progress.read(lines + newline):
+                status.update(f"{label} · {event.line()}{f' · {event.dashboard}' if event.dashboard else ''}")
+                if event.worth_a_line and not console.is_terminal:
+                    console.print(f"{label} · {event.line()}")
+            done.wait(_EVERY)
