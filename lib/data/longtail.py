@@ -15,7 +15,11 @@ from numpy.typing import ArrayLike
 
 from lib.system.errors import UserError
 
-PROFILES = ("exponential", "step")
+#: Exponent of the factor for class k of several.
+PROFILES = {
+    "exponential": lambda k, classes: k / max(classes - 1, 1),
+    "step": lambda k, classes: int(k >= classes // 2),
+}
 
 
 def class_counts(per_class: int, factor: float, profile: str, classes: int) -> list[int]:
@@ -31,11 +35,7 @@ def class_counts(per_class: int, factor: float, profile: str, classes: int) -> l
         raise UserError(f"The imbalance factor has to lie in (0, 1], not {factor}.")
     if profile not in PROFILES:
         raise UserError(f"There is no imbalance profile {profile!r}; known profiles: {', '.join(PROFILES)}.")
-    if profile == "exponential":
-        counts = [int(per_class * factor ** (k / max(classes - 1, 1))) for k in range(classes)]
-    else:
-        head = classes // 2
-        counts = [per_class] * head + [int(per_class * factor)] * (classes - head)
+    counts = [int(per_class * factor ** PROFILES[profile](k, classes)) for k in range(classes)]
     if empty := [str(k) for k, count in enumerate(counts) if count < 1]:
         raise UserError(
             f"With factor {factor} and {per_class} images per class, class {', '.join(empty)} would be empty; "

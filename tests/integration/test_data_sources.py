@@ -27,7 +27,7 @@ home = test_data_cifar10.home  # the fixture
 cached_for_real = pytest.mark.skipif(not cifar10.cache_path().exists(), reason="the full data set is not cached here")
 
 CONTENT = bytes(range(256)) * 4000  # 1 MB
-HASTY = Patience(rate=200_000, window=0.5, connect=0.5, silent_start=0.5)
+HASTY = Patience(rate=200_000, window=0.5)
 
 
 class Server(ThreadingHTTPServer):
