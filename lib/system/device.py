@@ -12,8 +12,6 @@ import torch
 #: x86 processors without these would emulate bfloat16, slower than float32.
 _BF16_FLAGS = ("avx512_bf16", "amx_bf16")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
-_KEPT = 2**30  # bytes
-_MOST_OF_OLDER_VERSIONS = 2**25
 
 
 def default_device() -> torch.device:
@@ -70,6 +68,6 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # musl, macOS, Windows
         return
-    if not mallopt(_M_MMAP_THRESHOLD, _KEPT):
-        mallopt(_M_MMAP_THRESHOLD, _MOST_OF_OLDER_VERSIONS)
-    mallopt(_M_TRIM_THRESHOLD, _KEPT)
+    if not mallopt(_M_MMAP_THRESHOLD, 2**30):
+        mallopt(_M_MMAP_THRESHOLD, 2**25)  # the most that older versions take
+    mallopt(_M_TRIM_THRESHOLD, 2**30)
