@@ -34,6 +34,7 @@ MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2023, 0.1994, 0.2010)
 #: A variable, as BATCHES is, so that tests can run every fault on a miniature.
 BATCH_BYTES = 10_000 * (1 + 3 * 32 * 32)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def cache_path() -> Path:
@@ -98,7 +99,7 @@ def _into_cache(sources: Mapping[str, Reader]) -> Path:
         size = f"{BATCH_BYTES * len(BATCHES) / 1e6:.0f} MB are needed there, and up to 200 MB more while fetching"
         full = f"The disk of {path.parent} is full: {size}; make room, or set WRITEUP_CACHE to another folder."
         other = f"{path.parent} cannot be written to ({error}); set WRITEUP_CACHE to a folder that can."
-        raise UserError(full if _is_full(error) else other) from error
+        raise UserError(full if error.errno in _FULL else other) from error
     return path
 
 
@@ -136,7 +137,7 @@ def _fetch_from(sources: Mapping[str, Reader], path: Path) -> None:
         try:
             _store(read, path)
         except Exception as error:  # a damaged archive, image or pickle raises nearly anything
-            if _is_full(error):
+            if getattr(error, "errno", None) in _FULL:
                 raise
             reason = str(error) or type(error).__name__
             reasons.append(f"{name}: {reason}")
@@ -165,7 +166,3 @@ def _store(read: Reader, path: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
-
-
-def _is_full(error: BaseException) -> bool:
-    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)

@@ -11,10 +11,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from time import monotonic, sleep
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 
@@ -22,8 +22,7 @@ class SourceFailed(Exception):
     """A source gave no data; the message is the reason, as half a sentence."""
 
 
-@dataclass(frozen=True)
-class Patience:
+class Patience(NamedTuple):
     """Limits on waiting for a source."""
 
     rate: float = 200_000  # least bytes per second ...
@@ -33,7 +32,6 @@ class Patience:
 HURRIED = Patience()
 #: For a source that was asked for by name: slow is accepted, silence is not.
 PATIENT = Patience(rate=1, window=60.0)
-_CUTS = 3  # connections in a row that may end without bringing anything
 
 
 def say(line: str) -> None:
@@ -93,7 +91,7 @@ def download(url: str, target: Path, size: int, patience: Patience = HURRIED) ->
             if done >= total:  # also where the server does not tell how much there is
                 return
             cuts = 0 if done > before else cuts + 1
-            if cuts >= _CUTS:
+            if cuts == 3:
                 raise SourceFailed(f"cut off at {done / 1e6:.0f} of {total / 1e6:.0f} MB, {cuts} times in a row")
             arrived(done)
 
