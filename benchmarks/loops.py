@@ -45,7 +45,7 @@ class Contender(ABC):
         self.task = task
         self.seed = seed
         self.on = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.model: nn.Module = models.build(task.model, seed).to(self.on)
+        self.model: nn.Module = models.build(task.model, seed, len(data.classes(task.dataset))).to(self.on)
 
     @cached_property
     def dataset(self) -> Dataset:

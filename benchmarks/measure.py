@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import lib
 from benchmarks.loops import Bare, Task, Whole
 from benchmarks.process import Process, Row, in_turns, together
-from lib import models
+from lib import data, models
 from lib.experiment import Experiment
 from lib.runs import sweep
 from lib.runs.store import Store
@@ -219,7 +219,7 @@ def convolution_rate(precision: str, on: torch.device) -> float:
 
 def flops_per_image(model: str) -> int:
     """Floating-point operations of one training step per image, forward and backward; convolutions and products."""
-    network = models.build(model, seed=0)
+    network = models.build(model, seed=0, classes=len(data.classes("cifar10")))
     with FlopCounterMode(display=False) as counter:  # two images, as BatchNorm does not train on one pixel
         network(torch.zeros(2, 3, 32, 32)).sum().backward()
     return counter.get_total_flops() // 2

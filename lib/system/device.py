@@ -24,6 +24,11 @@ def gpus() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @cache
 def has_bfloat16(device_type: str) -> bool:
     """Return True where the hardware computes in bfloat16 itself, rather than emulating it."""
@@ -40,7 +45,7 @@ def describe() -> dict[str, str | int]:
     kernels, flags = torch.backends.cpu.get_cpu_capability(), _cpuinfo("flags", "Features")
     return {
         "device": f"{device.type}: {torch.cuda.get_device_name() if device.type == 'cuda' else cpu}",
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "cores": cores(),
         "threads": torch.get_num_threads(),
         "platform": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
