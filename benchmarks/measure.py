@@ -25,7 +25,6 @@ from lib.experiment import Experiment
 from lib.runs import sweep
 from lib.runs.store import Store
 from lib.system import device, paths
-from lib.system.memory import keep_freed_memory
 
 #: The waiting times.
 HELP, TORCH, IMPORT = "the command line's help", "import of torch alone", "import of lib with torch"
@@ -241,7 +240,7 @@ def _python(code: str) -> str:
 @torch.inference_mode()
 def _shortest(call: Callable[[], object], on: torch.device, repeats: int = 9) -> float:
     """The shortest of several timings in seconds: a limit is measured, not the usual time."""
-    keep_freed_memory()
+    device.keep_freed_memory()
     times = []
     for _ in range(repeats + 2):
         start = time.perf_counter()
