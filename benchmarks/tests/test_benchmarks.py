@@ -10,7 +10,6 @@ from scipy import stats
 from benchmarks import bars, contenders, measure, report, summary
 from benchmarks.loops import Task, Whole
 from lib.notebook import parameters
-from lib.report.runner import Peak
 from lib.system.errors import UserError
 
 TASK = Task("TwoLayerNet", batch_size=16, dataset="sample")

@@ -12,8 +12,8 @@ from benchmarks import contenders, process
 from benchmarks.loops import Bare, Contender, Steps, Task, Whole
 from benchmarks.peers import PILImages, PlainLoop
 from lib import data, models
+from lib.report.runner import Peak
 from lib.system.errors import UserError
-from lib.system.memory import Peak
 
 TASK = Task("TwoLayerNet", batch_size=16, dataset="sample")
 
