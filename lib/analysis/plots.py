@@ -12,6 +12,7 @@ from typing import Any
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
@@ -156,18 +157,13 @@ def per_class(
     return figure
 
 
-def _rows(betas: Sequence[float], original: Mapping[float, Sequence], classes: Sequence[str]) -> np.ndarray:
-    """The original's rows [betas, C], NaN where it has none."""
-    return np.array([original.get(beta, [np.nan] * len(classes)) for beta in betas])
-
-
 def sweep_heatmap(
     betas: Sequence[float], values: np.ndarray, original: Mapping[float, Sequence], classes: Sequence[str]
 ) -> Figure:
     """Accuracy [betas, C] by beta (rows) and class (columns) beside the original's, {beta: [C]}; a missing row as
     dashes."""
     figure, pair = subplots(1, 2, height=0.27 * len(betas) + 1.4, sharey=True)
-    shown = {"reproduced": values, "original": _rows(betas, original, classes)}
+    shown = {"reproduced": values, "original": pd.DataFrame(original).T.reindex(betas).to_numpy()}
     for axes, (title, rows) in zip(pair, shown.items(), strict=True):
         _heat(axes, rows, classes, [f"{beta:g}" for beta in betas], fontsize=6.5)
         axes.set_title(f"{title} (%)", fontsize=9)
@@ -182,7 +178,7 @@ def sweep_curves(
     original's, {beta: [C]}."""
     rows, columns = panels(len(classes))
     figure, grid = subplots(rows, columns, height=1.8 * rows, sharex=True, sharey=True, squeeze=False)
-    places, compared = np.arange(len(betas)), _rows(betas, original, classes)
+    places, compared = np.arange(len(betas)), pd.DataFrame(original).T.reindex(betas)
     colour = COLOUR["class-balanced"]
     for axes in grid.flat[len(classes) :]:
         axes.axis("off")
@@ -191,7 +187,7 @@ def sweep_curves(
         axes.plot(places, mean, "-o", ms=3, lw=1.2, color=colour, label="reproduced")
         if np.isfinite(half).all():
             axes.fill_between(places, *np.clip((mean - half, mean + half), 0, 1), color=colour, alpha=0.25, lw=0)
-        axes.plot(places, compared[:, k], ":s", ms=3, lw=1, color=COLOUR["original"], label="original")
+        axes.plot(places, compared[k], ":s", ms=3, lw=1, color=COLOUR["original"], label="original")
         axes.set_title(name, fontsize=8.5)
     axes.set_ylim(-0.03, 1.03)  # shared, as the ticks are
     axes.yaxis.set_major_formatter(PERCENT)
