@@ -47,7 +47,7 @@ def judge(found: Found) -> Outcome:
 
 
 def explain(found: Found) -> tuple[str, str]:
-    unseen = f"no image of {named(found.empty)} is classified correctly"
+    none_correct = f"no image of {named(found.empty)} is classified correctly"
     times = f"{found.ratio:.2f} times" if found.ratio > 1.1 else f"{found.ratio:.6f} times"
     said = f"At β = {found.chosen:g} the largest class weight is {times} the smallest"
     if found.alike:
@@ -56,7 +56,7 @@ def explain(found: Found) -> tuple[str, str]:
     if found.together:
         differences = "; ".join(f"β = {spans([g])}: {interval(d)}" for g, d in found.together.items())
         said += f" β = {found.chosen:g} minus {differences}."
-        never = f" {unseen[0].upper()}{unseen[1:]} in any of {seeds_in_words(found.seeds)}."
+        never = f" {none_correct[0].upper()}{none_correct[1:]} in any of {seeds_in_words(found.seeds)}."
         said += never if found.empty else " Every class keeps some accuracy."
     if found.missing:
         said += f" Not run yet from the same seeds: β = {spans(found.missing)}."
@@ -65,5 +65,5 @@ def explain(found: Found) -> tuple[str, str]:
     elif found.better:
         short = f"β = {listed(found.better)} is better"
     else:
-        short = unseen if found.empty else "every other β is lower"
+        short = none_correct if found.empty else "every other β is lower"
     return said, short

@@ -25,11 +25,11 @@ def measure(evidence: Evidence) -> Found:
     rows = by_seed(class_accuracies, *runs)  # [groups, seeds, C]
     if not rows.size:
         raise NotRun("the betas from the same seeds")
-    names, alive = np.array(evidence.classes), rows.any(axis=(0, 1))
+    names, ever_correct = np.array(evidence.classes), rows.any(axis=(0, 1))
     pairs = [(j, i) for i, j in combinations(range(len(rows)), 2)]  # steps between two groups: later less earlier
 
     def steps(comparisons: int) -> list[Difference]:
-        return contrasts(rows[:, :, alive], pairs, comparisons=comparisons, floor=one_image(runs[0], 1))
+        return contrasts(rows[:, :, ever_correct], pairs, comparisons=comparisons, floor=one_image(runs[0], 1))
 
     of_class = steps(len(pairs))
     turning = np.any([d.above for d in of_class], axis=0) & np.any([d.below for d in of_class], axis=0)
@@ -43,10 +43,10 @@ def measure(evidence: Evidence) -> Found:
         groups=list(treatments),  # betas with equal weights
         seeds=rows.shape[1],
         steps=of_class,
-        empty=names[~alive],
-        turning=names[alive][turning],
-        monotone=names[alive][monotone],
-        open=names[alive][~turning & ~monotone],
+        empty=names[~ever_correct],
+        turning=names[ever_correct][turning],
+        monotone=names[ever_correct][monotone],
+        open=names[ever_correct][~turning & ~monotone],
     )
 
 
