@@ -1,10 +1,12 @@
 """The task that every loop of the comparison is given, and this project's loop, one change at a time."""
 
 import itertools
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import psutil
 import torch
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 from lib import data, losses, models
 from lib.data import Dataset, ImageSet
 from lib.experiment import Experiment
-from lib.system.memory import Footprint, keep_freed_memory, peak_resident
+from lib.system.device import keep_freed_memory
 from lib.training.batches import training_batches, training_part
 from lib.training.evaluation import evaluate
 from lib.training.loop import train_epoch
@@ -43,7 +45,7 @@ class Contender(ABC):
         self.task = task
         self.seed = seed
         self.on = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.model: nn.Module = models.build(task.model, seed).to(self.on)
+        self.model: nn.Module = models.build(task.model, seed, len(data.classes(task.dataset))).to(self.on)
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -71,8 +73,9 @@ class Contender(ABC):
         return evaluate(model, self.test, "float32", self.dataset).accuracy
 
     def memory(self) -> dict[str, int]:
-        """Memory of this process in bytes: resident and private (see lib.system.memory), and the peak of resident."""
-        return vars(Footprint.of(psutil.Process())) | {"peak": peak_resident()}
+        """Memory of this process in bytes: resident with mapped files, private to it, and the peak of resident."""
+        used = psutil.Process().memory_full_info()
+        return {"resident": used.rss, "private": used.uss, "peak": _peak_resident()}
 
     def wait(self) -> None:
         """Wait until the device has done its work."""
@@ -88,7 +91,7 @@ class Steps(Contender):
         channels_last: layout of images and weights.
         precision: "float32" or "bfloat16".
         fused: one kernel for all parameters in the optimiser.
-        keep_memory: see lib.system.memory.
+        keep_memory: see lib.system.device.
         compiled: the model through torch.compile.
     """
 
@@ -202,3 +205,15 @@ class Bare(Whole):
             loss.backward()
             self.optimizer.step()
         self.wait()
+
+
+def _peak_resident() -> int:
+    """Return the most physical memory that this process has held, in bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Not getrusage: on Linux a process starts with the peak of the one that it was forked from.
+        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return int(lines["VmHWM"].split()[0]) * 1024
+    import resource  # not on Windows
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -20,12 +20,11 @@ from torch.utils.flop_counter import FlopCounterMode
 import lib
 from benchmarks.loops import Bare, Task, Whole
 from benchmarks.process import Process, Row, in_turns, together
-from lib import models
+from lib import data, models
 from lib.experiment import Experiment
 from lib.runs import sweep
 from lib.runs.store import Store
 from lib.system import device, paths
-from lib.system.memory import keep_freed_memory
 
 #: The waiting times.
 HELP, TORCH, IMPORT = "the command line's help", "import of torch alone", "import of lib with torch"
@@ -220,7 +219,7 @@ def convolution_rate(precision: str, on: torch.device) -> float:
 
 def flops_per_image(model: str) -> int:
     """Floating-point operations of one training step per image, forward and backward; convolutions and products."""
-    network = models.build(model, seed=0)
+    network = models.build(model, seed=0, classes=len(data.classes("cifar10")))
     with FlopCounterMode(display=False) as counter:  # two images, as BatchNorm does not train on one pixel
         network(torch.zeros(2, 3, 32, 32)).sum().backward()
     return counter.get_total_flops() // 2
@@ -241,7 +240,7 @@ def _python(code: str) -> str:
 @torch.inference_mode()
 def _shortest(call: Callable[[], object], on: torch.device, repeats: int = 9) -> float:
     """The shortest of several timings in seconds: a limit is measured, not the usual time."""
-    keep_freed_memory()
+    device.keep_freed_memory()
     times = []
     for _ in range(repeats + 2):
         start = time.perf_counter()

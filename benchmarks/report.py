@@ -4,8 +4,6 @@ import re
 import shutil
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 from nbformat import NotebookNode
@@ -14,9 +12,9 @@ from benchmarks import bars, contenders, measure, summary
 from lib import data
 from lib.notebook import parameters
 from lib.report import runner
-from lib.report.document import DocumentMeta, assemble, write_report
-from lib.report.front import commit
-from lib.system import device, paths
+from lib.report.document import assemble, write_report
+from lib.report.front import facts
+from lib.system import paths
 from lib.system.errors import UserError
 
 HERE = Path(__file__).parent
@@ -56,16 +54,7 @@ def run(profile: str) -> bool:
 
 def document(title: str, notebooks: Sequence[Path], profile: str = "") -> NotebookNode:
     """Executed notebooks as one document."""
-    machine = device.describe()
-    meta = DocumentMeta(
-        title=title,
-        date=datetime.now(UTC).strftime("%Y-%m-%d"),
-        commit=commit(),
-        profile=profile,
-        machine=f"{machine['device']}, {machine['cores']} cores, {machine['platform']}",
-        versions={"Python": machine["python"]} | {name: version(name) for name in ("torch", "torchvision")},
-    )
-    return assemble(list(notebooks), meta)
+    return assemble(notebooks, title, facts(profile))
 
 
 def keep(profile: str) -> None:

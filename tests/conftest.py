@@ -60,7 +60,7 @@ def two_cores_and_no_gpu(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     monkeypatch.setattr(sweep.device, "gpus", lambda: 0)
     monkeypatch.setattr(sweep.device, "default_device", lambda: torch.device("cpu"))
-    monkeypatch.setattr(sweep, "_cores", lambda: 2)
+    monkeypatch.setattr(sweep.device, "cores", lambda: 2)
     yield
     cluster.close_kept()
 

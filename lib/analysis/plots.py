@@ -6,18 +6,21 @@ styles and markers differ too, for prints in greyscale. Accuracies are percentag
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 from torch import Tensor
 
 from lib.analysis.statistics import mean_interval
 from lib.losses import class_balanced_weights
+from lib.training import Epoch
 
 COLOUR = {
     "train": "#0072B2",
@@ -27,41 +30,32 @@ COLOUR = {
     "class-balanced": "#D55E00",
     "mark": "#000000",
 }
-STYLE: dict[Any, Any] = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#E5E5E5",
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "svg.fonttype": "path",  # the same letters in every viewer
-    "figure.dpi": 110,
-    "savefig.dpi": 200,
-}
+STYLE = dict(mpl.rc_params_from_file(Path(__file__).parent / "writeup.mplstyle", use_default_template=False))
 PERCENT = PercentFormatter(xmax=1, decimals=0)
 WIDTH = 7.0  # inches, the report's text width
+#: Share above which white text is easier to read than black on its shade of blue.
+DARK = 0.72
 
 
-def subplots(*shape: int, height: float, **options: Any) -> tuple[Figure, Any]:
-    """Return matplotlib's subplots in this project's style and width; height in inches."""
+def subplots(*shape: int, height: float, width: float = WIDTH, **options: Any) -> tuple[Figure, Any]:
+    """Return matplotlib's subplots in this project's style; height and width in inches."""
     with mpl.rc_context(STYLE):
-        return plt.subplots(*shape, figsize=(WIDTH, height), layout="constrained", **options)
+        return plt.subplots(*shape, figsize=(width, height), layout="constrained", **options)
+
+
+def panels(classes: int) -> tuple[int, int]:
+    """Return the rows and columns of a grid with a panel per class: five columns up to 25 classes."""
+    columns = max(5, math.isqrt(classes - 1) + 1)
+    return -(-classes // columns), columns
 
 
 def confusion(matrix: np.ndarray, classes: Sequence[str] = ()) -> Figure:
     """Confusion matrix [C, C] as shares of each true class; `classes` are their names, the labels by default."""
     names = classes or range(len(matrix))
-    shares = matrix / matrix.sum(axis=1, keepdims=True)
-    with mpl.rc_context(STYLE | {"axes.grid": False}):
-        figure, axes = plt.subplots(figsize=(5.2, 4.6), layout="constrained")
-    _heat(axes, shares, names, names, fontsize=7)
+    figure, axes = subplots(height=4.6, width=5.2)
+    _heat(axes, matrix / matrix.sum(axis=1, keepdims=True), names, names, fontsize=7)
     axes.set(xlabel="predicted class", ylabel="true class")
     return figure
-
-
-#: Share above which white text is easier to read than black on its shade of blue.
-DARK = 0.72
 
 
 def _heat(axes: Axes, values: np.ndarray, columns: Sequence, rows: Sequence, fontsize: float) -> None:
@@ -81,14 +75,34 @@ def mistakes(
     images: Tensor, true: Sequence[int], predicted: Sequence[int], confidence: Sequence, classes: Sequence[str]
 ) -> Figure:
     """Images [N, 3, H, W] uint8 with their true class, the predicted one, and its probability."""
-    columns = 6
-    rows = -(-len(images) // columns)
-    figure, grid = subplots(rows, columns, height=1.55 * rows)
-    for axes in grid.flat:
+    titles = [f"{classes[y]}\n→ {classes[p]} {c:.0%}" for y, p, c in zip(true, predicted, confidence, strict=True)]
+    rows = -(-len(images) // 6)
+    figure, grid = subplots(rows, 6, height=1.55 * rows)
+    _photographs(grid.ravel(), images)
+    for axes, title in zip(grid.flat, titles, strict=False):
+        axes.set_title(title, fontsize=7.5)
+    return figure
+
+
+def _photographs(places: Sequence[Axes], images: Tensor) -> None:
+    """Draw images [N, 3, H, W] uint8, one in each place; the places beyond them stay empty."""
+    for axes in places:
         axes.axis("off")
-    for axes, image, y, p, c in zip(grid.flat, images, true, predicted, confidence, strict=False):
+    for axes, image in zip(places, images, strict=False):
         axes.imshow(image.permute(1, 2, 0).numpy(), interpolation="nearest")
-        axes.set_title(f"{classes[y]}\n→ {classes[p]} {c:.0%}", fontsize=7.5)
+
+
+def examples(rows: Mapping[str, Tensor]) -> Figure:
+    """Example images, one row per class: {label: uint8 [N, 3, H, W]}."""
+    columns = max(len(images) for images in rows.values())
+    figure, grid = subplots(len(rows), columns, height=0.9 * len(rows) + 0.1, squeeze=False)
+    figure.set_layout_engine("constrained", h_pad=0.1)  # for the labels
+    for line, images in zip(grid, rows.values(), strict=True):
+        _photographs(line, images)
+    figure.draw_without_rendering()  # settles the layout, which a title would have widened the first column for
+    for line, label in zip(grid, rows, strict=True):
+        place = line[0].get_position()
+        figure.text(place.x0, place.y1 + 0.02, label, fontsize=9)
     return figure
 
 
@@ -99,52 +113,6 @@ def class_counts(counts: Sequence[int], classes: Sequence[str]) -> Figure:
     axes.bar_label(bars, labels=[f"{n:,}" for n in counts], fontsize=8, padding=2)
     axes.set(yscale="log", ylabel="training images")
     axes.tick_params(axis="x", rotation=30)
-    return figure
-
-
-def examples(rows: Mapping[str, Tensor]) -> Figure:
-    """Example images, one row per class: {label: uint8 [N, 3, H, W]}."""
-    columns = max(len(images) for images in rows.values())
-    figure, grid = subplots(len(rows), columns, height=0.9 * len(rows) + 0.1, squeeze=False)
-    figure.set_layout_engine("constrained", h_pad=0.1)  # for the labels
-    for line, images in zip(grid, rows.values(), strict=True):
-        for axes in line:
-            axes.axis("off")
-        for axes, image in zip(line, images, strict=False):
-            axes.imshow(image.permute(1, 2, 0).numpy(), interpolation="nearest")
-    figure.draw_without_rendering()  # settles the layout, which a title would have widened the first column for
-    for line, label in zip(grid, rows, strict=True):
-        place = line[0].get_position()
-        figure.text(place.x0, place.y1 + 0.02, label, fontsize=9)
-    return figure
-
-
-def per_class(
-    rows: Mapping[str, np.ndarray], original: Mapping[str, Sequence[float]], classes: Sequence[str]
-) -> Figure:
-    """Accuracy by class as bars with 95 % intervals over seeds; the original's values as hollow marks.
-
-    Args:
-        rows: accuracies [seeds, C] by the name of the loss, cross-entropy first.
-        original: accuracies [C] of the original's counterparts by their names, in the same order.
-    """
-    figure, axes = subplots(height=2.9)
-    width = 0.8 / len(rows)
-    places = np.arange(len(classes))
-    colours = (COLOUR["CE"], COLOUR["class-balanced"])
-    for number, ((name, values), (counterpart, row)) in enumerate(zip(rows.items(), original.items(), strict=True)):
-        mean, half = mean_interval(values)
-        x = places + (number - (len(rows) - 1) / 2) * width
-        hatch = "" if number == 0 else "///"
-        axes.bar(x, mean, width, color=colours[number], label=name, hatch=hatch, edgecolor="white", lw=0.5)
-        if np.isfinite(half).all():
-            axes.errorbar(x, mean, half, fmt="none", ecolor="black", elinewidth=1, capsize=2)
-        mark = {"marker": "ds"[number % 2], "mfc": "white", "mec": "black", "ms": 5}
-        axes.plot(x, row, ls="", clip_on=False, zorder=3, label=f"{counterpart}, original", **mark)
-    axes.set_xticks(places, classes, rotation=30)
-    axes.set(ylabel="test accuracy", ylim=(0, 1))
-    axes.yaxis.set_major_formatter(PERCENT)
-    axes.legend(ncols=2 * len(rows), fontsize=8, loc="upper right")
     return figure
 
 
@@ -161,17 +129,41 @@ def weights_by_beta(counts: Sequence[int], betas: Sequence[float], classes: Sequ
     return figure
 
 
+def per_class(
+    rows: Mapping[str, np.ndarray], original: Mapping[str, Sequence[float]], classes: Sequence[str]
+) -> Figure:
+    """Accuracy by class as bars with 95 % intervals over seeds; the original's values as hollow marks.
+
+    Args:
+        rows: accuracies [seeds, C] by the name of the loss, cross-entropy first.
+        original: accuracies [C] of the original's counterparts by their names, in the same order.
+    """
+    figure, axes = subplots(height=2.9)
+    width, places = 0.8 / len(rows), np.arange(len(classes))
+    looks = zip((COLOUR["CE"], COLOUR["class-balanced"]), ("", "///"), "ds", strict=True)
+    both = zip(rows.items(), original.items(), looks, strict=False)
+    for number, ((name, values), (counterpart, row), (colour, hatch, mark)) in enumerate(both):
+        mean, half = mean_interval(values)
+        x = places + (number - (len(rows) - 1) / 2) * width
+        axes.bar(x, mean, width, color=colour, label=name, hatch=hatch, edgecolor="white", lw=0.5)
+        if np.isfinite(half).all():
+            axes.errorbar(x, mean, half, fmt="none", ecolor="black", elinewidth=1, capsize=2)
+        label = f"{counterpart}, original"
+        axes.plot(x, row, mark, mfc="white", mec="black", ms=5, clip_on=False, zorder=3, label=label)
+    axes.set_xticks(places, classes, rotation=30)
+    axes.set(ylabel="test accuracy", ylim=(0, 1))
+    axes.yaxis.set_major_formatter(PERCENT)
+    axes.legend(ncols=2 * len(rows), fontsize=8, loc="upper right")
+    return figure
+
+
 def sweep_heatmap(
     betas: Sequence[float], values: np.ndarray, original: Mapping[float, Sequence], classes: Sequence[str]
 ) -> Figure:
-    """Accuracy by beta (rows) and class (columns), reproduced beside the original's; a missing row as dashes.
-
-    Args:
-        values: [betas, C] fractions.
-        original: {beta: [C]}.
-    """
+    """Accuracy [betas, C] by beta (rows) and class (columns) beside the original's, {beta: [C]}; a missing row as
+    dashes."""
     figure, pair = subplots(1, 2, height=0.27 * len(betas) + 1.4, sharey=True)
-    shown = {"reproduced": values, "original": _rows(betas, original, classes)}
+    shown = {"reproduced": values, "original": pd.DataFrame(original).T.reindex(betas).to_numpy()}
     for axes, (title, rows) in zip(pair, shown.items(), strict=True):
         _heat(axes, rows, classes, [f"{beta:g}" for beta in betas], fontsize=6.5)
         axes.set_title(f"{title} (%)", fontsize=9)
@@ -182,15 +174,11 @@ def sweep_heatmap(
 def sweep_curves(
     betas: Sequence[float], values: np.ndarray, original: Mapping[float, Sequence], classes: Sequence[str]
 ) -> Figure:
-    """Accuracy against beta, one small panel per class, with 95 % intervals over seeds.
-
-    Args:
-        values: [betas, seeds, C] fractions.
-        original: {beta: [C]}.
-    """
+    """Accuracy [betas, seeds, C] against beta, one small panel per class, with 95 % intervals over seeds, and the
+    original's, {beta: [C]}."""
     rows, columns = panels(len(classes))
     figure, grid = subplots(rows, columns, height=1.8 * rows, sharex=True, sharey=True, squeeze=False)
-    places, compared = np.arange(len(betas)), _rows(betas, original, classes)
+    places, compared = np.arange(len(betas)), pd.DataFrame(original).T.reindex(betas)
     colour = COLOUR["class-balanced"]
     for axes in grid.flat[len(classes) :]:
         axes.axis("off")
@@ -198,25 +186,97 @@ def sweep_curves(
         mean, half = mean_interval(values[:, :, k].T)
         axes.plot(places, mean, "-o", ms=3, lw=1.2, color=colour, label="reproduced")
         if np.isfinite(half).all():
-            low, high = np.clip((mean - half, mean + half), 0, 1)
-            axes.fill_between(places, low, high, color=colour, alpha=0.25, lw=0)
-        axes.plot(places, compared[:, k], ":s", ms=3, lw=1, color=COLOUR["original"], label="original")
+            axes.fill_between(places, *np.clip((mean - half, mean + half), 0, 1), color=colour, alpha=0.25, lw=0)
+        axes.plot(places, compared[k], ":s", ms=3, lw=1, color=COLOUR["original"], label="original")
         axes.set_title(name, fontsize=8.5)
-        axes.set_ylim(-0.03, 1.03)
-        axes.yaxis.set_major_formatter(PERCENT)
-        axes.set_xticks(places, [f"{beta:g}" for beta in betas], rotation=90, fontsize=6.5)
+    axes.set_ylim(-0.03, 1.03)  # shared, as the ticks are
+    axes.yaxis.set_major_formatter(PERCENT)
+    axes.set_xticks(places, [f"{beta:g}" for beta in betas])
+    for axes in grid.flat:
+        axes.tick_params(axis="x", rotation=90, labelsize=6.5)
     figure.supxlabel("β", fontsize=9)
     figure.supylabel("test accuracy", fontsize=9)
     figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=8)
     return figure
 
 
-def _rows(betas: Sequence[float], original: Mapping[float, Sequence], classes: Sequence[str]) -> np.ndarray:
-    """The original's rows [betas, C], NaN where it has none."""
-    return np.array([original.get(beta, [np.nan] * len(classes)) for beta in betas])
+@mpl.rc_context(STYLE)
+def training(
+    histories: Sequence[Sequence[Epoch]],
+    classes: Sequence[str] = (),
+    *,
+    epochs: int = 0,
+    original: float | None = None,
+    title: str = "",
+) -> Figure:
+    """Loss, accuracy and learning rate by epoch, and below them the test accuracy of every class.
+
+    A line per run; the best epoch on the test set is marked in each. Training values are solid and blue, test
+    values dashed and orange.
+
+    Args:
+        histories: the finished epochs of one run or more, each of at least one epoch.
+        classes: their names, the labels by default.
+        epochs: the axis reaches at least as far, for runs that are still under way.
+        original: an accuracy to compare with, as a dotted line.
+    """
+    names = classes or [str(k) for k in range(len(histories[0][0].test.per_class))]
+    rows, columns = panels(len(names))
+    figure = plt.figure(figsize=(WIDTH, 4.6))
+    # Fixed places: an automatic layout takes most of the time that drawing takes, and moves as numbers grow.
+    above = figure.add_gridspec(1, 3, left=0.07, right=0.99, top=0.9, bottom=0.59, wspace=0.33)
+    below = figure.add_gridspec(rows, columns, left=0.07, right=0.99, top=0.42, bottom=0.09, hspace=0.42, wspace=0.12)
+    loss, accuracy, rate = upper = above.subplots(squeeze=False)[0]
+    places = below.subplots(sharex=True, sharey=True, squeeze=False).ravel()
+    lower = list(places[: len(names)])
+    for axes in places[len(names) :]:
+        axes.remove()
+    reach = max(epochs, *(history[-1].epoch for history in histories), 2)
+    for number, history in enumerate(histories):
+        _run(upper, lower, history, label=number == 0, alpha=max(0.3, len(histories) ** -0.5))
+    if original is not None:
+        accuracy.axhline(original, color=COLOUR["original"], ls=":", lw=1.5, label="original")
+    for axes, name in ((loss, "loss (nats)"), (accuracy, "accuracy"), (rate, "learning rate")):
+        axes.set_title(name, fontsize=9, loc="left")
+        axes.set_xlabel("epoch", labelpad=1)
+    accuracy.yaxis.set_major_formatter(PERCENT)
+    loss.ticklabel_format(axis="y", useOffset=False)  # it would overlap the title
+    rate.set_ylim(bottom=0)
+    rate.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    for k, (axes, name) in enumerate(zip(lower, names, strict=True)):
+        axes.set_title(name, fontsize=8, pad=2)
+        axes.tick_params(labelbottom=k >= len(names) - columns, labelleft=k % columns == 0, labelsize=7)
+        axes.yaxis.set_minor_locator(NullLocator())
+    lower[0].set(ylim=(-0.05, 1.05), yticks=[0, 0.5, 1])
+    lower[0].yaxis.set_major_formatter(PERCENT)
+    bottom = lower[(len(names) - 1) // columns * columns :]
+    bottom[len(bottom) // 2].set_xlabel("epoch", labelpad=1)
+    for axes in (*upper, lower[0]):
+        axes.set_xlim(1 - 0.02 * reach, reach + 0.02 * reach)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+    lines = accuracy.get_legend_handles_labels()
+    figure.legend(*lines, fontsize=8, ncols=4, loc="center right", bbox_to_anchor=(1, 0.472), borderaxespad=0)
+    figure.text(0.07, 0.465, "test accuracy by class", fontsize=9)
+    figure.suptitle(title, fontsize=9, x=0.07, y=0.99, ha="left")
+    return figure
 
 
-def panels(classes: int) -> tuple[int, int]:
-    """Return the rows and columns of a grid with a panel per class: five columns up to 25 classes."""
-    columns = max(5, math.isqrt(classes - 1) + 1)
-    return -(-classes // columns), columns
+def _run(upper: Sequence[Axes], lower: Sequence[Axes], history: Sequence[Epoch], label: bool, alpha: float) -> None:
+    """Draw one run's lines and its best epoch; the lines of the run with `label` are named in the legend."""
+    loss, accuracy, rate = upper
+    epochs = [e.epoch for e in history]
+    line: dict[str, Any] = {"alpha": alpha, "marker": "." if len(epochs) < 3 else None}  # a point has no line
+    train = line | {"color": COLOUR["train"], "label": "training" if label else None}
+    test = line | {"color": COLOUR["test"], "ls": "--", "label": "test" if label else None}
+    loss.plot(epochs, [e.train_loss for e in history], **train)
+    loss.plot(epochs, [e.test.loss for e in history], **test)
+    accuracy.plot(epochs, [e.train_accuracy for e in history], **train)
+    accuracy.plot(epochs, [e.test.accuracy for e in history], **test)
+    rate.plot(epochs, [e.learning_rate for e in history], **line, color=COLOUR["mark"])
+    best = max(history, key=lambda e: e.test.accuracy)
+    dot: dict[str, Any] = {"color": COLOUR["mark"], "ls": "", "marker": "o", "zorder": 5}
+    accuracy.plot(best.epoch, best.test.accuracy, ms=4, label="best epoch" if label else None, **dot)
+    by_class = np.array([e.test.per_class for e in history])
+    for axes, values, highest in zip(lower, by_class.T, best.test.per_class, strict=True):
+        axes.plot(epochs, values, **test | {"lw": 1.2, "label": None})
+        axes.plot(best.epoch, highest, ms=2.5, **dot)

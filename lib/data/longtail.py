@@ -15,7 +15,11 @@ from numpy.typing import ArrayLike
 
 from lib.system.errors import UserError
 
-PROFILES = ("exponential", "step")
+#: Exponent of the factor for class k of several.
+PROFILES = {
+    "exponential": lambda k, classes: k / max(classes - 1, 1),
+    "step": lambda k, classes: int(k >= classes // 2),
+}
 
 
 def class_counts(per_class: int, factor: float, profile: str, classes: int) -> list[int]:
@@ -24,21 +28,14 @@ def class_counts(per_class: int, factor: float, profile: str, classes: int) -> l
     Args:
         per_class: images per class before the subset is taken.
         factor: images of the rarest class divided by those of the most frequent one, in (0, 1].
-        profile: "exponential" or "step".
-        classes: number of classes C.
 
-    Raises:
-        UserError: for a factor outside (0, 1], an unknown profile, or a class that would be empty.
+    Raises UserError for another factor, an unknown profile, or a class that would be empty.
     """
     if not 0 < factor <= 1:
         raise UserError(f"The imbalance factor has to lie in (0, 1], not {factor}.")
     if profile not in PROFILES:
         raise UserError(f"There is no imbalance profile {profile!r}; known profiles: {', '.join(PROFILES)}.")
-    if profile == "exponential":
-        counts = [int(per_class * factor ** (k / max(classes - 1, 1))) for k in range(classes)]
-    else:
-        head = classes // 2
-        counts = [per_class] * head + [int(per_class * factor)] * (classes - head)
+    counts = [int(per_class * factor ** PROFILES[profile](k, classes)) for k in range(classes)]
     if empty := [str(k) for k, count in enumerate(counts) if count < 1]:
         raise UserError(
             f"With factor {factor} and {per_class} images per class, class {', '.join(empty)} would be empty; "
@@ -53,14 +50,10 @@ def long_tailed_indices(labels: ArrayLike, factor: float, profile: str = "expone
     Args:
         labels: class of every image, [N], whole numbers from 0. With classes of unequal size the smallest
             one sets the images per class.
-        factor, profile: as in `class_counts`.
-        seed: seed of the drawing, apart from any training seed.
+        seed: of the drawing, apart from any training seed.
 
-    Returns:
-        int64 positions in `labels`, concatenated by class.
-
-    Raises:
-        UserError: as `class_counts`, and for a seed that is no whole number in [0, 2^32).
+    Returns int64 positions in `labels`, concatenated by class. Raises as `class_counts`, and for a seed that is no
+    whole number in [0, 2^32).
     """
     labels = np.asarray(labels)
     available = np.bincount(labels)
@@ -77,11 +70,8 @@ def long_tailed_indices(labels: ArrayLike, factor: float, profile: str = "expone
 def stratified_split(labels: ArrayLike, fraction: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Hold out the same share, in (0, 1), of every class, at least one image each.
 
-    Returns:
-        (training, validation): int64 positions in `labels`, each ascending; together all of them.
-
-    Raises:
-        UserError: for a fraction outside (0, 1), or a class with too few images to appear in both parts.
+    Returns (training, validation): int64 positions in `labels`, each ascending; together all of them. Raises UserError
+    for a fraction outside (0, 1), or a class with too few images to appear in both parts.
     """
     if not 0 < fraction < 1:
         raise UserError(f"The validation fraction has to lie in (0, 1), both excluded, not {fraction}.")

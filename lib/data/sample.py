@@ -23,8 +23,7 @@ DIGEST = "8321ca95c3ec7b63540ed19ea5350e0105402cd1206400b340928e1263a2dbf6"
 def load() -> Dataset:
     """Load the sample: 1,280 training and 320 test images, the same number of every class, sorted by class.
 
-    Raises:
-        UserError: when a file is missing or its content is not what was shipped.
+    Raises UserError where a file is missing or its content is not what was shipped.
     """
     try:
         parts = _read(FOLDER / "train.png", TRAIN_PER_CLASS), _read(FOLDER / "test.png", TEST_PER_CLASS)

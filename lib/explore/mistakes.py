@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lib import losses, models
 from lib.analysis import findings, plots
-from lib.analysis.naming import details
+from lib.analysis.prose import details
 from lib.data import Dataset
 from lib.experiment import Experiment
 from lib.explore import page

@@ -18,7 +18,7 @@ from IPython import display as ipython
 from matplotlib.figure import Figure
 
 from lib import data
-from lib.analysis import curves, prose
+from lib.analysis import plots, prose
 from lib.experiment import Experiment
 from lib.runs.progress import Event
 from lib.runs.store import Store
@@ -134,7 +134,7 @@ class Live:
         histories = [record.history for record in records]
         if records and self.name:
             classes = data.classes(records[0].experiment.data)
-            drawn = curves.training(histories, classes, original=self.original)
+            drawn = plots.training(histories, classes, original=self.original)
             caption = prose.training_caption(records)
             figure(drawn, self.name, caption, alt=ALT, records=records, handle=self.handle)
         elif records and self.handle:
@@ -143,7 +143,7 @@ class Live:
     def _draw(self, histories: Sequence[Sequence[Epoch]], experiment: Experiment) -> None:
         """Draw epochs of runs, of which `experiment` is one, in the place of the last drawing."""
         options = {"epochs": experiment.epochs, "original": self.original, "title": self.line}
-        drawn = curves.training(histories, data.classes(experiment.data), **options)
+        drawn = plots.training(histories, data.classes(experiment.data), **options)
         shown = {"image/svg+xml": svg(drawn), "text/plain": self.line}
         if self.handle:
             self.handle.update(shown, raw=True)

@@ -4,9 +4,9 @@ from collections.abc import Hashable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
-from lib.analysis.betas import neutral_betas
 from lib.analysis.claims import Evidence, Setting
-from lib.analysis.claims.evidence import shared_seeds
+from lib.analysis.findings import neutral_betas
+from lib.analysis.statistics import shared_seeds
 from lib.experiment import Experiment
 from lib.notebook.session import Notebook, Wanted, asked_by
 from lib.system.errors import UserError
@@ -107,7 +107,7 @@ def common_seeds(runs: Mapping[Hashable, Mapping[int, Record]], least: int) -> t
     """Seeds that settings share with cross-entropy, and these settings.
 
     These are all settings with enough seeds for an interval, and the seeds that they share; if that leaves too few
-    seeds, the largest number of runs instead (lib.analysis.claims.evidence.shared_seeds).
+    seeds, the largest number of runs instead (lib.analysis.statistics.shared_seeds).
 
     Raises:
         UserError: cross-entropy and no beta share at least so many seeds.

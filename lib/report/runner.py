@@ -7,45 +7,37 @@ report names the missing part, and `report` returns False.
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, wait
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-import nbformat
 import papermill
 import psutil
 from jupyter_client.kernelspec import NoSuchKernel
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
+from rich.console import Console
 
 from lib import data
 from lib.notebook.parameters import VARIABLE, Plan, file_of
-from lib.report.document import assemble, write_report
-from lib.report.executed import Execution, exhibits, failed_runs
-from lib.report.front import meta
-from lib.report.watch import watch
-from lib.runs.store import opened
+from lib.report import front
+from lib.report.document import Execution, assemble, failed_runs, missing_artefacts, write_report
+from lib.runs import progress
 from lib.system import paths
-from lib.system.memory import Peak, peak_of_children
 
-_START_TIMEOUT = 120  # seconds for a kernel to start on a loaded machine
-_STOP_TIMEOUT = 20  # seconds for a kernel to end after Ctrl-C
+_EVERY = 1.0  # seconds between two looks: measuring takes some milliseconds, which a benchmark would notice
 
 
 def report(profile: str, changes: dict[str, Any] | None = None, show_code: bool = False) -> bool:
-    """Execute a profile's notebooks and write report.html and report.pdf into outputs/<profile>/.
+    """Execute a profile's notebooks, with `changes` to its parameters; write outputs/<profile>/report.{html,pdf}.
 
-    Args:
-        changes: parameters over the profile's own.
-
-    Returns:
-        True where every notebook finished and produced what it declares, and no run failed.
-
-    Raises:
-        UserError: a profile or parameter that does not exist or has a wrong value, before any kernel starts.
+    Returns True where every notebook finished and produced what it declares, and no run failed. Raises UserError for a
+    profile or parameter that does not exist or has a wrong value, before any kernel starts.
     """
     plan = Plan.of(profile, changes)
     for name in {values["dataset"] for values in plan.values.values()}:
@@ -60,40 +52,37 @@ def report(profile: str, changes: dict[str, Any] | None = None, show_code: bool 
         ]
     finally:
         del os.environ[VARIABLE]
-    document = assemble([e.path for e in executions], meta(plan, executions))
+    document = assemble(
+        [e.path for e in executions],
+        front.TITLE,
+        front.facts(profile),
+        summary=front.summary(plan, executions),
+        notice=front.shortened(plan),
+        appendix=front.appendix(plan, executions),
+        missing={e.name: e.failure for e in executions if e.failure},
+    )
     html, pdf = write_report(document, folder, show_code=show_code)
     print(f"report: {paths.shown(html)} and {paths.shown(pdf)}")
-    failed = [e for e in executions if e.failure]
-    for e in failed:
-        print(f"{e.name} is missing from it: {e.failure} See {paths.shown(e.path)}.", file=sys.stderr)
-    lacking = {e.name: titles for e in executions if (titles := failed_runs(e.read()))}
-    for name, titles in lacking.items():
-        print(f"{name} is without {len(titles)} runs that failed: {', '.join(titles)}.", file=sys.stderr)
-    return not failed and not lacking
+    lacking = [f"{e.name} is missing from it: {e.failure} See {paths.shown(e.path)}." for e in executions if e.failure]
+    for e in executions:
+        if titles := failed_runs(e.notebook):
+            lacking.append(f"{e.name} is without {len(titles)} runs that failed: {', '.join(titles)}.")
+    for line in lacking:
+        print(line, file=sys.stderr)
+    return not lacking
 
 
 def execute(notebook: Path, values: dict[str, Any], output: Path, label: str) -> Execution:
     """Execute one notebook with parameters that were checked; errors of its cells are returned, not raised.
 
-    Args:
-        label: the start of its lines in the terminal.
+    Its lines in the terminal start with `label`.
     """
     print(f"{label} ...", flush=True)
     output.parent.mkdir(parents=True, exist_ok=True)
-    start, failure = time.monotonic(), None
-    peak = Peak()
+    start, peak = time.monotonic(), Peak()
     try:
-        with watch(label), peak_of_children(peak):
-            _interruptibly(
-                papermill.execute_notebook,
-                notebook,
-                output,
-                parameters=values,
-                kernel_name="python3",
-                progress_bar=False,
-                start_timeout=_START_TIMEOUT,
-                extra_arguments=["--log-level=CRITICAL"],  # to the kernel: no warnings about its transport
-            )
+        with watch(label, peak):
+            _execute(notebook, output, values)
         failure = missing_artefacts(output)
     except PapermillExecutionError as error:
         failure = f"cell {error.exec_count} stopped with {error.ename}: {error.evalue}"
@@ -107,44 +96,81 @@ def execute(notebook: Path, values: dict[str, Any], output: Path, label: str) ->
     return Execution(notebook.stem, output, seconds, failure, peak.bytes)
 
 
-def _interruptibly(function: Callable, *arguments: Any, **options: Any) -> None:
-    """Call `function` in a thread of its own and wait for it.
+def _execute(notebook: Path, output: Path, values: dict[str, Any]) -> None:
+    """Call Papermill in a thread of its own and wait for it.
 
     In the main thread nbclient handles Ctrl-C itself and kills the kernel. In another thread it does not: Ctrl-C is
     raised here and sent to the kernel, which stops its training, and the notebook is kept.
     """
-    outcome: Future = Future()
-
-    def call() -> None:
-        try:
-            outcome.set_result(function(*arguments, **options))
-        except BaseException as error:
-            outcome.set_exception(error)
-
     # multiprocessing warns about semaphores that an interrupted kernel leaves; its tracker removes them.
     os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
-    threading.Thread(target=call, daemon=True).start()
-    try:
-        outcome.result()
-    except KeyboardInterrupt:
-        for kernel in psutil.Process().children():
-            kernel.send_signal(signal.SIGINT)
-        wait([outcome], timeout=_STOP_TIMEOUT)
-        raise
+    options = {
+        "parameters": values,
+        "kernel_name": "python3",
+        "progress_bar": False,
+        "start_timeout": 120,  # seconds, on a loaded machine
+        "extra_arguments": ["--log-level=CRITICAL"],  # to the kernel: no warnings about its transport
+    }
+    with ThreadPool(1) as pool:
+        call = pool.apply_async(papermill.execute_notebook, (notebook, output), options)
+        try:
+            call.get()
+        except KeyboardInterrupt:
+            for kernel in psutil.Process().children():
+                kernel.send_signal(signal.SIGINT)
+            call.wait(20)  # seconds, for the kernels to end
+            raise
 
 
-def missing_artefacts(executed: Path) -> str | None:
-    """Name the exhibits that an executed notebook declares and lacks, in a sentence; None where all are there.
+class Peak:
+    """The most memory, in bytes, that the children of this process used together.
 
-    A notebook declares the figures and tables that it produces in its metadata; each names its runs.
+    Files that they have mapped (libraries, the data set) are counted once, as the most that one of them has mapped.
     """
-    notebook = nbformat.read(executed, 4)
-    if unfinished := [cell for cell in notebook.cells if cell.cell_type == "code" and cell.execution_count is None]:
-        return f"{len(unfinished)} of its cells were not executed."
-    shown = {d["name"]: d for d in exhibits(notebook)}
-    absent = [name for name in notebook.metadata.get("writeup", {}).get("produces", []) if name not in shown]
-    if absent:
-        return f"it ended without producing {', '.join(absent)}."
-    store = opened(executed.parent.name, "published")
-    lost = {key for d in shown.values() for key in d["runs"] if not store.file(key)}
-    return f"the records of its runs {', '.join(sorted(lost))} are not stored." if lost else None
+
+    bytes = 0
+
+    def look(self) -> None:
+        own, files = 0, [0]
+        for child in psutil.Process().children(recursive=True):
+            try:
+                used = child.memory_info()
+            except psutil.Error:  # it has ended meanwhile
+                continue
+            files.append(getattr(used, "shared", 0))  # on Linux alone
+            own += used.rss - files[-1]
+        self.bytes = max(self.bytes, own + max(files))
+
+
+@contextmanager
+def watch(label: str, peak: Peak) -> Iterator[None]:
+    """Show the progress of the kernel that the block runs, and measure its peak.
+
+    On a terminal this is one changing line, else a line per run; each starts with `label`.
+    """
+    done = threading.Event()
+    with tempfile.NamedTemporaryFile("r", suffix=".jsonl") as events:
+        os.environ[progress.VARIABLE] = events.name
+        follower = threading.Thread(target=_follow, args=(events, label, peak, done), daemon=True)
+        follower.start()
+        try:
+            yield
+        finally:
+            done.set()
+            follower.join()
+            del os.environ[progress.VARIABLE]
+
+
+def _follow(events: IO[str], label: str, peak: Peak, done: threading.Event) -> None:
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    rest, over = "", False
+    with console.status(label) as status:
+        while not over:
+            over = done.is_set()  # asked before the last look, which then misses nothing
+            peak.look()
+            lines, newline, rest = (rest + events.read()).rpartition("\n")
+            for event in progress.read(lines + newline):
+                status.update(f"{label} · {event.line()}{f' · {event.dashboard}' if event.dashboard else ''}")
+                if event.worth_a_line and not console.is_terminal:
+                    console.print(f"{label} · {event.line()}")
+            done.wait(_EVERY)

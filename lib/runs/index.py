@@ -1,16 +1,15 @@
-"""Index of the runs of a store: one row per run, kept beside the folder so that ten thousand are listed in a moment.
+"""Index of the runs of a store: one row per run, in a file beside the folder, so that ten thousand are soon listed.
 
-It is only a cache. A row counts while its record.json has the same time and size; rows of another layout, and a damaged
-file, are read from the records again.
+It is only a cache, to which lines of JSON are appended. A row counts while its record.json has the same time and size;
+rows of another layout and damaged lines are ignored, and their records read again.
 """
 
 import inspect
 import json
 import re
-import sqlite3
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -39,7 +38,7 @@ def row(record: Record) -> Row:
 @cache
 def _layout(make: Callable[[Record], Row], fields: tuple[str, ...]) -> int:
     """Return the layout's number: a checksum over the source of `row` and the experiment's fields."""
-    return zlib.crc32(f"{inspect.getsource(make)}{fields}".encode()) >> 1  # SQLite's user_version is signed
+    return zlib.crc32(f"{inspect.getsource(make)}{fields}".encode())
 
 
 def rows(folder: Path, read: Callable[[Path], Record | None]) -> list[Row]:
@@ -49,23 +48,22 @@ def rows(folder: Path, read: Callable[[Path], Record | None]) -> list[Row]:
         read: reads a run's record from its folder; None where there is none.
     """
     stamps = dict(_stamps(folder))
-    known = _known(folder)
-    found = {key: own for key, (stamp, own) in known.items() if stamps.get(key) == stamp}
-    fresh = {key: row(record) for key in stamps.keys() - found.keys() if (record := read(folder / key))}
-    if fresh or known.keys() - stamps.keys():
-        _keep(folder, {key: (stamps[key], own) for key, own in fresh.items()}, gone=known.keys() - stamps.keys())
-    return [*found.values(), *fresh.values()]
+    found = {own["key"]: own for stamp, own in _lines(folder) if stamps.get(own["key"]) == stamp}
+    fresh = [row(record) for key in stamps.keys() - found.keys() if (record := read(folder / key))]
+    if fresh:
+        _append(folder, [(stamps[own["key"]], own) for own in fresh])
+    return [*found.values(), *fresh]
 
 
 def file_of(folder: Path) -> Path:
     """Return the file of a folder's index; it may be removed at any time."""
-    return folder.with_name(f".{folder.name}.sqlite")
+    return folder.with_name(f".{folder.name}.index.jsonl")
 
 
 def note(folder: Path, record: Record) -> None:
     """Keep the row of a run that was just stored."""
     with suppress(OSError):  # another program may have set it aside
-        _keep(folder, {record.key: (_stamp(folder / record.key / "record.json"), row(record))})
+        _append(folder, [(_stamp(folder / record.key / "record.json"), row(record))])
 
 
 def _stamps(folder: Path) -> Iterator[tuple[str, str]]:
@@ -80,36 +78,21 @@ def _stamp(file: Path) -> str:
     return f"{state.st_mtime_ns}:{state.st_size}"
 
 
-@contextmanager
-def _table(folder: Path) -> Iterator[sqlite3.Connection]:
+def _lines(folder: Path) -> Iterator[tuple[str, Row]]:
+    """Yield time and size of a record and its row, oldest first."""
     layout = _layout(row, tuple(Experiment.model_fields))
-    with closing(sqlite3.connect(file_of(folder), timeout=5)) as connection:
-        connection.execute("PRAGMA synchronous = OFF")  # losing it costs a listing, not a run
-        if connection.execute("PRAGMA user_version").fetchone()[0] != layout:
-            connection.execute("DROP TABLE IF EXISTS run")
-            connection.execute(f"PRAGMA user_version = {layout}")
-        connection.execute("CREATE TABLE IF NOT EXISTS run (key TEXT PRIMARY KEY, stamp TEXT, row TEXT)")
-        with connection:
-            yield connection
+    text = ""
+    with suppress(OSError):
+        text = file_of(folder).read_text(errors="replace")
+    for line in text.splitlines():
+        with suppress(ValueError, TypeError, KeyError):  # damaged, or cut short by a kill
+            entry = json.loads(line)
+            if entry["layout"] == layout:
+                yield entry["stamp"], entry["row"]
 
 
-def _known(folder: Path) -> dict[str, tuple[str, Row]]:
-    try:
-        with _table(folder) as connection:
-            kept = connection.execute("SELECT key, stamp, row FROM run")
-            return {key: (stamp, json.loads(own)) for key, stamp, own in kept}
-    except (OSError, sqlite3.OperationalError):  # locked, or a disk that cannot be written
-        return {}
-    except (sqlite3.DatabaseError, ValueError):  # damaged: made anew
-        with suppress(OSError):
-            file_of(folder).unlink()
-        return {}
-
-
-def _keep(folder: Path, fresh: Mapping[str, tuple[str, Row]], gone: Iterable[str] = ()) -> None:
-    with suppress(OSError, sqlite3.Error), _table(folder) as connection:
-        connection.executemany("DELETE FROM run WHERE key = ?", [(key,) for key in gone])
-        connection.executemany(
-            "INSERT OR REPLACE INTO run VALUES (?, ?, ?)",
-            [(key, stamp, json.dumps(own)) for key, (stamp, own) in fresh.items()],
-        )
+def _append(folder: Path, found: Sequence[tuple[str, Row]]) -> None:
+    layout = _layout(row, tuple(Experiment.model_fields))
+    lines = [json.dumps({"layout": layout, "stamp": stamp, "row": own}) for stamp, own in found]
+    with suppress(OSError), file_of(folder).open("a") as stream:
+        stream.write("\n" + "\n".join(lines))  # a new line first: the last one may have been cut short

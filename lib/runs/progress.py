@@ -34,14 +34,9 @@ class Event:
     dashboard: str = ""  # link to Dask's display of its workers
 
     @property
-    def ends_a_run(self) -> bool:
-        """True for the run's last epoch."""
-        return self.epoch == self.epochs
-
-    @property
     def worth_a_line(self) -> bool:
         """True for what a log shows: every epoch of a single run, the last epoch of each of several."""
-        return self.runs == 1 or self.ends_a_run
+        return self.runs == 1 or self.epoch == self.epochs
 
     def line(self) -> str:
         """Return the event as a line for readers."""

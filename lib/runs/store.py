@@ -97,11 +97,9 @@ class Store:
         Raises:
             UserError: none are stored, or they are damaged.
         """
-        file = self.path(experiment) / f"{epoch}.safetensors"
-        if not file.exists() and self.also:
-            return self.also.weights(experiment, epoch)
-        if not file.exists():
-            raise UserError(f"No {epoch} weights are stored for run {experiment.key}; {_again(file.parent)}")
+        file = self.file(experiment.key, f"{epoch}.safetensors")
+        if file is None:
+            raise UserError(f"No {epoch} weights are stored for run {experiment.key}; {_again(self.path(experiment))}")
         try:
             return load_file(file)
         except SafetensorError as error:

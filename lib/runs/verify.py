@@ -108,6 +108,5 @@ def verify(
 
 
 def _again(record: Record, on_epoch: Callable[[Epoch], None] | None) -> Comparison:
-    cores = int(device.describe()["cores"])
-    torch.set_num_threads(min(int(record.machine.get("threads", cores)), cores))
+    torch.set_num_threads(min(int(record.machine.get("threads", device.cores())), device.cores()))
     return Comparison(record, train(record.experiment, on_epoch=on_epoch)[0])

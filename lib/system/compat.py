@@ -31,12 +31,6 @@ def import_torchvision() -> ModuleType:
     # A failed import leaves incomplete submodules behind, which would be reused.
     for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
         del sys.modules[name]
-    _declare_missing()
-    return importlib.import_module("torchvision")
-
-
-def _declare_missing() -> None:
-    """Declare the operators of _SCHEMAS that torch does not know."""
     import torch
 
     for name, schema in _SCHEMAS.items():
@@ -44,3 +38,4 @@ def _declare_missing() -> None:
             library = torch.library.Library("torchvision", "FRAGMENT")
             library.define(schema)
             _declarations.append(library)
+    return importlib.import_module("torchvision")

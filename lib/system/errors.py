@@ -1,11 +1,7 @@
 """Exceptions that a person reads."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:  # pydantic takes longer to import than the command line's help may take
-    from pydantic import ValidationError
+from collections.abc import Sequence
+from typing import Any
 
 
 class Brief:
@@ -26,10 +22,10 @@ class NoRoom(UserError):
     """Results cannot be written, most likely because the disk is full: training on would lose them."""
 
 
-def explain(error: ValidationError, known: list[str]) -> str:
-    """Return one sentence per error that pydantic found, with the key, the value and what is allowed."""
+def explain(errors: Sequence[Any], known: list[str]) -> str:
+    """Return one sentence per error that pydantic lists, with the key, the value and what is allowed."""
     sentences = []
-    for item in error.errors():
+    for item in errors:
         name = ".".join(str(part) for part in item["loc"]) or "the settings"
         if item["type"] == "extra_forbidden":
             sentences.append(f"There is no setting {name!r}; known settings: {', '.join(known)}.")

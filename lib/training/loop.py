@@ -15,7 +15,6 @@ from lib.data import Dataset, ImageSet
 from lib.experiment import NUMERICS_VERSION, Experiment
 from lib.system import device
 from lib.system.errors import Brief, UserError
-from lib.system.memory import keep_freed_memory
 from lib.training import checkpoint as checkpoints
 from lib.training.batches import training_batches, training_part
 from lib.training.checkpoint import Checkpoint
@@ -69,7 +68,7 @@ def train(
         Interrupted: on Ctrl-C or `stop`; carries the history.
         NoRoom: the checkpoint cannot be written.
     """
-    keep_freed_memory()
+    device.keep_freed_memory()
     on = on or device.default_device()
     dataset = dataset or data.load(experiment.data)
     training, validation = training_part(dataset, experiment)

@@ -1,13 +1,15 @@
 """Data sets that reach the workers: from their own caches, from the client, verified either way."""
 
+import hashlib
 from contextlib import ExitStack
 
 import pytest
 from conftest import small
 from dask_processes import scheduler, worker
-from test_data_cifar10 import BATCHES, LAYOUT
+from test_data_cifar10 import BATCHES, MINIATURE, SUMS
 
 from lib import data
+from lib.data import cifar10
 from lib.runs import sweep
 from lib.system.errors import UserError
 
@@ -17,14 +19,15 @@ pytestmark = pytest.mark.usefixtures("one_thread", "two_cores_and_no_gpu")
 #: Lets a worker, and this process, take the miniature for CIFAR-10.
 PRELOAD = """
 from lib.data import cifar10
-from test_data_cifar10 import LAYOUT
-cifar10.LAYOUT = LAYOUT
+from test_data_cifar10 import MINIATURE
+vars(cifar10).update(MINIATURE)
 """
 
 
 def test_data_that_workers_lack_come_from_the_client(store, tmp_path, monkeypatch, capsys):
     """Four workers, of which one has the data set, one a damaged copy, and one a cache that can't be written."""
-    monkeypatch.setattr("lib.data.cifar10.LAYOUT", LAYOUT)
+    for name, value in MINIATURE.items():
+        monkeypatch.setattr(cifar10, name, value)
     monkeypatch.setenv("WRITEUP_CACHE", str(tmp_path / "mine"))
     whole = BATCHES.tobytes()
     for n, content in enumerate([whole, whole[:-1] + b"x", None, None]):
@@ -51,7 +54,7 @@ def test_data_that_workers_lack_come_from_the_client(store, tmp_path, monkeypatc
             stack.enter_context(worker(tmp_path / f"w{n}", address, *options, **nowhere))
         records = sweep.run(runs, store=store, scheduler=address, on_epoch=lambda *_: None)
     assert len(records) == 16
-    assert {r.data_digest for r in records} == {LAYOUT.digest}
+    assert {r.data_digest for r in records} == {hashlib.sha256("".join(SUMS).encode()).hexdigest()}
     said = capsys.readouterr().err
     assert said.count("has no cifar10; it is sent there.") == 3
     assert (tmp_path / "cache1" / "cifar10.bin").read_bytes() == whole
@@ -78,12 +81,13 @@ def test_data_that_nobody_has_are_said(store, tmp_path, monkeypatch):
 
 
 def test_what_arrives_damaged_is_not_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr("lib.data.cifar10.LAYOUT", LAYOUT)
+    for name, value in MINIATURE.items():
+        monkeypatch.setattr(cifar10, name, value)
     monkeypatch.setenv("WRITEUP_CACHE", str(tmp_path))
     whole = BATCHES.tobytes()
     for damaged in (whole[:-1] + b"x", whole[:-7], b""):
         with pytest.raises(UserError, match="the copy that was sent"):
             data.install(damaged)
-        assert not data.is_cached()
+        assert not cifar10.cache_path().exists()
     data.install(whole)
-    assert data.cache_path().read_bytes() == whole
+    assert cifar10.cache_path().read_bytes() == whole

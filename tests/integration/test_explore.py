@@ -28,7 +28,7 @@ from lib.experiment import Experiment
 from lib.explore import mistakes, runs, tryout
 from lib.models import MODELS
 from lib.notebook import parameters
-from lib.report.executed import exhibits
+from lib.report.document import exhibits
 from lib.runs import sweep
 from lib.runs.store import Store, everything
 from lib.system import paths

@@ -20,7 +20,7 @@ from lib.notebook import parameters as planning
 from lib.notebook.parameters import NOTEBOOKS
 from lib.report import publish as publishing
 from lib.report import runner
-from lib.report.executed import exhibits
+from lib.report.document import exhibits
 from lib.system import paths
 from lib.system.errors import UserError
 

@@ -13,7 +13,7 @@ from bs4 import BeautifulSoup
 from nbconvert_typst import TypstPDFExporter
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from lib.report.document import DocumentMeta, assemble, write_report
+from lib.report.document import assemble, write_report
 
 matplotlib.use("agg")
 from matplotlib.figure import Figure
@@ -95,20 +95,16 @@ def document(tmp_path_factory):
     ]
     for name, cells in {"convnet": convnet, "beta_sweep": sweep, "data_wrangling": sweep}.items():
         nbformat.write(new_notebook(cells=cells), folder / f"{name}.ipynb")
-    meta = DocumentMeta(
-        title='A "long" tail \\ report',
-        date="23 November 2026",
-        commit="2984ca8",
-        profile="quick",
-        machine="two cores",
-        versions={"torch": "2.13.0"},
-        shortened="**Three epochs** only.",
+    names = ("convnet", "data_wrangling", "beta_sweep")
+    return assemble(
+        [folder / f"{name}.ipynb" for name in names],
+        'A "long" tail \\ report',
+        [("Date", "23 November 2026"), ("Commit", "2984ca8"), ("Profile", "quick"), ("Machine", "two cores")],
+        notice="**Three epochs** only.",
         summary="# Summary {.unnumbered}\n\nIn short.",
         appendix="# References {.unnumbered}\n\n1. Cui et al., arXiv:1901.05555.",
-        missing=[("data_wrangling", "the kernel died.")],
+        missing={"data_wrangling": "the kernel died."},
     )
-    names = ("convnet", "data_wrangling", "beta_sweep")
-    return assemble([folder / f"{name}.ipynb" for name in names], meta)
 
 
 @pytest.fixture(scope="module")
@@ -202,8 +198,7 @@ def test_a_missing_notebook_leaves_a_box_in_its_place(page, query):
 
 
 def test_a_notebook_that_does_not_exist_leaves_a_box(tmp_path):
-    meta = DocumentMeta(title="t", date="d", commit="c", profile="p", machine="m", versions={})
-    document = assemble([tmp_path / "convnet.ipynb"], meta)
+    document = assemble([tmp_path / "convnet.ipynb"], "T", [])
     assert "It was not executed." in document.cells[-1].source
 
 
@@ -234,8 +229,7 @@ def test_the_report_is_the_same_each_time(document, report, tmp_path):
 
 
 def test_a_table_that_ends_the_text_keeps_its_last_row(tmp_path):
-    facts = {"title": "T", "date": "", "commit": "", "profile": "", "machine": "", "versions": {}}
-    document = assemble([], DocumentMeta(**facts, shortened="| a | b |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |"))
+    document = assemble([], "T", [], notice="| a | b |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |")
     html, _ = write_report(document, tmp_path)
     rows = BeautifulSoup(html.read_text(), "html.parser").select("tbody tr")
     assert [row.get_text(" ", strip=True) for row in rows] == ["1 2", "3 4"]

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 from synthetic import CLAIMED, record, runs
 
-from lib.analysis import claims, comparisons, tables
+from lib.analysis import claims, comparisons, prose, tables
 from lib.analysis.claims import CLAIMS, Evidence, Setting, Verdict
 from lib.notebook import session
 
@@ -32,25 +33,53 @@ def spread(betas, values, margin=0.01):
 
 
 def test_betas_that_change_less_than_the_margin_are_shown_to_be_equivalent():
-    text = spread([0.0, 0.8, 0.9, 0.99], sweep(0.4, 0.4, 0.401, 0.399, noise=1e-4))
-    assert "there are 3 different weightings (0 to 0.8; 0.9; 0.99)" in text
-    assert "beforehand): shown." in text
-    alone = 100 * np.linspace(-0.01, 0.01, 4).std(ddof=1)
-    assert f"{alone:.2f} points between runs of one β" in text
-    assert f"{alone / 2:.2f} for means of 4 runs; 0.10 between the means of different β" in text
+    found = spread([0.0, 0.8, 0.9, 0.99], sweep(0.4, 0.4, 0.401, 0.399, noise=1e-4))
+    assert found.groups == [[0.0, 0.8], [0.9], [0.99]]
+    assert found.equivalent
+    assert found.over_seeds == pytest.approx(np.linspace(-0.01, 0.01, 4).std(ddof=1), abs=1e-4)
+    assert found.over_betas == pytest.approx(0.001, abs=1e-4)
 
 
-@pytest.mark.parametrize(("highest", "said"), [(0.4085, "shown"), (0.4115, "not shown"), (0.45, "not shown")])
-def test_a_beta_that_matters_is_not_called_equivalent(highest, said):
-    text = spread([0.0, 0.9, 0.99], sweep(0.4, 0.401, highest, noise=1e-4))
-    assert f"beforehand): {said}. The largest difference is {-100 * (highest - 0.4):.1f} [" in text.replace("−", "-")
+@pytest.mark.parametrize(("highest", "equivalent"), [(0.4085, True), (0.4115, False), (0.45, False)])
+def test_a_beta_that_matters_is_not_called_equivalent(highest, equivalent):
+    found = spread([0.0, 0.9, 0.99], sweep(0.4, 0.401, highest, noise=1e-4))
+    assert found.equivalent == equivalent
+    assert found.largest.mean == pytest.approx(0.4 - highest, abs=5e-4)
 
 
 def test_betas_beyond_the_published_ones_are_left_out_of_the_spread():
-    text = spread([0.0, 0.9, 0.9999], sweep(0.4, 0.4, 0.9, noise=1e-4))
-    assert "2 different weightings (0; 0.9)" in text
-    assert "cannot be compared" in spread([0.0, 0.9], sweep(0.4, 0.5, seeds=1))
-    assert "cannot be compared" in spread([0.0, 0.8], sweep(0.4, 0.5))  # no run could tell them apart
+    found = spread([0.0, 0.9, 0.9999], sweep(0.4, 0.4, 0.9, noise=1e-4))
+    assert found.groups == [[0.0], [0.9]]
+    assert spread([0.0, 0.9], sweep(0.4, 0.5, seeds=1)) is None
+    assert spread([0.0, 0.8], sweep(0.4, 0.5)) is None  # no run could tell them apart
+
+
+def equivalence(means, margin):
+    """The verdict on these means [betas, seeds], with a test set so large that an image counts for nothing."""
+    values = np.repeat(np.array(means)[:, :, None], 10, axis=2)
+    return comparisons.spread([0.0, 0.9, 0.99][: len(values)], values, COUNTS, margin, images=10**9)
+
+
+def test_equivalence_is_two_one_sided_tests():
+    a, b = [0.501, 0.499, 0.502, 0.500], [0.5, 0.5, 0.5, 0.5]
+    differences = np.subtract(a, b)
+    for margin in (0.0005, 0.002, 0.01):
+        p = max(
+            stats.ttest_1samp(differences, -margin, alternative="greater").pvalue,
+            stats.ttest_1samp(differences, margin, alternative="less").pvalue,
+        )
+        assert equivalence([a, b], margin).equivalent == (p < 0.05)
+    assert equivalence([a, b], 0.01).equivalent
+    assert not equivalence([a, b], 0.0005).equivalent
+
+
+def test_equivalence_of_several_is_that_of_each_to_each():
+    """The first is near both others, which are far from one another."""
+    values = np.array([0.500, 0.494, 0.506])[:, None] + 1e-4 * np.random.default_rng(0).standard_normal((3, 5))
+    found = equivalence(values, 0.01)
+    assert not found.equivalent
+    assert found.largest.mean == pytest.approx(-0.012, abs=3e-4)
+    assert equivalence(values[:2], 0.01).equivalent
 
 
 def validated(beta, test, validation, best=0.9, seeds=3):
@@ -60,21 +89,22 @@ def validated(beta, test, validation, best=0.9, seeds=3):
 def test_beta_is_chosen_on_the_validation_split_and_peeking_is_priced():
     split = validated(0.0, 0.40, 0.50, best=0.45) | validated(0.9, 0.42, 0.45, best=0.47)
     split |= validated(0.9999, 0.60, 0.40, best=0.62)  # not among those that the original rule chose from
-    text = comparisons.clean_choice(split, original=[0.0, 0.9])
-    assert "With 10.0 % of every class held out" in text
-    assert "It chooses **β = 0**, which has 40.0 ± 0.0 % on the test set at the last epoch (3 seeds)" in text
-    assert "chooses β = 0.9 and reports 47.0 ± 0.0 %." in text
-    assert "by +7.0 [+7.0, +7.0] points, of which +5.0 by the choice of the epoch" in text
-    assert "1000 images of the most frequent class" in text
-    error = 100 * np.sqrt(10 * 0.25 / 1000) / 10
-    assert f"a standard error of {error:.1f} points" in text
-    assert "Not run yet" in comparisons.clean_choice({0.0: split[0.0], 0.9: {}}, [0.0, 0.9])
-    assert "Not run yet" in comparisons.clean_choice({}, [0.0])
+    found = comparisons.clean_choice(split, original=[0.0, 0.9])
+    assert (found.beta, found.accuracies.tolist()) == (0.0, pytest.approx([0.40] * 3))
+    assert (found.peeked, found.reported.tolist()) == (0.9, pytest.approx([0.47] * 3))
+    assert (found.gain.mean, found.gain.pairs) == (pytest.approx(0.07), 3)
+    assert found.by_epoch == pytest.approx(0.05)
+    assert found.range == pytest.approx(0.10)
+    assert found.images.tolist() == [1000] * 10
+    assert found.error == pytest.approx(np.sqrt(10 * 0.25 / 1000) / 10, rel=0.01)
+    assert comparisons.clean_choice({0.0: split[0.0], 0.9: {}}, [0.0, 0.9]) is None
+    assert comparisons.clean_choice(split, original=[0.5]) is None
+    assert comparisons.clean_choice({}, [0.0]) is None
 
 
 def test_a_beta_with_fewer_seeds_does_not_win_by_them():
     split = validated(0.0, 0.40, 0.50) | validated(0.9, 0.42, 0.45) | validated(0.99, 0.5, 0.60, seeds=1)
-    assert "It chooses **β = 0**" in comparisons.clean_choice(split, original=[0.0, 0.9])
+    assert comparisons.clean_choice(split, original=[0.0, 0.9]).beta == 0
     table = comparisons.clean_choice_table(split | {0.999: {}})
     assert table.loc["β = 0.99"].tolist() == ["60.0", "50.0", "90.0", 1]
     assert table.loc["β = 0.999"].tolist() == ["not run yet"] * 3 + [0]
@@ -86,19 +116,19 @@ def reached(*accuracies):
 
 def test_a_published_accuracy_that_the_settings_can_give_needs_no_other_reading():
     found = {"as stated": reached(0.80, 0.81, 0.82), "bfloat16": reached(0.807, 0.807)}
-    text = comparisons.likeliest_reading(found, 0.807)
+    text = prose.likeliest_reading(found, 0.807)
     assert "as stated end 0.3 points above the original's 80.7 %, which lies within" in text
     assert "no other reading is needed" in text
 
 
 def test_the_likeliest_reading_is_the_nearest_one():
     found = {"as stated": reached(0.70, 0.702), "constant rate": reached(0.80, 0.81), "bfloat16": {}}
-    text = comparisons.likeliest_reading(found, 0.807)
+    text = prose.likeliest_reading(found, 0.807)
     assert "as stated end 10.6 points below the original's 80.7 %" in text
     assert "Of 2 readings the nearest is **constant rate** (0.2 points below it)" in text
     assert "accuracy for constant rate. Not run yet: bfloat16." in text
-    assert "No other reading" in comparisons.likeliest_reading({"as stated": reached(0.7)}, 0.807)
-    assert "Not run yet" in comparisons.likeliest_reading({"as stated": {}}, 0.807)
+    assert "No other reading" in prose.likeliest_reading({"as stated": reached(0.7)}, 0.807)
+    assert "Not run yet" in prose.likeliest_reading({"as stated": {}}, 0.807)
 
 
 def test_equal_settings_are_compared_where_they_have_the_most_seeds():
@@ -108,13 +138,13 @@ def test_equal_settings_are_compared_where_they_have_the_most_seeds():
         Setting(0.001, 32): tuple({s: record(s, CE_ROW, best=CE_ROW) for s in range(2)} for _ in range(2)),
         Setting(0.0001, 32): (runs(CE_ROW), {}),
     }
-    found = comparisons.alike(candidates, (CE_ROW, CB_ROW))
+    found = comparisons.equal_settings(candidates, (CE_ROW, CB_ROW))
     assert found.setting == Setting(0.01, 32)
     assert found.gain.pairs == 4
     assert found.gain.mean == pytest.approx(0.02)
     assert found.ce == (Setting(0.001, 32), pytest.approx(0))
     assert found.balanced == (Setting(0.01, 32), pytest.approx(0))
-    assert comparisons.alike({Setting(0.01, 32): ({}, {})}, (CE_ROW, CB_ROW)) is None
+    assert comparisons.equal_settings({Setting(0.01, 32): ({}, {})}, (CE_ROW, CB_ROW)) is None
 
 
 def test_draws_are_compared_by_the_gain_of_the_balanced_loss_on_each():
@@ -122,15 +152,15 @@ def test_draws_are_compared_by_the_gain_of_the_balanced_loss_on_each():
         draw: ({s: record(s, 0.30) for s in range(2)}, {s: record(s, 0.30 + gain) for s in range(2)})
         for draw, gain in enumerate((0.01, 0.03))
     }
-    found = comparisons.draws(by_draw)
-    assert found.gains == pytest.approx([0.01, 0.03])
-    assert found.chance == pytest.approx(0)
+    gains, chance = comparisons.draws(by_draw)
+    assert gains == pytest.approx([0.01, 0.03])
+    assert chance == pytest.approx(0)
     spread_out = {0: {0: record(0, 0.31), 1: record(1, 0.33)}, 1: by_draw[1][1]}
-    found = comparisons.draws({draw: (by_draw[draw][0], spread_out[draw]) for draw in (0, 1)})
-    assert found.chance == pytest.approx(np.sqrt(np.var([0.01, 0.03], ddof=1) / 2 / 2))  # mean of two draws, two seeds
+    _, chance = comparisons.draws({draw: (by_draw[draw][0], spread_out[draw]) for draw in (0, 1)})
+    assert chance == pytest.approx(np.sqrt(np.var([0.01, 0.03], ddof=1) / 2 / 2))  # mean of two draws, two seeds
     one_seed = {draw: tuple({0: by_seed[0]} for by_seed in pair) for draw, pair in by_draw.items()}
-    assert comparisons.draws(one_seed).chance is None
-    assert comparisons.draws({0: by_draw[0], 1: ({}, {})}) is None
+    assert np.isnan(comparisons.draws(one_seed)[1])
+    assert comparisons.draws({0: by_draw[0], 1: ({}, {})})[0] == pytest.approx([0.01])
 
 
 def test_the_ledgers_table_has_a_line_for_every_claim():
@@ -145,19 +175,21 @@ def test_tables_show_intervals_and_what_is_missing():
     assert quality.loc["CE", "head"] == "90.0 ± 0.0"
     assert quality.loc["CE", "middle"] == "55.0 ± 0.0"
     assert quality.loc["CE", "tail"] == "20.0 ± 0.0"
+    rising = tables.quality({"CE": [record(0, np.linspace(1, 0.1, 10), counts=CLAIMED["counts"][::-1])]})
+    assert rising.loc["CE", ["head", "middle", "tail"]].tolist() == ["20.0", "55.0", "90.0"]  # by rank
     assert quality.loc["CE", "worst class"] == "10.0 ± 0.0"
     assert quality.loc["CE", "calibration error"] == "10.0 ± 0.0"
-    compared = tables.compared({"a": runs(0.4), "b": runs(0.5), "c": {}}, base="a")
+    compared = comparisons.compared({"a": runs(0.4), "b": runs(0.5), "c": {}}, base="a")
     assert compared.loc["b", "difference to a (points)"].startswith("+")
     assert compared.loc["c"].tolist() == ["not run yet", "–", 0, 0]
-    alike = tables.alike({"draw 0": ({0: record(0, 0.3)}, {0: record(0, 0.4)}), "draw 1": ({}, {})})
+    alike = comparisons.alike({"draw 0": ({0: record(0, 0.3)}, {0: record(0, 0.4)}), "draw 1": ({}, {})})
     assert alike.loc["draw 0"].tolist() == ["30.0", "40.0", "+10.0", 1]
     assert alike.loc["draw 1"].tolist() == ["not run yet"] * 3 + [0]
-    grid = tables.by_two({(0.9, 1.0): {0: record(0, 0.3)}, (0.9, 2.0): {}}, "β", "γ")
+    grid = comparisons.by_two({(0.9, 1.0): {0: record(0, 0.3)}, (0.9, 2.0): {}}, "β", "γ")
     assert grid.loc["β = 0.9"].to_dict() == {"γ 1.0": "30.0", "γ 2.0": "not run yet"}
-    uneven = tables.alike({"a": ({s: record(s, 0.3 + 0.1 * s) for s in range(3)}, {0: record(0, 0.35)})})
+    uneven = comparisons.alike({"a": ({s: record(s, 0.3 + 0.1 * s) for s in range(3)}, {0: record(0, 0.35)})})
     assert uneven.loc["a"].tolist() == ["30.0", "35.0", "+5.0", 1]  # columns that subtract
-    readings = tables.readings({"as stated": reached(0.7), "bfloat16": {}}, 0.807)
+    readings = comparisons.readings({"as stated": reached(0.7), "bfloat16": {}}, 0.807)
     assert readings.loc["as stated", "difference to the original (points)"] == "-10.7"
     assert readings.loc["bfloat16", "best epoch (%)"] == "not run yet"
 

@@ -14,8 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lib.data import cifar10, fetch, is_cached, load, sources
-from lib.data.cifar10 import Layout
+from lib.data import cifar10, fetch, load, sources
 from lib.data.download import PATIENT, Patience, say
 from lib.system.compat import import_torchvision
 from lib.system.errors import UserError
@@ -24,7 +23,9 @@ from lib.system.paths import cache_folder
 BATCH = 4
 BATCHES = np.random.default_rng(0).integers(0, 256, (6, BATCH, 3073), dtype=np.uint8)
 BATCHES[:, :, 0] %= 10
-LAYOUT = Layout(BATCH, tuple(hashlib.md5(batch.tobytes()).hexdigest() for batch in BATCHES))
+SUMS = [hashlib.md5(batch.tobytes()).hexdigest() for batch in BATCHES]
+#: Variables of lib.data.cifar10.
+MINIATURE = {"BATCHES": dict(zip(sources.BATCHES, SUMS, strict=True)), "BATCH_BYTES": BATCH * 3073}
 WHOLE = BATCHES.tobytes()
 
 
@@ -37,7 +38,8 @@ def home(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sources, "ROOT", tmp_path / "repository")
-    monkeypatch.setattr(cifar10, "LAYOUT", LAYOUT)
+    for name, value in MINIATURE.items():
+        monkeypatch.setattr(cifar10, name, value)
     import_torchvision()
     from torchvision.datasets import CIFAR10
 
@@ -140,9 +142,8 @@ def test_the_data_folder_of_the_repository_is_searched(home):
 
 def test_loading_fetches_and_gives_the_pixels_of_the_records(home):
     binary_folder(home / "data" / "cifar-10-batches-bin")
-    assert not is_cached()
+    assert not cifar10.cache_path().exists()
     data = load("cifar10")
-    assert is_cached()
     assert data.train.images.dtype == torch.uint8
     assert data.train.labels.dtype == torch.int64
     assert data.train.images.numpy().reshape(-1, 3072).tolist() == BATCHES[:5, :, 1:].reshape(-1, 3072).tolist()
@@ -249,7 +250,6 @@ def test_one_flipped_byte_in_the_cache_is_found_and_fetched_again(home, capsys):
 def test_a_cache_of_the_wrong_size_is_fetched_again(home, content, capsys):
     path = cached(home)
     path.write_bytes(content)
-    assert not is_cached()
     load("cifar10")
     assert path.read_bytes() == WHOLE
     assert f"{len(content):,} of {len(WHOLE):,} bytes" in capsys.readouterr().err
@@ -313,7 +313,7 @@ def test_what_a_killed_process_left_is_cleared(home):
 
 def test_messages_go_to_stderr(capsys):
     say("a line")
-    assert capsys.readouterr() == ("", "a line\n")
+    assert capsys.readouterr() == ("", "CIFAR-10: a line\n")
 
 
 def test_an_archive_cannot_write_outside_its_folder(home, monkeypatch):

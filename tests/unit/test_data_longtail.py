@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib.data import class_counts, load, long_tailed_indices, stratified_split
+from lib.data import load, long_tailed_indices, stratified_split
+from lib.data.longtail import class_counts
 from lib.system.errors import UserError
 
 PUBLISHED_COUNTS = [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]

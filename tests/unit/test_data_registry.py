@@ -1,5 +1,7 @@
 """The registry of data sets, and a data set that is not like CIFAR-10."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from conftest import run, small
@@ -26,7 +28,7 @@ def shapes():
 
 @pytest.fixture
 def registered(monkeypatch):
-    monkeypatch.setitem(data.DATASETS, "shapes", data.Entry(shapes, CLASSES))
+    monkeypatch.setitem(data.DATASETS, "shapes", SimpleNamespace(load=shapes, CLASSES=CLASSES))
 
 
 def test_a_data_set_carries_what_the_rest_has_to_know():

@@ -94,16 +94,16 @@ def values(*rows):
 
 
 def sweep(accuracies, betas=BETAS, counts=COUNTS):
-    return findings.sweep(betas, accuracies, np.full((1, 10), 0.4), counts)
+    return findings.sweep(betas, accuracies, np.full((1, 10), 0.4), counts, range(10))
 
 
 def test_classes_that_gain_and_lose_at_the_best_beta():
     row = np.full(10, 0.5)
     row[0], row[1] = 0.3, 0.4  # below and equal to cross-entropy
     found = sweep(values(0.1, row, 0.2))
-    assert (found.best, found.better.tolist(), found.worse.tolist()) == (1, list(range(2, 10)), [0])
+    assert (found.best, found.better, found.worse) == (1, list(range(2, 10)), [0])
     found = sweep(values(0.1, 0.3, 0.2))
-    assert (found.better.tolist(), found.worse.tolist()) == ([], list(range(10)))
+    assert (found.better, found.worse) == ([], list(range(10)))
 
 
 def test_monotone_classes():
@@ -123,11 +123,11 @@ def test_betas_of_equal_weights_count_once_towards_monotony():
 
 def test_classes_without_a_correct_image():
     found = sweep(values(0.1, 0.5, 0.2))
-    assert (found.lowest, found.missed.tolist()) == (0.5, [])
+    assert (found.lowest, found.missed) == (0.5, [])
     row = np.full(10, 0.5)
     row[[4, 9]] = 0
     found = sweep(values(0.1, row, 0.2))
-    assert (found.lowest, found.missed.tolist()) == (0, [4, 9])
+    assert (found.lowest, found.missed) == (0, [4, 9])
 
 
 def test_the_spread_over_betas_beside_that_over_seeds():

@@ -3,8 +3,8 @@
 import pytest
 from conftest import run, small
 
-from lib.analysis.betas import neutral_betas
 from lib.analysis.claims import Setting
+from lib.analysis.findings import neutral_betas
 from lib.notebook import plans, session
 from lib.notebook.session import Notebook
 from lib.runs.store import Store, opened

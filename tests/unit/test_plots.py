@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from test_findings import diagonal, record
 
-from lib.analysis import curves, plots
+from lib.analysis import plots
 
 CLASSES = ("ant", "bee", "cat")
 
@@ -37,8 +37,8 @@ def test_a_panel_for_every_class_of_a_sweep():
 @pytest.mark.parametrize("classes", [CLASSES, tuple("abcdefghij"), tuple("abcdefghijkl")])
 def test_a_panel_for_every_class_of_the_learning_curves(classes):
     run = record([diagonal(700, classes=len(classes))] * 2, counts=[1] * len(classes))
-    assert tuple(titles(curves.training([run.history], classes))) == classes
-    assert titles(curves.training([run.history])) == [str(k) for k in range(len(classes))]
+    assert tuple(titles(plots.training([run.history], classes))) == classes
+    assert titles(plots.training([run.history])) == [str(k) for k in range(len(classes))]
 
 
 @pytest.mark.parametrize(("classes", "grid"), [(2, (1, 5)), (10, (2, 5)), (11, (3, 5)), (100, (10, 10))])

@@ -9,13 +9,10 @@ from scipy import stats
 
 from lib.analysis.statistics import (
     contrasts,
-    equivalent,
-    groups,
     mean_interval,
     paired_difference,
     per_class,
     prediction_interval,
-    proportion_interval,
 )
 
 pytestmark = pytest.mark.usefixtures("one_thread")  # small steps are fastest on one thread, and repeatable
@@ -27,8 +24,6 @@ def test_the_interval_of_a_mean_is_students():
     spread = math.sqrt(sum((v - 0.73) ** 2 for v in values) / 2)
     assert mean == pytest.approx(0.73)
     assert half == pytest.approx(4.302652729696142 * spread / math.sqrt(3), rel=1e-9)  # t(0.975, 2)
-    low, high = stats.t.interval(0.8, 2, 0.73, stats.sem(values))
-    assert mean_interval(values, level=0.8)[1] == pytest.approx((high - low) / 2)
 
 
 def test_the_interval_is_taken_over_the_first_axis():
@@ -43,22 +38,6 @@ def test_one_seed_says_nothing_about_the_spread():
     mean, half = mean_interval([[0.7, 0.8]])
     assert mean.tolist() == [0.7, 0.8]
     assert np.isnan(half).tolist() == [True, True]
-
-
-@pytest.mark.parametrize(("hits", "n"), [(0, 1), (0, 10), (5, 10), (10, 10), (107, 320), (8070, 10_000)])
-def test_the_interval_of_a_share_is_wilsons(hits, n):
-    low, high = stats.binomtest(hits, n).proportion_ci(0.95, method="wilson")
-    assert proportion_interval(hits / n, n) == pytest.approx((low, high), abs=1e-12)
-
-
-@pytest.mark.parametrize("n", range(1, 200))
-def test_none_and_all_of_them_are_ends_of_wilsons_interval(n):
-    assert proportion_interval(0, n)[0] == 0
-    assert proportion_interval(1, n)[1] == 1
-
-
-def test_wilsons_interval_has_the_known_value():
-    assert proportion_interval(0.5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-4)
 
 
 def test_accuracy_per_class_follows_the_rule_asked_for(few):
@@ -82,7 +61,6 @@ def test_a_paired_difference_is_the_paired_t_test():
     assert ours.above == (test.pvalue < 0.05)
     assert paired_difference(B, A).below
     assert ours.pairs == 4
-    assert ours.deviation == pytest.approx(np.std(np.subtract(A, B), ddof=1))
 
 
 def test_several_comparisons_widen_the_interval():
@@ -95,29 +73,6 @@ def test_one_pair_decides_nothing():
     single = paired_difference([0.9], [0.1])
     assert single.mean == pytest.approx(0.8)
     assert [single.above, single.below, single.within(10)] == [False] * 3
-
-
-def test_equivalence_is_two_one_sided_tests():
-    a, b = [0.501, 0.499, 0.502, 0.500], [0.5, 0.5, 0.5, 0.5]
-    differences = np.subtract(a, b)
-    for margin in (0.0005, 0.002, 0.01):
-        p = max(
-            stats.ttest_1samp(differences, -margin, alternative="greater").pvalue,
-            stats.ttest_1samp(differences, margin, alternative="less").pvalue,
-        )
-        assert equivalent([a, b], margin)[0] == (p < 0.05)
-    assert equivalent([a, b], 0.01)[0]
-    assert not equivalent([a, b], 0.0005)[0]
-    assert not equivalent([[0.5], [0.5]], 0.01)[0]  # one pair shows nothing
-
-
-def test_equivalence_of_several_is_that_of_each_to_each():
-    """The first is near both others, which are far from one another."""
-    values = np.array([0.500, 0.494, 0.506])[:, None] + 1e-4 * np.random.default_rng(0).standard_normal((3, 5))
-    same, largest = equivalent(values, 0.01)
-    assert not same
-    assert largest.mean == pytest.approx(-0.012, abs=3e-4)
-    assert equivalent(values[:2], 0.01)[0]
 
 
 def test_contrasts_are_those_of_the_two_way_layout():
@@ -155,10 +110,3 @@ def test_a_prediction_interval_holds_one_more_run_as_often_as_it_says():
     inside = [low <= run[3] <= high for run in runs for low, high in [prediction_interval(run[:3])]]
     assert np.mean(inside) == pytest.approx(0.95, abs=0.01)
     assert np.isnan(prediction_interval([0.5])).all()
-
-
-def test_head_middle_and_tail_go_by_rank():
-    found = {
-        name: indices.tolist() for name, indices in groups([50, 83, 139, 232, 387, 645, 1077, 1796, 2997, 5000]).items()
-    }
-    assert found == {"head": [9, 8, 7], "middle": [6, 5, 4, 3], "tail": [2, 1, 0]}

@@ -4,9 +4,7 @@ import errno
 import json
 import os
 import shutil
-import sqlite3
 import time
-from contextlib import closing
 
 import pytest
 import torch
@@ -249,13 +247,14 @@ def test_a_second_listing_reads_no_record(stored, read):
     assert len(first) == 1
 
 
-def spoil_a_row(file):
-    with closing(sqlite3.connect(file)) as connection, connection:
-        connection.execute("UPDATE run SET row = '{'")
-
-
 @pytest.mark.parametrize(
-    "spoil", [lambda file: file.unlink(), lambda file: file.write_bytes(b"no database" * 99), spoil_a_row]
+    "spoil",
+    [
+        lambda file: file.unlink(),
+        lambda file: file.write_bytes(b"\xff no listing" * 99),
+        lambda file: file.write_bytes(file.read_bytes()[:-9]),  # cut short by a kill
+        lambda file: file.write_text('{"layout": 0}\n[]\n3'),
+    ],
 )
 def test_a_lost_or_damaged_listing_is_made_again_once(stored, read, spoil):
     whole = stored.frame()
@@ -306,7 +305,7 @@ def test_a_record_that_changed_vanished_or_was_damaged_is_noticed(stored, traine
 
 
 def test_a_store_beside_which_nothing_can_be_written_is_listed_all_the_same(stored, monkeypatch):
-    monkeypatch.setattr(index, "file_of", lambda folder: folder / "no" / "such" / "folder.sqlite")
+    monkeypatch.setattr(index, "file_of", lambda folder: folder / "no" / "such" / "folder.jsonl")
     assert len(stored.frame()) == 1
 
 

@@ -27,7 +27,7 @@ def test_two_epochs_equal_a_plain_loop_with_torchs_own_parts(few, nesterov, sche
     experiment = small(model="ConvNet", learning_rate=0.05, steps=[1], nesterov=nesterov, schedule=schedule)
     record, weights = run(experiment, dataset)
 
-    model = models.build("ConvNet", 0)
+    model = models.build("ConvNet", 0, 10)
     optimizer = torch.optim.SGD(
         model.parameters(), lr=0.05, momentum=0.9, weight_decay=0.0005, nesterov=nesterov, fused=False
     )
@@ -66,7 +66,7 @@ def test_the_mean_loss_counts_images_not_batches(few):
     dataset = few(20, 20)
     experiment = small(epochs=1, learning_rate=1e-12, augmentation=False, weight_decay=0)
     record, _ = run(experiment, dataset)
-    still = evaluate(models.build("TwoLayerNet", 0), dataset.train, "float32", dataset)
+    still = evaluate(models.build("TwoLayerNet", 0, 10), dataset.train, "float32", dataset)
     assert record.last.train_loss == pytest.approx(still.loss, rel=1e-5)
     assert record.last.train_accuracy == pytest.approx(still.accuracy)
     assert record.last.train_hits == np.diag(still.confusion).tolist()
@@ -74,7 +74,7 @@ def test_the_mean_loss_counts_images_not_batches(few):
 
 
 def test_sigmoid_loss_starts_as_rare_and_spares_the_output_bias_from_decay():
-    model = models.build("ResNet-32", 0)
+    model = models.build("ResNet-32", 0, 10)
     start_as_rare(model)
     assert torch.sigmoid(model.output.bias).tolist() == pytest.approx([0.1] * 10)  # = -log(C - 1)
 
@@ -106,7 +106,7 @@ def ece_by_loops(confidence, correct):
 @pytest.mark.parametrize("sigmoid", [False, True])
 def test_evaluation_equals_the_formulas(sample, sigmoid):
     part = ImageSet(sample.test.images[:250], sample.test.labels[:250])  # the last two classes have no image
-    model = models.build("VanillaCNN", 1)
+    model = models.build("VanillaCNN", 1, 10)
     with torch.inference_mode():
         logits = model(sample.normalise(part.images)).double().numpy()
     y, predicted = part.labels.numpy(), logits.argmax(1)
@@ -137,7 +137,7 @@ def test_a_run_keeps_its_last_logits_and_the_training_accuracy_of_its_final_weig
     assert confusion.diagonal().tolist() == [
         int(((predicted == k) & (dataset.test.labels == k)).sum()) for k in range(10)
     ]
-    model = models.build("ResNet-32", 0)
+    model = models.build("ResNet-32", 0, 10)
     model.load_state_dict(kept["last"])
     final = torch.tensor(evaluate(model, dataset.train, "float32", dataset).confusion)  # fixed weights, plain images
     assert record.final_train_correct == final.diagonal().tolist()
@@ -171,7 +171,7 @@ def test_best_is_the_first_of_the_highest_and_its_weights_are_kept(few):
     assert record.best.epoch == 1 + accuracies.index(max(accuracies))
     assert record.last.epoch == 6
     for name, epoch in (("best", record.best), ("last", record.last)):
-        model = models.build("TwoLayerNet", 9)
+        model = models.build("TwoLayerNet", 9, 10)
         model.load_state_dict(weights[name])
         assert evaluate(model, dataset.test, "float32", dataset).confusion == epoch.test.confusion, name
 
@@ -272,7 +272,7 @@ def test_bfloat16_computes_in_it_and_stays_near_float32(few):
     ids=lambda loss: loss["loss"],
 )
 def test_every_model_trains_with_every_loss(few, model, loss):
-    before = models.build(model, 0).state_dict()
+    before = models.build(model, 0, 10).state_dict()
     record, weights = run(small(model=model, epochs=1, **loss), few(40, 10))
     assert math.isfinite(record.last.train_loss)
     assert isinstance(record.last.test, Evaluation)

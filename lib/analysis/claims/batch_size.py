@@ -1,25 +1,20 @@
-"""Claim 1: batch 32 and batch 128."""
+"""Claim 1: Batch 32 instead of 128 helps, by allowing more updates.
 
-from dataclasses import dataclass
+Rule: ConvNet, all else equal: supported if the interval of the difference lies above zero, contradicted if it lies
+below.
+"""
 
-from lib.analysis.claims.claim import Claim, Outcome, interval
-from lib.analysis.claims.evidence import Evidence, NotRun, accuracy, by_seed, one_image, records_of
-from lib.analysis.prose import seeds_in_words
-from lib.analysis.statistics import Difference, paired_difference
-from lib.training import Record
-
-
-@dataclass(frozen=True)
-class Found:
-    gain: Difference  # of batch 32 over batch 128
+from lib.analysis.claims.claim import Evidence, Found, NotRun, Outcome
+from lib.analysis.prose import interval, seeds_in_words
+from lib.analysis.statistics import accuracy, by_seed, one_image, paired_difference
 
 
-def measure(evidence: Evidence) -> tuple[Found, list[Record]]:
+def measure(evidence: Evidence) -> Found:
     small, large = evidence.convnet.get(32, {}), evidence.convnet.get(128, {})
     if not small.keys() & large.keys():
         raise NotRun("the ConvNet with batch 32 and with batch 128 from the same seeds")
-    rows = by_seed(accuracy, small, large)
-    return Found(paired_difference(rows[0], rows[1], floor=one_image(small))), records_of(small, large)
+    a, b = by_seed(accuracy, small, large)
+    return Found(small, large, gain=paired_difference(a, b, floor=one_image(small)))
 
 
 def judge(found: Found) -> Outcome:
@@ -33,11 +28,3 @@ def explain(found: Found) -> tuple[str, str]:
         "does not test whether the number of updates is the reason.",
         f"{gain} with batch 32",
     )
-
-
-STATEMENT = "Batch 32 instead of 128 helps, by allowing more updates."
-RULE = (
-    "ConvNet, all else equal: supported if the interval of the difference lies above zero, contradicted if it lies "
-    "below."
-)
-CLAIM = Claim(1, STATEMENT, RULE, measure, judge, explain)

@@ -1,36 +1,17 @@
-"""Claim 2: the chosen beta beside all others."""
+"""Claim 2: β = 0.8 is the best of the eleven; it is chosen because every class keeps some accuracy.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+Rule: Supported if every other β was run from at least three shared seeds and is lower, and every class has a correct
+prediction; contradicted if another β is higher, if another β has the same weights to within a thousandth (then the
+chosen one cannot be better), or if a class has no correct prediction in any of at least three seeds.
+"""
 
-from lib.analysis.claims.claim import SEVERAL, Claim, Outcome, interval, named, spans
-from lib.analysis.claims.evidence import Evidence, NotRun, by_seed, one_image, per_class, records_of, shared_seeds
-from lib.analysis.prose import listed, seeds_in_words
-from lib.analysis.statistics import Difference, contrasts
-from lib.losses import class_balanced_weights
-from lib.training import Record
-
-Group = tuple[float, ...]
+from lib.analysis.claims.claim import SEVERAL, Evidence, Found, NotRun, Outcome
+from lib.analysis.findings import weight_ratio
+from lib.analysis.prose import interval, listed, named, seeds_in_words, spans
+from lib.analysis.statistics import by_seed, class_accuracies, contrasts, one_image, shared_seeds
 
 
-@dataclass(frozen=True)
-class Found:
-    chosen: float
-    alike: list[float]  # other betas with the same weights
-    ratio: float  # of the largest to the smallest class weight at the chosen beta
-    seeds: int
-    together: Mapping[Group, Difference]  # chosen beta less the others, intervals that hold together
-    singly: Sequence[Difference]  # the same, each at 95 %
-    empty: list[str]  # classes without a correct prediction in any run
-    missing: list[Group]  # betas without the shared seeds
-
-    @property
-    def better(self) -> list[float]:
-        """Betas that are above the chosen one."""
-        return [group[0] for group, d in self.together.items() if d.below]
-
-
-def measure(evidence: Evidence) -> tuple[Found, list[Record]]:
+def measure(evidence: Evidence) -> Found:
     chosen = evidence.chosen
     if not evidence.balanced.get(chosen):
         raise NotRun(f"the sweep of beta, {chosen:g} among it")
@@ -38,22 +19,23 @@ def measure(evidence: Evidence) -> tuple[Found, list[Record]]:
     own = next(group for group in treatments if chosen in group)
     seeds, ran = shared_seeds(treatments, own)
     others = [group for group in treatments if group in ran and group != own]
-    rows = by_seed(per_class, *(treatments[group] for group in (own, *others)))
-    pairs, floor = [(0, i) for i in range(1, len(rows))], one_image(treatments[own])
-    scores = rows.mean(axis=2)
-    together = contrasts(scores, pairs, comparisons=len(pairs), floor=floor)
-    weights = class_balanced_weights(evidence.counts or [], chosen)
-    found = Found(
+    rows = by_seed(class_accuracies, *(treatments[group] for group in (own, *others)))  # [groups, seeds, C]
+    scores, floor = rows.mean(axis=2), one_image(treatments[own])
+    pairs = [(0, i) for i in range(1, len(rows))]  # chosen beta less each other
+    together = dict(zip(others, contrasts(scores, pairs, comparisons=len(pairs), floor=floor), strict=True))
+    return Found(
+        *treatments.values(),
         chosen=chosen,
         alike=[beta for beta in own if beta != chosen],
-        ratio=float(weights.max() / weights.min()),
+        ratio=weight_ratio(evidence.counts, chosen),
         seeds=len(seeds),
-        together=dict(zip(others, together, strict=True)),
-        singly=contrasts(scores, pairs, floor=floor),
+        together=together,  # intervals that hold together
+        singly=contrasts(scores, pairs, floor=floor),  # the same differences, each at 95 %
+        better=[group[0] for group, d in together.items() if d.below],
+        # Classes without a correct prediction in any run.
         empty=[name for name, row in zip(evidence.classes, rows[0].T, strict=True) if others and not row.any()],
         missing=[group for group in treatments if group not in ran],
     )
-    return found, records_of(*treatments.values())
 
 
 def judge(found: Found) -> Outcome:
@@ -65,6 +47,7 @@ def judge(found: Found) -> Outcome:
 
 
 def explain(found: Found) -> tuple[str, str]:
+    none_correct = f"no image of {named(found.empty)} is classified correctly"
     times = f"{found.ratio:.2f} times" if found.ratio > 1.1 else f"{found.ratio:.6f} times"
     said = f"At β = {found.chosen:g} the largest class weight is {times} the smallest"
     if found.alike:
@@ -73,11 +56,8 @@ def explain(found: Found) -> tuple[str, str]:
     if found.together:
         differences = "; ".join(f"β = {spans([g])}: {interval(d)}" for g, d in found.together.items())
         said += f" β = {found.chosen:g} minus {differences}."
-        said += (
-            f" No image of {named(found.empty)} is classified correctly in any of {seeds_in_words(found.seeds)}."
-            if found.empty
-            else " Every class keeps some accuracy."
-        )
+        never = f" {none_correct[0].upper()}{none_correct[1:]} in any of {seeds_in_words(found.seeds)}."
+        said += never if found.empty else " Every class keeps some accuracy."
     if found.missing:
         said += f" Not run yet from the same seeds: β = {spans(found.missing)}."
     if found.alike:
@@ -85,14 +65,5 @@ def explain(found: Found) -> tuple[str, str]:
     elif found.better:
         short = f"β = {listed(found.better)} is better"
     else:
-        short = f"no image of {named(found.empty)} is classified correctly" if found.empty else "every other β is lower"
+        short = none_correct if found.empty else "every other β is lower"
     return said, short
-
-
-STATEMENT = "β = 0.8 is the best of the eleven; it is chosen because every class keeps some accuracy."
-RULE = (
-    "Supported if every other β was run from at least three shared seeds and is lower, and every class has a correct "
-    "prediction; contradicted if another β is higher, if another β has the same weights to within a thousandth (then "
-    "the chosen one cannot be better), or if a class has no correct prediction in any of at least three seeds."
-)
-CLAIM = Claim(2, STATEMENT, RULE, measure, judge, explain)

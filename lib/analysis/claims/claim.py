@@ -1,26 +1,92 @@
-"""A claim, its verdict, and the phrases that several claims share."""
+"""A claim with its test, and the records that claims are tested on."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any, Literal
 
-import numpy as np
-
-from lib.analysis.claims.evidence import Evidence, NotRun
-from lib.analysis.statistics import Difference
-from lib.analysis.tables import difference
+from lib import data
+from lib.analysis.findings import beta_groups
+from lib.analysis.statistics import Runs, records_of
 from lib.training import Record
 
 Outcome = Literal["supported", "contradicted", "undecided"]
 VERDICTS: tuple[Outcome, ...] = ("supported", "contradicted", "undecided")
-
 #: Difference in accuracy that counts as none: one percentage point.
 MARGIN = 0.01
 #: Number of seeds from which "in no run" and "the best of all" count.
 SEVERAL = 3
 
 
-Found = TypeVar("Found")  # the statistics of a claim
+class NotRun(Exception):
+    """Raised where records that a claim needs are missing; the message names them."""
+
+
+@dataclass(frozen=True, order=True)
+class Setting:
+    """Settings that the original may have trained with where it does not state them."""
+
+    learning_rate: float
+    batch_size: int
+
+    def __str__(self) -> str:
+        return f"rate {self.learning_rate:g}, batch {self.batch_size}"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Records by the claims' needs. A setting that was asked for and not run is there, and empty."""
+
+    original: Mapping[str, Any]  # the original's figures, from lib.analysis.original
+    cross_entropy: Runs = field(default_factory=dict)  # on the long tail
+    balanced: Mapping[float, Runs] = field(default_factory=dict)  # class-balanced focal loss, by beta
+    convnet: Mapping[int, Runs] = field(default_factory=dict)  # on all of CIFAR-10, by batch size
+    gammas: Mapping[float, Runs] = field(default_factory=dict)  # class-balanced focal loss at one beta, by gamma
+    gamma_beta: float | None = None  # that beta
+    #: Both rows of the closing table under the settings that may have produced it: (cross-entropy, balanced).
+    candidates: Mapping[Setting, tuple[Runs, Runs]] = field(default_factory=dict)
+
+    @property
+    def chosen(self) -> float:
+        """The beta that the original chooses."""
+        return self.original["chosen_beta"]
+
+    @property
+    def counts(self) -> list[int]:
+        """Training images per class; none without runs."""
+        return next((record.counts for record in records_of(*self.balanced.values())), [])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names of the data set that the sweep's runs were trained on, by label."""
+        return data.classes(records_of(*self.balanced.values())[0].experiment.data)
+
+    def labels(self, wanted: Sequence[str]) -> list[int]:
+        """Labels of the named classes. Raises NotRun where the data set has no such class."""
+        if unknown := [name for name in wanted if name not in self.classes]:
+            raise NotRun(f"a data set with the class {' and '.join(unknown)}")
+        return [self.classes.index(name) for name in wanted]
+
+    def treatments(self) -> dict[tuple[float, ...], Runs]:
+        """Group the original's betas by equal class weights, each with the runs of one beta of the group.
+
+        The runs are those of the chosen beta where it is in the group, else of the first beta that was run. Without
+        runs there are no groups.
+        """
+        found = {}
+        for group in beta_groups(self.counts, list(self.original["class_balanced_focal"])) if self.counts else []:
+            first = [self.chosen] if self.chosen in group else []
+            ran = (self.balanced[beta] for beta in [*first, *group] if self.balanced.get(beta))
+            found[tuple(group)] = next(ran, {})
+        return found
+
+
+class Found(SimpleNamespace):
+    """Statistics of a claim by name, and `records`: those of the runs that the statistics come from."""
+
+    def __init__(self, *runs: Runs, **statistics: Any):
+        super().__init__(records=records_of(*runs), **statistics)
 
 
 @dataclass(frozen=True)
@@ -29,49 +95,33 @@ class Verdict:
 
     verdict: Outcome
     because: str  # the figures and the test, as sentences of markdown
-    records: Sequence[Record] = ()
     short: str = ""  # the reason in half a sentence, for the first page; used where the claim is decided
+    records: Sequence[Record] = ()
 
 
 @dataclass(frozen=True)
-class Claim(Generic[Found]):
+class Claim:
     """One statement of the original, and its test in three steps."""
 
     number: int
     statement: str
     rule: str
-    #: Statistics, and the records they come from; raises NotRun where records are missing.
-    measure: Callable[[Evidence], tuple[Found, Sequence[Record]]]
-    judge: Callable[[Found], Outcome]  # statistics -> verdict: the rule
-    explain: Callable[[Found], tuple[str, str]]  # statistics -> `because` and `short` of the verdict
+    measure: Callable[[Evidence], Found]  # raises NotRun where records are missing
+    judge: Callable[[Found], Outcome]  # the rule
+    explain: Callable[[Found], tuple[str, str]]  # `because` and `short` of the verdict
+
+    @classmethod
+    def of(cls, name: str) -> "Claim":
+        """Return the claim of a file: its docstring, "Claim N: statement" and "Rule: rule", and its functions."""
+        file: Any = import_module(f"{__package__}.{name}")
+        head, rule = (" ".join(part.split()) for part in file.__doc__.split("Rule: "))
+        number, statement = head.removeprefix("Claim ").split(": ", 1)
+        return cls(int(number), statement, rule, file.measure, file.judge, file.explain)
 
     def test(self, evidence: Evidence) -> Verdict:
         """Apply the rule to the records that there are."""
         try:
-            found, records = self.measure(evidence)
+            found = self.measure(evidence)
         except NotRun as missing:
             return Verdict("undecided", f"Not run yet: {missing}.")
-        because, short = self.explain(found)
-        return Verdict(self.judge(found), because, records, short)
-
-
-def interval(d: Difference) -> str:
-    """A difference of accuracies in a sentence."""
-    words = difference(d).replace(" [", " points [", 1)
-    return words if "[" in words else f"{words} points (one seed: no interval)"
-
-
-def named(names: Sequence[str]) -> str:
-    """Class names as a list in a sentence."""
-    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0] if names else "no class"
-
-
-def spans(groups: Sequence[Sequence[float]]) -> str:
-    """Groups of betas, each by its first and last."""
-    return "; ".join(f"{g[0]:g}" if len(g) == 1 else f"{g[0]:g} to {g[-1]:g}" for g in groups) or "none"
-
-
-def resolution(differences: Sequence[Difference]) -> str:
-    """The size of the intervals, as half a sentence; "" for a single seed."""
-    half = float(np.median([d.high - d.mean for d in differences])) if differences else np.nan
-    return "" if np.isnan(half) else f" (median half-width of the intervals: {100 * half:.0f} points)"
+        return Verdict(self.judge(found), *self.explain(found), found.records)

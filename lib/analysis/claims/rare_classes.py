@@ -1,42 +1,32 @@
-"""Claim 7: accuracy of the rarest classes."""
+"""Claim 7: Horse, ship and truck get non-zero accuracy under CB-Focal; uniform accuracy stays out of reach.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+Rule: With at least three seeds: supported if all three classes have a correct prediction in every run and two of them
+differ, contradicted if one has none in any run; contradicted also if all are above 5 % and within one point.
+"""
 
-import numpy as np
-
-from lib.analysis.claims.claim import MARGIN, SEVERAL, Claim, Outcome, interval, named
-from lib.analysis.claims.evidence import Evidence, NotRun, by_seed, one_image, per_class, records_of
-from lib.analysis.prose import seeds_in_words
-from lib.analysis.statistics import Difference, contrasts
+from lib.analysis.claims.claim import MARGIN, SEVERAL, Evidence, Found, NotRun, Outcome
+from lib.analysis.prose import interval, named, seeds_in_words
+from lib.analysis.statistics import by_seed, class_accuracies, contrasts, one_image
 from lib.analysis.tables import percent
-from lib.training import Record
 
 RARE = ("horse", "ship", "truck")
 LEARNED = 0.05  # mean accuracy above which a class counts as learned
 
 
-@dataclass(frozen=True)
-class Found:
-    beta: float
-    rows: np.ndarray  # accuracies [seeds, rare classes]
-    apart: Sequence[Difference]  # between the classes; the last one is the best less the worst
-
-    @property
-    def never(self) -> list[str]:
-        """Classes without a correct prediction in any run."""
-        return [name for name, column in zip(RARE, self.rows.T, strict=True) if not column.any()]
-
-
-def measure(evidence: Evidence) -> tuple[Found, list[Record]]:
+def measure(evidence: Evidence) -> Found:
     runs = evidence.balanced.get(evidence.chosen, {})
     if not runs:
         raise NotRun(f"the balanced loss at β = {evidence.chosen:g}")
-    rows = by_seed(per_class, runs)[0][:, evidence.labels(RARE)]
+    rows = by_seed(class_accuracies, runs)[0][:, evidence.labels(RARE)]  # [seeds, rare classes]
     first, second, third = rows.mean(axis=0).argsort()[::-1]
-    pairs = [(first, second), (second, third), (first, third)]
-    apart = contrasts(rows.T, pairs, comparisons=len(pairs), floor=one_image(runs, 1))
-    return Found(evidence.chosen, rows, apart), records_of(runs)
+    pairs = [(first, second), (second, third), (first, third)]  # the last one is the best less the worst
+    return Found(
+        runs,
+        beta=evidence.chosen,
+        rows=rows,
+        apart=contrasts(rows.T, pairs, comparisons=len(pairs), floor=one_image(runs, 1)),
+        never=[name for name, column in zip(RARE, rows.T, strict=True) if not column.any()],
+    )
 
 
 def judge(found: Found) -> Outcome:
@@ -60,11 +50,3 @@ def explain(found: Found) -> tuple[str, str]:
         f"class: {interval(found.apart[-1])}."
     )
     return (f"{said} {never.capitalize()} in any of {seeds}.", never) if found.never else (said, accuracies)
-
-
-STATEMENT = "Horse, ship and truck get non-zero accuracy under CB-Focal; uniform accuracy stays out of reach."
-RULE = (
-    "With at least three seeds: supported if all three classes have a correct prediction in every run and two of them "
-    "differ, contradicted if one has none in any run; contradicted also if all are above 5 % and within one point."
-)
-CLAIM = Claim(7, STATEMENT, RULE, measure, judge, explain)

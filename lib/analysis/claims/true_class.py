@@ -1,22 +1,16 @@
-"""Claim 6: a calculation on the losses themselves, without runs."""
+"""Claim 6: Focal loss looks at the probability of the true class alone, cross-entropy sums over all classes.
 
-from dataclasses import dataclass
+Rule: A calculation: supported if only cross-entropy changes with the probabilities of the other classes; contradicted
+if it does not change.
+"""
 
 import torch
 
 from lib import losses
-from lib.analysis.claims.claim import Claim, Outcome
-from lib.analysis.claims.evidence import Evidence
-from lib.training import Record
+from lib.analysis.claims.claim import Evidence, Found, Outcome
 
 
-@dataclass(frozen=True)
-class Found:
-    ce: bool  # whether cross-entropy changes with the probabilities of the other classes
-    focal: bool  # whether the focal loss does
-
-
-def measure(evidence: Evidence) -> tuple[Found, list[Record]]:
+def measure(evidence: Evidence) -> Found:
     # The true class is the first; its probability stays, those of the other classes change.
     probabilities = torch.tensor([[0.4, 0.3, 0.2, 0.1], [0.4, 0.2, 0.2, 0.2]])
     target, weights = torch.zeros(1, dtype=torch.long), torch.ones(4)
@@ -26,7 +20,7 @@ def measure(evidence: Evidence) -> tuple[Found, list[Record]]:
         first, second = (loss(p.log()[None], target, weights, **settings).item() for p in probabilities)
         return abs(first - second) > 1e-6
 
-    return Found(changes("cross_entropy"), changes("focal", gamma=1.0)), []
+    return Found(ce=changes("cross_entropy"), focal=changes("focal", gamma=1.0))
 
 
 def judge(found: Found) -> Outcome:
@@ -42,11 +36,3 @@ def explain(found: Found) -> tuple[str, str]:
     if not found.ce and not found.focal:
         said += ": with one true class per image both depend on its probability alone, and neither sums over classes"
     return f"{said}.", "as calculated" if found.ce else "with one true class per image neither sums over classes"
-
-
-STATEMENT = "Focal loss looks at the probability of the true class alone, cross-entropy sums over all classes."
-RULE = (
-    "A calculation: supported if only cross-entropy changes with the probabilities of the other classes; contradicted "
-    "if it does not change."
-)
-CLAIM = Claim(6, STATEMENT, RULE, measure, judge, explain)

@@ -33,12 +33,12 @@ def run(
     would have.
 
     Args:
-        origin: the parameter file that asks for the runs; kept in new records.
+        origin: the parameter file that asks for the runs, noted in new records.
         on_epoch: called after every new epoch; by default there are progress lines (see lib.runs.progress).
         tell: takes the progress events in place of those lines.
         workers: processes; by default as described above.
-        scheduler: address of a Dask scheduler ("tcp://host:8786"), or a file that it wrote, whose workers train
-            instead. Their runs have one thread each. Records and weights travel back; no file is shared.
+        scheduler: address of a Dask scheduler ("tcp://host:8786"), or the file that it wrote, for training on its
+            workers, one thread per run. Records and weights are sent back; no file is shared.
         stop: asked now and then; True ends the sweep as Ctrl-C does.
 
     Raises:
@@ -66,19 +66,15 @@ def run(
 
 
 def _train(job: Job, asked: Sequence[Experiment], workers: int | None, scheduler: str) -> None:
-    together = min(workers or len({e.key for e in asked}), device.gpus() or _cores())
+    together = min(workers or len({e.key for e in asked}), device.gpus() or device.cores())
     if together == 1 and not scheduler:
         job.one_by_one()
         return
     from lib.runs.sweep import cluster  # Dask takes half a second to import, which one run need not pay for
     from lib.runs.sweep.spread import Spread
 
-    threads = 1 if scheduler else max(1, _cores() // together)
+    threads = 1 if scheduler else max(1, device.cores() // together)
     with cluster.connected(scheduler) if scheduler else cluster.local(min(together, len(job.missing))) as client:
         if job.progress and scheduler:
             job.progress.dashboard = client.dashboard_link or ""
         Spread(job, client, threads=threads, local=not scheduler).run()
-
-
-def _cores() -> int:
-    return int(device.describe()["cores"])

@@ -52,22 +52,17 @@ class _Local:
         common: dict[str, Any] = {"host": _HOST, "protocol": "tls://", "security": security, "dashboard": False}
         options = {**common, "nthreads": 1, "memory_limit": MEMORY_LIMIT // workers, "silence_logs": logging.CRITICAL}
         gpus = [{"CUDA_VISIBLE_DEVICES": str(n)} if device.gpus() > 1 else {} for n in range(workers)]
+        # Not by the cluster's own setting, which ends with it: closed connections are logged a moment later.
+        for handler in logging.getLogger("distributed").handlers:
+            handler.setLevel(logging.CRITICAL)
         with dask.config.set(settings), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self.cluster = SpecCluster(
                 workers={n: {"cls": Nanny, "options": {**options, "env": env}} for n, env in enumerate(gpus)},
                 scheduler={"cls": Scheduler, "options": {**common, "dashboard_address": f"{_HOST}:0"}},
                 security=security,
-                silence_logs=logging.CRITICAL,
             )
             self.client = Client(self.cluster, set_as_default=False)
-
-    def keep(self) -> None:
-        """Wait a while for the next sweep."""
-        self.timer = threading.Timer(_KEEP, close_kept)
-        self.timer.daemon = True
-        _kept.append(self)
-        self.timer.start()
 
     def kill(self) -> None:
         """End the workers at once: their checkpoints hold every finished epoch."""
@@ -118,7 +113,10 @@ def local(workers: int) -> Iterator[Client]:
     except BaseException:
         own.kill()
         raise
-    own.keep()
+    own.timer = threading.Timer(_KEEP, close_kept)
+    own.timer.daemon = True
+    _kept.append(own)
+    own.timer.start()
 
 
 @contextmanager

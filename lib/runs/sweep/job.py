@@ -63,15 +63,15 @@ class Job:
             while (lock := self.store.lock(run, timeout=0.2)) is None:  # another program trains it
                 if self.stop():
                     raise Interrupted(STOPPED)
-            failure, show, checkpoint = None, partial(self.epoch, run), self.store.checkpoint(run)
+            show, checkpoint = partial(self.epoch, run), self.store.checkpoint(run)
             try:
                 if self.store.get(run) is None:
                     outcome = train(run, on_epoch=show, checkpoint=checkpoint, origin=self.origin, stop=self.stop)
                     self.store.put(*outcome)
+                self.over(run, lock)
             except NoRoom:  # the next runs could not be stored either
                 raise
             except Exception as error:
-                failure = error
+                self.over(run, lock, error)
             finally:
                 lock.release()
-            self.over(run, lock, failure)

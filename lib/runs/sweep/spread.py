@@ -8,7 +8,7 @@ import queue
 import sys
 import time
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,14 +29,12 @@ _EVERY = 1.0  # seconds between two looks at the cluster
 _RESTART = 60  # seconds in which a local worker that has ended is started again
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Running:
     experiment: Experiment
     lock: FileLock
-    future: Future | None = None
-    only: frozenset[str] = frozenset()  # workers that it was sent to; none named: any
-    starts: int = 0  # each but the last one ended with its worker
-    given_up: int = 0  # times that Dask did, which also counts starts that it was not told of
+    future: Future
+    only: frozenset[str]  # workers that it was sent to; none named: any
 
 
 class Spread:
@@ -47,134 +45,127 @@ class Spread:
         self.versions = worker.examiner()()
         self.topic = f"sweep-{uuid.uuid4().hex}"
         self.news: queue.Queue = queue.Queue()
-        self.running: dict[str, _Running] = {}
+        self.waiting = deque(job.missing)
+        self.running: dict[Any, _Running] = {}  # by Dask's key
+        self.starts: Counter[str] = Counter()  # by run; each but the last one ended with its worker
+        self.given_up: Counter[str] = Counter()  # by run, by Dask, which also counts starts that it was not told of
         self.fit: set[str] = set()  # workers that take runs
         self.unfit: dict[str, str] = {}  # worker -> reason
         self.said: set[str] = set()
-        self.looked = 0.0
-        self.staffed = time.monotonic()  # when a worker was last there
+        self.looked, self.staffed = 0.0, time.monotonic()  # the last look; the last one that found a worker
 
     def run(self) -> None:
         """Train and store the missing runs of the job; it raises as `lib.runs.sweep.run`."""
-        waiting = deque(self.job.missing)
         self.client.subscribe_topic(self.topic, lambda event: self.news.put((self._told, event[1])))
         try:
-            while waiting or self.running:
+            while self.waiting or self.running:
                 if self.job.stop():
                     raise Interrupted(STOPPED)
                 if time.monotonic() - self.looked > _EVERY:
                     self._look()
                 # Two runs per worker, so that none waits for its next run.
-                for _ in range(min(len(waiting), 2 * len(self.fit) - len(self.running))):
-                    if not self._begin(waiting[0]):
-                        waiting.append(waiting[0])
-                    waiting.popleft()
+                for _ in range(min(len(self.waiting), 2 * len(self.fit) - len(self.running))):
+                    self._begin(self.waiting.popleft())
                 with suppress(queue.Empty):
                     act, what = self.news.get(timeout=_EVERY / 4)
                     act(what)
         finally:
             with suppress(Exception):  # the scheduler may be lost
-                self.client.cancel([run.future for run in self.running.values() if run.future], force=True)
-                self.client.unsubscribe_topic(self.topic)
+                self.client.cancel([run.future for run in self.running.values()], force=True)
             for run in self.running.values():
                 run.lock.release()
 
-    def _begin(self, experiment: Experiment) -> bool:
-        """Lock and send a run; False while another program has it."""
-        lock = self.job.store.lock(experiment)
-        if lock is None:
+    def _begin(self, experiment: Experiment) -> None:
+        """Lock and send a run; it waits on while another program has it."""
+        store = self.job.store
+        if (lock := store.lock(experiment)) is None:
             self._say(f"{experiment.title} is being trained by another program; waiting for it.")
-            return False
-        if self.job.store.get(experiment):  # meanwhile, by another program
-            self.job.over(experiment, lock)
-        else:
-            self.running[experiment.key] = _Running(experiment, lock)
-            self._send(self.running[experiment.key])
-        return True
-
-    def _send(self, run: _Running) -> None:
-        key = run.experiment.key
-        checkpoint = self.job.store.checkpoint(run.experiment) if self.local else None
-        run.only = frozenset() if self.local else frozenset(self.fit)
-        if not (self.local or self.fit):  # sent when there is one, at a later look
+            self.waiting.append(experiment)
             return
-        run.future = self.client.submit(
+        if store.get(experiment):  # meanwhile, by another program
+            self.job.over(experiment, lock)
+            return
+        checkpoint = store.checkpoint(experiment) if self.local else None
+        only = frozenset[str]() if self.local else frozenset(self.fit)
+        future = self.client.submit(
             worker.work,
-            *(run.experiment, self.job.origin, self.topic, self.threads, checkpoint),
-            key=f"{key}-{uuid.uuid4().hex[:8]}",
-            workers=sorted(run.only) or None,
+            *(experiment, self.job.origin, self.topic, self.threads, checkpoint),
+            key=f"{experiment.key}-{uuid.uuid4().hex[:8]}",
+            workers=sorted(only) or None,
             pure=False,
         )
-        run.future.add_done_callback(lambda done: self.news.put((self._done, (key, done))))
+        self.running[future.key] = _Running(experiment, lock, future, only)
+        future.add_done_callback(lambda done: self.news.put((self._done, done)))
+
+    def _again(self, run: _Running) -> None:
+        """Take a run back that has lost its worker; it is the next to be sent."""
+        del self.running[run.future.key]
+        run.lock.release()
+        self.waiting.appendleft(run.experiment)
 
     def _told(self, event: dict[str, str]) -> None:
         """A run has started on a worker, or finished an epoch."""
-        run = self.running.get(event["key"])
-        if not (run and run.future and run.future.key == event["task"]):
-            return
-        if "epoch" in event:
+        run = self.running.get(event["task"])  # None where it was taken back
+        if run and "epoch" in event:
             self.job.epoch(run.experiment, Epoch.model_validate_json(event["epoch"]))
-            return
-        run.starts += 1
-        if run.starts > 1:
-            print(f"A worker was lost; {run.experiment.title} is trained again.", file=sys.stderr)
+        elif run:
+            self.starts[run.experiment.key] += 1
+            if self.starts[run.experiment.key] > 1:
+                print(f"A worker was lost; {run.experiment.title} is trained again.", file=sys.stderr)
 
-    def _done(self, what: tuple[str, Future]) -> None:
-        key, future = what
-        run = self.running.get(key)
-        if run is None or run.future is not future or future.status == "cancelled":
-            return  # an earlier future of the run, or the scheduler is lost, which `_look` reports
-        if future.status == "error":
-            self._failed(run, future.exception())
+    def _done(self, future: Future) -> None:
+        run = self.running.get(future.key)
+        if run is None or future.status == "cancelled":  # taken back, or the scheduler is lost, which `_look` reports
             return
-        try:
-            outcome = future.result()
-        except Exception:  # lost with the scheduler, which `_look` reports
-            return
-        self.job.store.put(*outcome)
-        self.job.over(run.experiment, self.running.pop(key).lock)
-
-    def _failed(self, run: _Running, error: BaseException) -> None:
+        error = future.exception() if future.status == "error" else None
         if isinstance(error, NoRoom):
             raise error
         if isinstance(error, KilledWorker):  # Dask also counts workers that another run has brought down
-            run.given_up += 1
-            if max(run.starts, run.given_up) < LOSSES:
-                self._send(run)
+            key = run.experiment.key
+            self.given_up[key] += 1
+            if max(self.starts[key], self.given_up[key]) < LOSSES:
+                self._again(run)
                 return
             error = UserError(
                 f"its worker process was ended from outside (out of memory?), {LOSSES} times; run again to go on."
             )
-        self.job.over(run.experiment, self.running.pop(run.experiment.key).lock, error)
+        if error is None:
+            try:
+                outcome = future.result()
+            except Exception:  # lost with the scheduler, which `_look` reports
+                return
+            self.job.store.put(*outcome)
+        del self.running[future.key]
+        self.job.over(run.experiment, run.lock, error)
 
     def _look(self) -> None:
         """Ask the scheduler for its workers; report a lost scheduler, and workers that do not come back."""
         self.looked = time.monotonic()
         if self.client.status != "running":  # also while it connects again: Dask has forgotten the runs
             raise UserError("The Dask scheduler is lost; finished runs are stored. Start one and run again.")
-        workers: Mapping[str, Any] = {}
-        with suppress(OSError):
+        try:
             workers = self.client.scheduler_info(n_workers=-1)["workers"]
             self.fit = set(workers) if self.local else self.fit & workers.keys() | self._admit(workers)
+        except OSError:  # no answer in time: busy or lost, which the next look tells
+            return
         if workers:
             self.staffed = self.looked
-        elif self.local and self.looked - self.staffed > _RESTART:
-            raise UserError("The worker processes have ended and were not started again; finished runs are stored.")
-        else:
+            if workers.keys() <= self.unfit.keys():
+                reasons = "; ".join(f"{address}: {self.unfit[address]}" for address in sorted(workers))
+                raise UserError(f"No worker can train for this program. {reasons}.")
+        elif not self.local:
             self._say("There is no worker; waiting for one.")
-        if workers and workers.keys() <= self.unfit.keys():
-            reasons = "; ".join(f"{address}: {self.unfit[address]}" for address in sorted(workers))
-            raise UserError(f"No worker can train for this program. {reasons}.")
+        elif self.looked - self.staffed > _RESTART:
+            raise UserError("The worker processes have ended and were not started again; finished runs are stored.")
         if self.job.progress:
             self.job.progress.workers = max(1, len(self.fit))
-        for run in self.running.values():
-            if not self.local and self.fit and not run.only & self.fit:  # all workers that it was sent to have left
-                self._send(run)
+        for run in list(self.running.values()):
+            if not (self.local or run.only & self.fit):  # all workers that it was sent to have left
+                self._again(run)
 
     def _admit(self, workers: Mapping[str, Any]) -> set[str]:
         """Return the new workers that can take runs; the others are named with the reason."""
-        reasons = {}
-        new = workers.keys() - self.fit - self.unfit.keys()
+        reasons, new = {}, workers.keys() - self.fit - self.unfit.keys()
         for address, found in self._ask(new, worker.examiner()).items():
             if (threads := workers[address]["nthreads"]) != 1:
                 reasons[address] = f"it would train {threads} runs at a time in one process; start it with --nthreads 1"

@@ -14,13 +14,9 @@ from lib import data
 from lib.experiment import Experiment
 from lib.system import paths
 from lib.system.errors import UserError
-from lib.training import Epoch, Record, Weights, train
+from lib.training import Epoch, Interrupted, Record, Weights, train
 
 _load = cache(data.load)  # verified once per process; the images stay in the mapped file
-
-
-class Abandoned(Exception):
-    """The program that asked for this run has gone, or has cancelled it."""
 
 
 def examiner() -> Callable[[], Any]:
@@ -76,23 +72,22 @@ def receive(content: bytes | None) -> str:
 
 def work(
     experiment: Experiment, origin: str, topic: str, threads: int, checkpoint: Path | None
-) -> tuple[Record, dict[str, Weights]]:
-    """Train a run with so many threads; its start and its epochs are logged under `topic`.
-
-    Raises:
-        Abandoned: the client has gone.
-        UserError: from `train`, NoRoom among it.
-    """
+) -> tuple[Record, dict[str, Weights]] | None:
+    """Train a run, as `train`; its start and its epochs are logged under `topic`. None if nobody waits for it."""
     worker = get_worker()
     task = worker.get_current_task()
     dataset = _load(experiment.data)
     torch.set_num_threads(threads)
-    worker.log_event(topic, {"key": experiment.key, "task": task})
+    worker.log_event(topic, {"task": task})
 
     def on_epoch(epoch: Epoch) -> None:
-        worker.log_event(topic, {"key": experiment.key, "task": task, "epoch": epoch.model_dump_json()})
-        state = worker.state.tasks.get(task)
-        if state is None or state.state == "cancelled":  # Dask cannot stop a thread, and the next run waits for it
-            raise Abandoned(task)
+        worker.log_event(topic, {"task": task, "epoch": epoch.model_dump_json()})
 
-    return train(experiment, dataset, on_epoch=on_epoch, checkpoint=checkpoint, origin=origin)
+    def cancelled() -> bool:  # or the client has gone; Dask cannot stop a thread, and the next run waits for it
+        state = worker.state.tasks.get(task)
+        return state is None or state.state == "cancelled"
+
+    try:
+        return train(experiment, dataset, on_epoch=on_epoch, checkpoint=checkpoint, origin=origin, stop=cancelled)
+    except Interrupted:
+        return None
