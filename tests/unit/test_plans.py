@@ -152,7 +152,7 @@ def test_a_run_that_is_missing_where_nothing_is_trained_is_named(capsys):
 
 
 def test_where_runs_are_trained_the_grid_is_full(few, one_thread, monkeypatch):
-    monkeypatch.setattr(session.sweep, "_cores", lambda: 1)  # one after the other, in this process
+    monkeypatch.setattr(session.sweep.device, "cores", lambda: 1)  # one after the other, in this process
     found = here(Store(), runs="train").grid({"a": small(epochs=1)}, seeds=[0, 1])
     assert {seed: record.experiment.seed for seed, record in found["a"].items()} == {0: 0, 1: 1}
 
