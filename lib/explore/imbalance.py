@@ -41,7 +41,7 @@ def longtail(here: Notebook, dataset: Dataset) -> None:
         exhibits.figure(drawn, "longtail", caption, alt=_TAIL_ALT)
         return
     controls = {
-        "profile": widgets.Dropdown(description="profile", options=PROFILES, **page.CONTROL),
+        "profile": widgets.Dropdown(description="profile", options=list(PROFILES), **page.CONTROL),
         "factor": widgets.SelectionSlider(description="imbalance factor", options=FACTORS, value=0.01, **page.CONTROL),
         "number": widgets.BoundedIntText(description="batch number", max=10**6, **page.CONTROL),
     }
