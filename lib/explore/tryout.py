@@ -161,7 +161,7 @@ class Trainer:
 
     def _train(self, experiment: Experiment) -> None:
         live, bad = exhibits.Live(handle=SimpleNamespace(update=self._show)), True
-        watched = {"on_epoch": live.on_epoch, "tell": lambda event: self._say(event.line())}
+        watched = {"on_epoch": live.on_epoch, "tell": lambda event: self._say(event.line)}
         try:
             (record,) = sweep.run([experiment], origin="notebooks/explore.ipynb", stop=self._stopped.is_set, **watched)
             live.finish([record])

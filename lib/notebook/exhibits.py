@@ -107,7 +107,7 @@ class Live:
 
     def tell(self, event: Event) -> None:
         """Take the sweep's progress as the figure's title."""
-        self.line = event.line()
+        self.line = event.line
         if event.dashboard != self._dashboard:
             self._dashboard = event.dashboard
             print(f"Dask shows its workers at {event.dashboard}")
