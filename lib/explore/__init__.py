@@ -1,8 +1,18 @@
-"""The panels of notebooks/explore.ipynb: interactive with widgets, or drawn once at their defaults if headless."""
+"""The panels of notebooks/explore.ipynb."""
+
+from types import SimpleNamespace
 
 from lib.explore.imbalance import longtail, loss
 from lib.explore.mistakes import mistakes
 from lib.explore.runs import runs
 from lib.explore.tryout import tryout
+from lib.notebook import exhibits
 
-__all__ = ["longtail", "loss", "mistakes", "runs", "tryout"]
+
+def panels(headless: bool) -> SimpleNamespace:
+    """Return the panels by name; headless ones build no widgets, and one sentence is shown in place of all."""
+    named = {panel.__name__: panel for panel in (longtail, loss, runs, mistakes, tryout)}
+    if headless:
+        exhibits.text("The panels of this notebook need a page with widgets; set headless = False.")
+        named = dict.fromkeys(named, lambda *_: None)
+    return SimpleNamespace(**named)

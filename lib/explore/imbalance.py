@@ -15,37 +15,24 @@ from lib.analysis import plots
 from lib.analysis.plots import COLOUR, PERCENT
 from lib.data import PROFILES, Dataset, long_tailed_indices
 from lib.explore import page
-from lib.notebook import exhibits
-from lib.notebook.session import Notebook
 
 BATCH = 32
 FACTORS = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 _COLUMNS = 8
-_TAIL_ALT = (
-    f"Left: a bar per class with its number of training images. Right: the {BATCH} photographs of a batch, by class."
-)
 BETAS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999, 0.99999, 1.0)
 #: Probabilities of the true class at which the focal loss is drawn.
 PROBABILITIES = np.linspace(0.01, 0.99, 99)
-_LOSS_ALT = (
-    "Four plots: the effective number of images of each class beside its true number, the class weights, the focal "
-    "loss of an image against the probability of its true class, and its gradient; both beside cross-entropy."
-)
 
 
-def longtail(here: Notebook, dataset: Dataset) -> None:
+def longtail(dataset: Dataset) -> None:
     """Show images per class and a batch, for a chosen profile, imbalance factor and batch number."""
-    if here.headless:
-        drawn, summary = draw_tail(dataset, profile="exponential", factor=0.01, number=0)
-        caption = f"Training images per class (logarithmic scale), and the {BATCH} images of a batch. {summary}"
-        exhibits.figure(drawn, "longtail", caption, alt=_TAIL_ALT)
-        return
     controls = {
         "profile": widgets.Dropdown(description="profile", options=list(PROFILES), **page.CONTROL),
         "factor": widgets.SelectionSlider(description="imbalance factor", options=FACTORS, value=0.01, **page.CONTROL),
         "number": widgets.BoundedIntText(description="batch number", max=10**6, **page.CONTROL),
     }
-    page.interact(controls, lambda **chosen: page.picture(*draw_tail(dataset, **chosen), alt=_TAIL_ALT))
+    alt = f"Left: a bar per class with its number of training images. Right: the {BATCH} images of a batch, by class."
+    page.interact(controls, lambda **chosen: page.picture(*draw_tail(dataset, **chosen), alt=alt))
 
 
 @mpl.rc_context(plots.STYLE)
@@ -84,20 +71,19 @@ def draw_tail(dataset: Dataset, profile: str, factor: float, number: int) -> tup
     return figure, summary
 
 
-def loss(here: Notebook, classes: Sequence[str], counts: Sequence[int]) -> None:
+def loss(classes: Sequence[str], counts: Sequence[int]) -> None:
     """Show the class-balanced focal loss on these training images per class, for a chosen β and γ."""
     four = Plots(classes, counts)
-    if here.headless:
-        four.choose(beta=0.99, gamma=1.0)
-        caption = "Effective numbers and class weights at β = 0.99, focal loss and its gradient at γ = 1."
-        exhibits.figure(four.figure, "loss", caption, alt=_LOSS_ALT)
-        return
     betas = [(f"{beta:g}", beta) for beta in BETAS]
     controls = {
         "beta": widgets.SelectionSlider(description="β", options=betas, value=0.99, **page.CONTROL),
         "gamma": widgets.FloatSlider(description="γ", value=1, max=5, readout_format=".1f", **page.CONTROL),
     }
-    page.interact(controls, lambda **at: page.picture(four.pixels(**at), describe(counts, **at), alt=_LOSS_ALT))
+    alt = (
+        "Four plots: the effective number of images of each class beside its true number, the class weights, the focal "
+        "loss of an image against the probability of its true class, and its gradient; both beside cross-entropy."
+    )
+    page.interact(controls, lambda **at: page.picture(four.pixels(**at), describe(counts, **at), alt=alt))
 
 
 def describe(counts: Sequence[int], beta: float, gamma: float) -> str:

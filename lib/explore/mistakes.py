@@ -19,7 +19,6 @@ from lib.experiment import Experiment
 from lib.explore import page
 from lib.explore.tryout import Trainer
 from lib.notebook import exhibits
-from lib.notebook.session import Notebook
 from lib.runs.store import everything
 from lib.system.device import default_device, has_bfloat16
 from lib.training import Record
@@ -32,12 +31,9 @@ _HEAD = '<div style="text-align: {}; padding-right: .4em; font-size: 85%">{}</di
 _ALT = "Test images of one cell of the confusion matrix, the most confident first, each with its class probabilities."
 
 
-def mistakes(here: Notebook, dataset: Dataset) -> None:
+def mistakes(dataset: Dataset) -> None:
     """Show the confusion matrix of a chosen run, and the images of a chosen cell."""
     records = stored_runs(dataset)
-    if here.headless:
-        _once(next(filter(has_weights, records.values()), None), dataset)
-        return
     if not records:
         exhibits.text("No run on these test images is stored yet. Train one below, then run this cell again.")
         return
@@ -82,18 +78,6 @@ def mistakes(here: Notebook, dataset: Dataset) -> None:
     list_runs()
     page.on_stored["mistakes"] = list_runs
     page.show(chosen, grid, images, train)
-
-
-def _once(record: Record | None, dataset: Dataset) -> None:
-    if record is None:
-        exhibits.text("No weights of a run on these test images are stored yet; `make report` trains one.")
-        return
-    caption = f"Confusion matrix of {record.experiment.title} (best epoch on the test set): percent of each true class."
-    alt = "A grid of percentages, true classes in rows and predicted classes in columns."
-    drawn = plots.confusion(np.array(record.best.test.confusion), dataset.classes)
-    exhibits.figure(drawn, "cells", caption, alt=alt, records=[record], width="75%")
-    drawn, caption = draw(record, dataset, *most_frequent(record))
-    exhibits.figure(drawn, "behind", caption, alt=_ALT, records=[record])
 
 
 def stored_runs(dataset: Dataset) -> dict[str, Record]:

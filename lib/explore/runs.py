@@ -16,30 +16,15 @@ from lib.analysis.statistics import mean_interval, per_class
 from lib.experiment import Experiment
 from lib.explore import page
 from lib.notebook import exhibits
-from lib.notebook.session import Notebook
 from lib.runs.store import Store, everything
 from lib.system.errors import UserError
 from lib.training import Record
 
 MOST = 5  # settings that can be told apart in one figure
 _OTHERS = ("#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")  # Okabe-Ito colours that plots.COLOUR does not use
-_MARKERS = "osD^v"
-_HATCHES = ("", "///", "...", "xx", "\\\\")
-_ALT = (
-    "Test accuracy by epoch for each of the picked settings, its last epoch by class, and each difference "
-    "to the first by class, with 95 percent intervals for settings with several seeds."
-)
-_ACCURACIES = ["best_accuracy", "last_accuracy"]
-_COLUMNS = ["model", "loss", "beta", "gamma", "seed", *_ACCURACIES, "data", "imbalance", "factor"]
-_COLUMNS += ["epochs", "batch_size", "learning_rate", "finished", "key"]
-_TABLE = {
-    **{"select": "multi", "scrollX": True, "pageLength": 8, "showIndex": False},
-    "maxBytes": 0,  # no limit: a long table is shown whole
-    "layout": {"topStart": None, "topEnd": "search", "bottomStart": "info", "bottomEnd": "paging"},
-}
 
 
-def runs(here: Notebook) -> None:
+def runs() -> None:
     """Show the table of runs, and the picked ones' test accuracy by epoch, by class and relative to the first."""
     store = everything()
     records = {record.key: record for record in store.records()}
@@ -47,51 +32,47 @@ def runs(here: Notebook) -> None:
         exhibits.text("No run is stored yet. Train one below, or with `make report`, then run this cell again.")
         return
     picked = default_pick(records)  # in the order of the clicks, which the table does not keep
-    if here.headless:
-        groups = by_setting([records[key] for key in picked], records.values())
-        caption = (
-            "Two settings: test accuracy by epoch, a line per run; by class at the last epoch, with 95 % intervals "
-            "over seeds; and the differences by class."
-        )
-        shown = [record for group in groups.values() for record in group]
-        exhibits.figure(draw(groups), "runs", caption, alt=_ALT, records=shown)
-        return
 
-    def rows() -> list[int]:
-        return [n for n, key in enumerate(frame["key"]) if key in picked]
+    def fill_table() -> None:
+        nonlocal records
+        frame, records = table(store), {record.key: record for record in store.records()}
+        look = {"select": "multi", "scrollX": True, "pageLength": 8, "showIndex": False}
+        look["layout"] = {"topStart": None, "topEnd": "search", "bottomStart": "info", "bottomEnd": "paging"}
+        rows = [n for n, key in enumerate(frame["key"]) if key in picked]
+        listed.update(frame, selected_rows=rows, maxBytes=0, **look)  # 0: no limit, a long table is shown whole
+        compare()
 
     def compare(_=None) -> None:
         nonlocal picked
-        now = list(frame["key"].iloc[list(listed.selected_rows)])
+        now = list(listed.df["key"].iloc[list(listed.selected_rows)])
         picked = [key for key in picked if key in now] + [key for key in now if key not in picked]
         page.fill(figure, html)
 
     def html() -> str:
         chosen = [records[key] for key in picked if key in records]
         groups = by_setting(chosen, records.values() if all_seeds.value else chosen)
-        return page.picture(draw(groups), alt=_ALT) if groups else page.sentence("Pick at least one run.")
+        alt = (
+            "Test accuracy by epoch for each of the picked settings, its last epoch by class, and each difference "
+            "to the first by class, with 95 percent intervals for settings with several seeds."
+        )
+        return page.picture(draw(groups), alt=alt) if groups else page.sentence("Pick at least one run.")
 
-    def stored() -> None:
-        nonlocal frame, records
-        frame, records = table(store), {record.key: record for record in store.records()}
-        listed.update(frame, selected_rows=rows(), **_TABLE)  # options that are not given would be reset
-        compare()
-
-    frame = table(store)
-    listed = ITable(frame, selected_rows=rows(), **_TABLE)
+    listed, figure = ITable(), widgets.HTML()
     all_seeds = widgets.Checkbox(value=True, description="with all seeds of a setting", indent=False)
-    figure = widgets.HTML()
+    fill_table()
     listed.observe(compare, names="selected_rows")
     all_seeds.observe(compare, names="value")
-    compare()
-    page.on_stored["runs"] = stored
+    page.on_stored["runs"] = fill_table
     page.show(listed, all_seeds, figure)
 
 
 def table(store: Store) -> pd.DataFrame:
     """Return the table's content: a row per stored run, the newest first; accuracies in percent."""
-    frame = store.frame()[_COLUMNS].iloc[::-1].reset_index(drop=True)
-    frame[_ACCURACIES] = (100 * frame[_ACCURACIES]).round(1)
+    accuracies = ["best_accuracy", "last_accuracy"]
+    columns = ["model", "loss", "beta", "gamma", "seed", *accuracies, "data", "imbalance", "factor"]
+    columns += ["epochs", "batch_size", "learning_rate", "finished", "key"]
+    frame = store.frame()[columns].iloc[::-1].reset_index(drop=True)
+    frame[accuracies] = (100 * frame[accuracies]).round(1)
     frame["beta"] = [f"{value:g}" if pd.notna(value) else "none" for value in frame["beta"]]
     frame["finished"] = frame["finished"].str.replace("T", " ").str.slice(stop=16)
     return frame.rename(columns=page.label)
@@ -119,8 +100,7 @@ def default_pick(records: Mapping[str, Record]) -> list[str]:
 def by_setting(picked: Sequence[Record], among: Iterable[Record]) -> dict[str, list[Record]]:
     """Return the runs of the picked settings by a name that tells them apart, in the order they were picked.
 
-    Raises:
-        UserError: the settings are too many for one figure, or have different classes.
+    Raises UserError where the settings are too many for one figure, or have different classes.
     """
     settings, groups = list(grouped(picked)), grouped(among)
     if len(settings) > MOST:
@@ -150,7 +130,8 @@ def draw(groups: Mapping[str, Sequence[Record]]) -> Figure:
     base = {record.experiment.seed: record for record in first}
     classes, width = data.classes(first[0].experiment.data), 0.8 / len(groups)
     figure, (epochs, levels, differences) = plots.subplots(3, 1, height=7.6, height_ratios=(1, 1, 0.9))
-    looks = zip(colours([records[0].experiment for records in groups.values()]), _MARKERS, _HATCHES, strict=False)
+    hatches = ("", "///", "...", "xx", "\\\\")
+    looks = zip(colours([records[0].experiment for records in groups.values()]), "osD^v", hatches, strict=False)
     reason = "no seed in common, nothing to pair" if len(groups) > 1 else "pick another setting to compare"
     for n, ((name, records), (colour, marker, hatch)) in enumerate(zip(groups.items(), looks, strict=True)):
         label: str | None = f"{name} ({len(records)} run{'s' * (len(records) > 1)})"

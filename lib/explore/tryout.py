@@ -35,12 +35,9 @@ _TAKEN = {"smoke", "quick", "writeup", "runs", "published", "reproduced", "scree
 _MARK = "# Saved from explore.ipynb"
 
 
-def tryout(here: Notebook, dataset: str) -> None:
+def tryout(dataset: str) -> None:
     """Show a form for one run, train it, and save it as a parameter file."""
     start = defaults(dataset)
-    if here.headless:
-        exhibits.text(f"The form needs a person; at its defaults it trains {experiment(start).title}.")
-        return
     form = {name: _field(name, start[name]) for name in _FORM}
 
     def values() -> dict[str, Any]:

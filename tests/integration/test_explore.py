@@ -1,4 +1,4 @@
-"""The panels of explore.ipynb: drawn once if headless, quick with widgets; Papermill trains the run that they save."""
+"""The panels of explore.ipynb: left out if headless, quick with widgets; Papermill trains the run that they save."""
 
 import json
 import re
@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import small
-from test_pipeline import WIDGET, run
+from test_pipeline import run
 
 from lib import data, losses, models
 from lib.analysis import plots
@@ -28,7 +28,6 @@ from lib.experiment import Experiment
 from lib.explore import mistakes, runs, tryout
 from lib.models import MODELS
 from lib.notebook import parameters
-from lib.report.document import exhibits
 from lib.runs import sweep
 from lib.runs.store import Store, everything
 from lib.system import paths
@@ -48,7 +47,7 @@ def page(monkeypatch):
     def shown(show, *arguments):
         parts = []
         monkeypatch.setattr(page, "show", lambda *those: parts.extend(those))
-        show(SimpleNamespace(headless=False), *arguments)
+        show(*arguments)
         return parts
 
     monkeypatch.setattr(page, "on_stored", {})
@@ -76,7 +75,7 @@ def here(trained, tmp_path, monkeypatch):
     return records
 
 
-def test_without_a_person_each_panel_is_drawn_once_and_no_widget_is_made(tmp_path):
+def test_without_a_person_one_sentence_is_shown_and_no_widget_is_made(tmp_path):
     out = tmp_path / "explore.ipynb"
     result = run(
         *(sys.executable, "-m", "papermill", paths.NOTEBOOKS / "explore.ipynb", out),
@@ -84,13 +83,9 @@ def test_without_a_person_each_panel_is_drawn_once_and_no_widget_is_made(tmp_pat
         outputs=tmp_path / "outputs",
     )
     assert result.returncode == 0, result.stderr
-    notebook = nbformat.read(out, 4)
-    names = [note["name"] for note in exhibits(notebook)]
-    assert len(names) == len(set(names))
-    assert {"longtail", "loss", "runs"} <= set(names)
-    outputs = [o for cell in notebook.cells if cell.cell_type == "code" for o in cell.outputs]
-    assert not [o for o in outputs if o.output_type == "error" or WIDGET in o.get("data", {})]
-    assert not [o for o in outputs if "object>" in o.get("data", {}).get("text/plain", "")]  # words in a terminal too
+    outputs = [o for cell in nbformat.read(out, 4).cells if cell.cell_type == "code" for o in cell.outputs]
+    said = "The panels of this notebook need a page with widgets; set headless = False."
+    assert [o.get("data", {}).get("text/plain") for o in outputs] == [said]
 
 
 def test_the_loss_is_drawn_anew_in_less_than_a_tenth_of_a_second():
