@@ -125,8 +125,7 @@ def cell(record: Record, dataset: Dataset, true: int, predicted: int) -> np.ndar
 def draw(record: Record, dataset: Dataset, true: int, predicted: int) -> tuple[Figure | None, str]:
     """Draw the images of a cell, each with bars for its most probable classes and the true one.
 
-    Returns:
-        The figure, None where the cell is empty; and a sentence with the number of images and their order.
+    Returns the figure, None where the cell is empty; and a sentence with the number of images and their order.
     """
     inside, total = cell(record, dataset, true, predicted), int((dataset.test.labels == true).sum())
     said = f"{len(inside):,} of {total:,} images ({100 * len(inside) / total:.1f} %)"

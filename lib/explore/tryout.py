@@ -73,8 +73,7 @@ def defaults(dataset: str) -> dict[str, Any]:
 def complete(values: dict[str, Any]) -> dict[str, Any]:
     """Return the form's values as parameters of the sweep notebook.
 
-    Raises:
-        UserError: naming the parameter, its value, and what is allowed.
+    Raises UserError, which names the parameter, its value, and what is allowed.
     """
     given = {name: value for name, value in values.items() if name != "beta"} | {"betas": [values["beta"]]}
     try:
@@ -92,12 +91,9 @@ def experiment(values: dict[str, Any]) -> Experiment:
 def save(values: dict[str, Any], name: str) -> tuple[Path, str, bool]:
     """Write params/<name>/beta_sweep.yaml, valid for Papermill.
 
-    Returns:
-        The file, the command that executes the notebook with it, and True if the file replaced one saved before.
-
-    Raises:
-        UserError: as `complete`; for a name that is no folder's, or is taken by the repository or by a file that
-            was not saved from the form; and if the file cannot be written.
+    Returns the file, the command that executes the notebook with it, and True if the file replaced one saved before.
+    Raises UserError as `complete`; for a name that is no folder's, or is taken by the repository or by a file that was
+    not saved from the form; and where the file cannot be written.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
         raise UserError(f"A name has letters, digits, - and _ only, not {name!r}.")

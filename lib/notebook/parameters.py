@@ -20,9 +20,9 @@ from lib.system.errors import UserError
 
 Values = dict[str, Any]
 #: Fields of an experiment that are set by parameters of another name; a list holds several values of its field.
-_FIELDS = {"dataset": "data", "baseline_epochs": "epochs", "betas": "beta", "gammas": "gamma", "gamma_betas": "beta"}
-_FIELDS |= {"batch_sizes": "batch_size", "learning_rates": "learning_rate", "normalisations": "normalisation"}
-_FIELDS |= {"subset_seeds": "subset_seed", "losses": "loss"}
+FIELDS = {"dataset": "data", "baseline_epochs": "epochs", "betas": "beta", "gammas": "gamma", "gamma_betas": "beta"}
+FIELDS |= {"batch_sizes": "batch_size", "learning_rates": "learning_rate", "normalisations": "normalisation"}
+FIELDS |= {"subset_seeds": "subset_seed", "losses": "loss"}
 _AT_LEAST_ONE = {"repeats", "seeds", "reach_seeds", "reach_epochs", "reading_repeats"}
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list"}
 #: The notebooks of the report, in its order.
@@ -46,8 +46,7 @@ class Parameter(NamedTuple):
 def declared(notebook: Path) -> dict[str, Parameter]:
     """Return the parameters of a notebook, from its cell tagged `parameters`.
 
-    Raises:
-        UserError: no such cell, or a line in it that is not `name = literal  # meaning`.
+    Raises UserError where there is no such cell, or a line in it is not `name = literal  # meaning`.
     """
     cells = [c for c in nbformat.read(notebook, 4).cells if "parameters" in c.metadata.get("tags", [])]
     if len(cells) != 1:
@@ -71,8 +70,7 @@ def declared(notebook: Path) -> dict[str, Parameter]:
 def read(file: Path, notebook: Path) -> Values:
     """Return a parameter file's values, checked and completed by the notebook that it is for.
 
-    Raises:
-        UserError: naming the file, the key, and what is allowed.
+    Raises UserError, which names the file, the key, and what is allowed.
     """
     if not file.exists():
         raise UserError(f"There is no parameter file {paths.shown(file)}.")
@@ -88,8 +86,7 @@ def read(file: Path, notebook: Path) -> Values:
 def check(values: Values, notebook: Path, where: str) -> Values:
     """Return every parameter of a notebook: `values` with the types of its defaults, and the other defaults.
 
-    Raises:
-        UserError: as for `read`, in the words of `where`.
+    Raises UserError as `read`; `where` stands in place of the file.
     """
     known = declared(notebook)
     for name in values:
@@ -105,12 +102,12 @@ def check(values: Values, notebook: Path, where: str) -> Values:
 
 def _check_value(name: str, value: Any, where: str) -> None:
     """Check a value before any run starts; an experiment would refuse it only after earlier runs were trained."""
-    several = name in _FIELDS and isinstance(value, list)
+    several = name in FIELDS and isinstance(value, list)
     if (name in _AT_LEAST_ONE and value < 1) or (several and not value):
         raise UserError(f"{where}: {name} has to be at least one, not {value!r}.")
     if name == "runs" and value not in SOURCES:
         raise UserError(f"{where}: {name} has to be one of {', '.join(map(repr, SOURCES))}, not {value!r}.")
-    field = _FIELDS.get(name, name)
+    field = FIELDS.get(name, name)
     for each in value if several else [value]:
         try:
             if field in Experiment.model_fields:
@@ -152,13 +149,9 @@ class Plan(BaseModel, frozen=True):
 
     @classmethod
     def of(cls, profile: str, changes: Values | None = None) -> "Plan":
-        """Read and check a profile.
+        """Read and check a profile; `changes` of the command line go to every notebook that declares them.
 
-        Args:
-            changes: parameters given on the command line; each goes to every notebook that declares it.
-
-        Raises:
-            UserError: no such profile, a missing file, an unknown key, a wrong type.
+        Raises UserError for an unknown profile, a missing file, an unknown key, or a wrong type or value.
         """
         known = sorted(folder.name for folder in paths.PARAMS.iterdir() if folder.is_dir())
         if profile not in known:

@@ -8,13 +8,12 @@ from lib.analysis.claims import Evidence, Setting
 from lib.analysis.findings import neutral_betas
 from lib.analysis.statistics import shared_seeds
 from lib.experiment import Experiment
+from lib.notebook.parameters import FIELDS
 from lib.notebook.session import Notebook, Wanted, asked_by
 from lib.system.errors import UserError
 from lib.training import Record
 
 CE = "CE"
-#: Seeds that make an interval worth showing.
-_ENOUGH = 3
 #: Readings of the write-up's first part, as changes to its settings; `steps` are shares of the epochs.
 READINGS: dict[str, dict[str, Any]] = {
     "as stated": {},
@@ -30,11 +29,7 @@ READINGS: dict[str, dict[str, Any]] = {
 def beta_sweep(here: Notebook, counts: Sequence[int], **fields: Any) -> Wanted:
     """Cross-entropy, and the class-balanced loss by beta.
 
-    Betas whose weights are all exactly 1 are one experiment, that of the first of them.
-
-    Args:
-        counts: training images per class.
-        fields: of every experiment, over the parameters.
+    Betas whose weights are all exactly 1 at these training images per class are one experiment, that of the first.
     """
     betas = here.values["betas"]
     same = neutral_betas(counts, betas)
@@ -47,27 +42,28 @@ def cross_entropy(here: Notebook, **fields: Any) -> Experiment:
     return here.experiment(**{"loss": "cross_entropy", "beta": None, **fields})
 
 
+def by(here: Notebook, *lists: str, **fields: Any) -> Wanted:
+    """Experiments by the values of parameters that are lists: {(value of the first list, ...): experiment}."""
+    names, combinations = [FIELDS[name] for name in lists], product(*(here.values[name] for name in lists))
+    return {values: here.experiment(**dict(zip(names, values, strict=True)), **fields) for values in combinations}
+
+
+def both_losses(here: Notebook, *lists: str) -> Wanted:
+    """Cross-entropy and the class-balanced loss as `by`: {(value of the first list, ..., loss): experiment}."""
+    losses = {CE: by(here, *lists, loss="cross_entropy", beta=None), "CB": by(here, *lists)}
+    return {(*values, name): losses[name][values] for values in losses[CE] for name in losses}
+
+
 def closing_table(here: Notebook) -> Wanted:
     """Both rows of the closing table by settings: {(Setting, loss): experiment}."""
-    pairs = product(here.values["learning_rates"], here.values["batch_sizes"])
-    return _both(here, {Setting(rate, size): {"learning_rate": rate, "batch_size": size} for rate, size in pairs})
-
-
-def draws(here: Notebook) -> Wanted:
-    """Both losses by draw of the subset: {(subset seed, loss): experiment}."""
-    return _both(here, {draw: {"subset_seed": draw} for draw in here.values["subset_seeds"]})
-
-
-def _both(here: Notebook, settings: Mapping[Hashable, dict[str, Any]]) -> Wanted:
-    pairs = {name: (cross_entropy(here, **own), here.experiment(**own)) for name, own in settings.items()}
-    return {(name, loss): e for name, pair in pairs.items() for loss, e in zip((CE, "CB"), pair, strict=True)}
+    wanted = both_losses(here, "learning_rates", "batch_sizes")
+    return {(Setting(rate, size), loss): experiment for (rate, size, loss), experiment in wanted.items()}
 
 
 def readings(here: Notebook, convnet: Notebook) -> Wanted:
     """The ConvNet by reading of the write-up; `convnet` holds the settings that are varied.
 
-    Raises:
-        UserError: a name that is not in READINGS.
+    Raises UserError for a name that is not in READINGS.
     """
     base, wanted = convnet.experiment(model="ConvNet"), {}
     for name in here.values["readings"]:
@@ -80,24 +76,6 @@ def readings(here: Notebook, convnet: Notebook) -> Wanted:
     return wanted
 
 
-def gammas(here: Notebook) -> Wanted:
-    """The class-balanced focal loss by (beta, gamma)."""
-    pairs = product(here.values["gamma_betas"], here.values["gammas"])
-    return {(beta, gamma): here.experiment(beta=beta, gamma=gamma) for beta, gamma in pairs}
-
-
-def normalisations(here: Notebook) -> Wanted:
-    """The class-balanced loss by (beta, normalisation)."""
-    pairs = product(here.values["gamma_betas"], here.values["normalisations"])
-    return {(beta, by): here.experiment(beta=beta, normalisation=by) for beta, by in pairs}
-
-
-def batches_and_losses(here: Notebook) -> Wanted:
-    """The class-balanced loss by form and batch size; the first of each is the base."""
-    pairs = product(here.values["losses"], here.values["batch_sizes"])
-    return {f"{e.replace('_', ' ')}, batch {n}": here.experiment(loss=e, batch_size=n) for e, n in pairs}
-
-
 def seeds(here: Notebook, repeats: str = "repeats") -> range:
     """Return the seeds of a notebook's parameters."""
     return range(here.values["seed"], here.values["seed"] + here.values[repeats])
@@ -107,13 +85,13 @@ def common_seeds(runs: Mapping[Hashable, Mapping[int, Record]], least: int) -> t
     """Seeds that settings share with cross-entropy, and these settings.
 
     These are all settings with enough seeds for an interval, and the seeds that they share; if that leaves too few
-    seeds, the largest number of runs instead (lib.analysis.statistics.shared_seeds).
-
-    Raises:
-        UserError: cross-entropy and no beta share at least so many seeds.
+    seeds, the largest number of runs instead (lib.analysis.statistics.shared_seeds). Raises UserError where
+    cross-entropy and no beta share at least so many seeds.
     """
     shared = {name: by_seed.keys() & runs[CE].keys() for name, by_seed in runs.items()}
-    enough = max(least, min(_ENOUGH, max((len(seeds) for name, seeds in shared.items() if name != CE), default=0)))
+    enough = max(
+        least, min(3, max((len(seeds) for name, seeds in shared.items() if name != CE), default=0))
+    )  # three make an interval worth showing
     settings = [name for name, seeds in shared.items() if len(seeds) >= enough]
     seeds = sorted(set.intersection(*(set(shared[name]) for name in settings))) if settings else []
     if len(seeds) < enough:
@@ -134,7 +112,7 @@ def evidence(profile: str, counts: Sequence[int], original: Mapping[str, Any]) -
     table = settings.stored(closing_table(settings), seeds(settings))
     wanted = readings(settings, asked_by("convnet", profile))
     network = settings.stored(wanted, seeds(settings, "reading_repeats"))
-    tuned = ablations.stored(gammas(ablations), seeds(ablations))
+    tuned = ablations.stored(by(ablations, "gamma_betas", "gammas"), seeds(ablations))
     first = ablations.values["gamma_betas"][0]
     by_batch = [name for name in ("as stated", "batch 128") if network.get(name)]  # they differ in nothing else
     return Evidence(

@@ -74,11 +74,7 @@ class Notebook:
         return found
 
     def repeated(self, experiment: Experiment, seeds: Sequence[int], **options: Any) -> list[Record]:
-        """Return runs of one setting, by seed; as `grid`, but it is an error if there is none.
-
-        Raises:
-            UserError: there is none: nothing is trained, and none is stored, or all failed.
-        """
+        """Return runs of one setting, by seed; as `grid`, but raises UserError where there is none."""
         found = list(self.grid({experiment.setting: experiment}, seeds, **options)[experiment.setting].values())
         if not found:
             if self.trains:
@@ -103,14 +99,10 @@ def _in_words(name: Hashable) -> str:
 
 
 def begin(name: str, namespace: dict[str, Any]) -> Notebook:
-    """Check the parameters that reached a notebook, and open its store.
+    """Check the parameters that reached a notebook in its globals(), and open its store.
 
-    Args:
-        namespace: the notebook's globals(), with the declared parameters and whatever was injected. Values
-            are normalised in place, so that `1e-3` from a YAML file is a number.
-
-    Raises:
-        UserError: an unknown parameter, a wrong type or value.
+    Values are normalised in place, so that `1e-3` from a YAML file is a number. Raises UserError for an unknown
+    parameter, a wrong type or value.
     """
     file = paths.NOTEBOOKS / f"{name}.ipynb"
     given = {key: namespace[key] for key in parameters.declared(file) if key in namespace}
@@ -126,9 +118,6 @@ def begin(name: str, namespace: dict[str, Any]) -> Notebook:
 
 
 def asked_by(name: str, profile: str) -> Notebook:
-    """Open another notebook of the same profile, for its stored runs.
-
-    It has the parameters of the last report, else those of its file.
-    """
+    """Open another notebook of the profile, for its stored runs; its parameters are the last report's or its file's."""
     values = parameters.executed(profile, name)
     return Notebook(headless=True, origin="", values=values, store=opened(profile, values.get("runs", "train")))

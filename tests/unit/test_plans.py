@@ -51,13 +51,13 @@ def test_notebooks_that_ask_for_the_same_run_mean_the_same_record():
     """Cross-entropy of the sweep, the data wrangling, the search and the first draw; and the chosen beta likewise."""
     wrangled = plans.cross_entropy(asked("data_wrangling"))
     swept = plans.beta_sweep(asked("beta_sweep"), COUNTS, validation=0)
-    table, drawn = plans.closing_table(asked("settings")), plans.draws(asked("ablations"))
+    table, drawn = plans.closing_table(asked("settings")), plans.both_losses(asked("ablations"), "subset_seeds")
     assert wrangled.key == swept[plans.CE].key == table[Setting(0.01, 32), plans.CE].key == drawn[0, plans.CE].key
     assert swept[0.8].key == table[Setting(0.01, 32), "CB"].key == drawn[0, "CB"].key
-    by_gamma, by_sum = plans.gammas(asked("ablations")), plans.normalisations(asked("ablations"))
+    by_gamma, by_sum = (plans.by(asked("ablations"), "gamma_betas", others) for others in ("gammas", "normalisations"))
     assert swept[0.99].key == by_gamma[0.99, 1.0].key == by_sum[0.99, "count"].key
     assert by_sum[0.99, "weights"].key != swept[0.99].key
-    assert next(iter(plans.batches_and_losses(asked("ablations")).values())).key == swept[0.8].key
+    assert plans.by(asked("ablations"), "losses", "batch_sizes")["focal", 32].key == swept[0.8].key
 
 
 def test_readings_change_one_thing_each():
@@ -86,10 +86,10 @@ def test_every_profile_has_valid_plans(profile):
         plans.beta_sweep(asked("beta_sweep", profile), COUNTS),
         plans.closing_table(settings),
         plans.readings(settings, asked("convnet", profile)),
-        plans.gammas(ablations),
-        plans.normalisations(ablations),
-        plans.batches_and_losses(ablations),
-        plans.draws(ablations),
+        plans.by(ablations, "gamma_betas", "gammas"),
+        plans.by(ablations, "gamma_betas", "normalisations"),
+        plans.by(ablations, "losses", "batch_sizes"),
+        plans.both_losses(ablations, "subset_seeds"),
     ):
         assert len(wanted) == len({str(name) for name in wanted}) > 0
 
