@@ -17,8 +17,6 @@ from lib.data import PROFILES, Dataset, long_tailed_indices
 from lib.explore import page
 
 BATCH = 32
-FACTORS = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
-_COLUMNS = 8
 BETAS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999, 0.99999, 1.0)
 #: Probabilities of the true class at which the focal loss is drawn.
 PROBABILITIES = np.linspace(0.01, 0.99, 99)
@@ -26,9 +24,10 @@ PROBABILITIES = np.linspace(0.01, 0.99, 99)
 
 def longtail(dataset: Dataset) -> None:
     """Show images per class and a batch, for a chosen profile, imbalance factor and batch number."""
+    factors = [1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01]
     controls = {
         "profile": widgets.Dropdown(description="profile", options=list(PROFILES), **page.CONTROL),
-        "factor": widgets.SelectionSlider(description="imbalance factor", options=FACTORS, value=0.01, **page.CONTROL),
+        "factor": widgets.SelectionSlider(description="imbalance factor", options=factors, value=0.01, **page.CONTROL),
         "number": widgets.BoundedIntText(description="batch number", max=10**6, **page.CONTROL),
     }
     alt = f"Left: a bar per class with its number of training images. Right: the {BATCH} images of a batch, by class."
@@ -50,15 +49,15 @@ def draw_tail(dataset: Dataset, profile: str, factor: float, number: int) -> tup
     left.xaxis.set_major_formatter("{x:,.0f}")
     left.invert_yaxis()
     # The batch as one image of tiles, with room below each for a name.
-    tiles = dataset.train.images[subset[chosen]].permute(0, 2, 3, 1).numpy()
-    margins = ((0, -len(tiles) % _COLUMNS), (0, 12), (0, 8), (0, 0))
+    columns, tiles = 8, dataset.train.images[subset[chosen]].permute(0, 2, 3, 1).numpy()
+    margins = ((0, -len(tiles) % columns), (0, 12), (0, 8), (0, 0))
     tiles = np.pad(tiles, margins, constant_values=255)
     _, high, wide, _ = tiles.shape
-    sheet = tiles.reshape(-1, _COLUMNS, high, wide, 3).swapaxes(1, 2).reshape(-1, _COLUMNS * wide, 3)
+    sheet = tiles.reshape(-1, columns, high, wide, 3).swapaxes(1, 2).reshape(-1, columns * wide, 3)
     right.imshow(sheet, interpolation="nearest")
     right.axis("off")
     for n, label in enumerate(labels[chosen]):
-        row, column = divmod(n, _COLUMNS)
+        row, column = divmod(n, columns)
         if column == 0 or label != labels[chosen[n - 1]]:  # not below each tile, where they would not fit
             right.text(column * wide, (row + 1) * high - 11, dataset.classes[label], fontsize=6, va="top")
     share = counts / counts.sum()
@@ -145,16 +144,11 @@ class Plots:
         self._canvas.draw()
         self._still = self._canvas.copy_from_bbox(self.figure.bbox)
 
-    def choose(self, beta: float, gamma: float) -> None:
-        """Set lines and points."""
-        effective, weights = (f(self._counts, beta) for f in (losses.effective_number, losses.class_balanced_weights))
-        for line, values in zip(self._moving, (effective, weights, *curve(gamma)), strict=True):
-            line.set_ydata(values)
-
     def pixels(self, beta: float, gamma: float) -> np.ndarray:
         """Return the figure as [height, width, RGBA], in a few hundredths of a second."""
         self._canvas.restore_region(self._still)
-        self.choose(beta, gamma)
-        for line in self._moving:
+        effective, weights = (f(self._counts, beta) for f in (losses.effective_number, losses.class_balanced_weights))
+        for line, values in zip(self._moving, (effective, weights, *curve(gamma)), strict=True):
+            line.set_ydata(values)
             line.axes.draw_artist(line)
         return np.asarray(self._canvas.buffer_rgba())

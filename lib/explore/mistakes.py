@@ -25,8 +25,6 @@ from lib.training import Record
 from lib.training.evaluation import predict
 
 MOST = 12  # images of a cell that are shown
-_COLUMNS = 6
-_BAR = "#C8C8C8"  # light enough for black text, and not the colour of a class or a loss
 _HEAD = '<div style="text-align: {}; padding-right: .4em; font-size: 85%">{}</div>'
 _ALT = "Test images of one cell of the confusion matrix, the most confident first, each with its class probabilities."
 
@@ -135,19 +133,20 @@ def draw(record: Record, dataset: Dataset, true: int, predicted: int) -> tuple[F
     order = f"the {MOST} most confident" if len(inside) > MOST else "most confident first"
     said += f"; {order}, each with the most probable classes, the true one in bold."
     inside = inside[:MOST]
-    given, rows = probabilities(record.experiment, dataset).numpy(), -(-len(inside) // _COLUMNS)
+    given, columns = probabilities(record.experiment, dataset).numpy(), 6
+    rows = -(-len(inside) // columns)
     size, ratios = (plots.WIDTH, 1.85 * rows), [1, 0.55] * rows
-    figure, grid = plt.subplots(2 * rows, _COLUMNS, figsize=size, height_ratios=ratios, squeeze=False)
+    figure, grid = plt.subplots(2 * rows, columns, figsize=size, height_ratios=ratios, squeeze=False)
     figure.subplots_adjust(left=0.01, right=0.99, top=0.99, bottom=0.02, hspace=0.08, wspace=0.12)
     for axes in grid.flat:
         axes.axis("off")
     for n, position in enumerate(inside):
-        above, below = grid[n // _COLUMNS * 2 :, n % _COLUMNS][:2]
+        above, below = grid[n // columns * 2 :, n % columns][:2]
         above.imshow(dataset.test.images[position].permute(1, 2, 0).numpy(), interpolation="nearest")
         likely = list(given[position].argsort()[::-1][:3])
         if true not in likely:
             likely[-1] = true
-        below.barh(range(len(likely)), given[position, likely], color=_BAR)
+        below.barh(range(len(likely)), given[position, likely], color="#C8C8C8")  # black text on it can be read
         below.set(xlim=(0, 1), ylim=(2.6, -0.6))
         for line, k in enumerate(likely):
             label, weight = f"{dataset.classes[k]} {100 * given[position, k]:.0f} %", "bold" if k == true else "normal"

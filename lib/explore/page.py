@@ -56,11 +56,8 @@ def fill(into: widgets.HTML, content: Callable[[], str]) -> None:
 
 def interact(controls: dict[str, widgets.Widget], draw: Callable[..., str]) -> None:
     """Display controls side by side, and below them the HTML of `draw(**values)`, renewed when one of them changes."""
-
-    def display(**values) -> None:
-        ipython.display(ipython.HTML(draw(**values)))
-
-    show([*controls.values()], widgets.interactive_output(display, controls))
+    output = widgets.interactive_output(lambda **values: ipython.display(ipython.HTML(draw(**values))), controls)
+    show([*controls.values()], output)
 
 
 def show(*parts: widgets.Widget | list[widgets.Widget]) -> None:

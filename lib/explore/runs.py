@@ -21,7 +21,6 @@ from lib.system.errors import UserError
 from lib.training import Record
 
 MOST = 5  # settings that can be told apart in one figure
-_OTHERS = ("#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")  # Okabe-Ito colours that plots.COLOUR does not use
 
 
 def runs() -> None:
@@ -118,7 +117,8 @@ def by_setting(picked: Sequence[Record], among: Iterable[Record]) -> dict[str, l
 
 def colours(settings: Sequence[Experiment]) -> list[str]:
     """Return a colour for each; cross-entropy and the first class-balanced loss have theirs from all other figures."""
-    own, others = {name: plots.COLOUR[name] for name in ("CE", "class-balanced")}, iter(_OTHERS)
+    own = {name: plots.COLOUR[name] for name in ("CE", "class-balanced")}
+    others = iter(("#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"))  # of Okabe and Ito, not in plots.COLOUR
     names = ["class-balanced" if e.beta is not None else e.loss_name for e in settings]
     return [own.pop(name, "") or next(others) for name in names]
 
@@ -134,11 +134,11 @@ def draw(groups: Mapping[str, Sequence[Record]]) -> Figure:
     looks = zip(colours([records[0].experiment for records in groups.values()]), "osD^v", hatches, strict=False)
     reason = "no seed in common, nothing to pair" if len(groups) > 1 else "pick another setting to compare"
     for n, ((name, records), (colour, marker, hatch)) in enumerate(zip(groups.items(), looks, strict=True)):
-        label: str | None = f"{name} ({len(records)} run{'s' * (len(records) > 1)})"
+        label = f"{name} ({len(records)} run{'s' * (len(records) > 1)})"
         for record in records:
             line = {"color": colour, "lw": 1.2, "marker": marker, "ms": 3, "label": label}
             epochs.plot([e.epoch for e in record.history], [e.test.accuracy for e in record.history], **line)
-            label = None
+            label = ""  # one entry of the legend for all seeds
         places = np.arange(len(classes)) + (n - (len(groups) - 1) / 2) * width
         error = {"elinewidth": 1, "capsize": 2}
         mean, half = mean_interval(per_class(records, "last"))

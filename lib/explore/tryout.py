@@ -99,7 +99,6 @@ def save(values: dict[str, Any], name: str) -> tuple[Path, str, bool]:
         raise UserError(f"A name has letters, digits, - and _ only, not {name!r}.")
     if name.lower() in _TAKEN:
         raise UserError(f"{name} is a name used by the repository; choose another one.")
-    experiment(values)
     chosen = complete(values) | {"headless": True, "profile": name, "repeats": 1}
     meanings = parameters.declared(NOTEBOOK)
     lines = [f"{key}: {json.dumps(value)}  # {meanings[key].meaning}\n" for key, value in chosen.items()]  # valid YAML
@@ -120,8 +119,7 @@ def save(values: dict[str, Any], name: str) -> tuple[Path, str, bool]:
 class Trainer:
     """Buttons to start and to stop a training, a line with its progress and its growing figure: `parts`.
 
-    Args:
-        chosen: returns the run to train; its UserError is shown.
+    `chosen` returns the run to train; its UserError is shown.
     """
 
     def __init__(self, chosen: Callable[[], Experiment]):

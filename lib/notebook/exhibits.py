@@ -26,8 +26,6 @@ from lib.training import Epoch, Record
 from lib.training.checkpoint import finished_epochs
 
 Records = Sequence[Record]
-#: Upper bound on the share of the time spent drawing, so that watching a training does not slow it down much.
-_SHARE = 0.1
 #: Alternative text of a training's figure.
 ALT = "Line plots over the epochs: loss, accuracy and learning rate, and below them the test accuracy of each class."
 
@@ -35,15 +33,10 @@ ALT = "Line plots over the epochs: loss, accuracy and learning rate, and below t
 def figure(
     drawn: Figure, name: str, caption: str, *, alt: str, records: Records = (), width: str = "100%", handle: Any = None
 ) -> None:
-    """Show a figure.
+    """Show a figure with a caption in markdown; `alt` describes it in words, for readers who do not see it.
 
-    Args:
-        name: of the figure in the report's list of origins.
-        caption: markdown.
-        alt: a description in words, for readers who do not see the figure.
-        records: the runs that it is drawn from.
-        width: of the text's width, in HTML and PDF.
-        handle: of an output that it replaces.
+    The report's list of origins has `name` and `records`, the runs that the figure is drawn from. `width` is a share
+    of the text's width, in HTML and PDF. The figure takes the place of the output that has the `handle`, if any.
     """
     note = {"kind": "figure", "name": name, "alt": alt, "width": width, "caption": caption}
     _publish({"image/svg+xml": svg(drawn), "text/plain": alt}, note, records, handle)
@@ -113,7 +106,7 @@ class Live:
             print(f"Dask shows its workers at {event.dashboard}")
 
     def on_epoch(self, experiment: Experiment, epoch: Epoch) -> None:
-        """Take a finished epoch and draw, unless that would take more than a small share of the time."""
+        """Take a finished epoch and draw, at most a tenth of the time: watching does not slow a training down much."""
         history = self._histories.setdefault(experiment.key, [])
         if not history and epoch.epoch > 1:
             history += finished_epochs(self.store.checkpoint(experiment))
@@ -123,14 +116,11 @@ class Live:
         if start < self._rest_until and epoch.epoch < experiment.epochs:
             return
         self._draw(list(self._histories.values()), experiment)
-        self._rest_until = time.monotonic() + (time.monotonic() - start) / _SHARE
+        self._rest_until = time.monotonic() + 10 * (time.monotonic() - start)
 
     def finish(self, records: Records) -> None:
-        """Show the final figure, of runs trained now or before.
-
-        A run that several settings share, such as the neutral betas, is drawn once.
-        """
-        records = list({record.key: record for record in records}.values())
+        """Show the final figure, of runs trained now or before."""
+        records = list({record.key: record for record in records}.values())  # neutral betas share a run: drawn once
         histories = [record.history for record in records]
         if records and self.name:
             classes = data.classes(records[0].experiment.data)

@@ -156,13 +156,14 @@ class Plan(BaseModel, frozen=True):
         known = sorted(folder.name for folder in paths.PARAMS.iterdir() if folder.is_dir())
         if profile not in known:
             raise UserError(f"There is no profile {profile!r}; known profiles: {', '.join(known)}.")
-        files, changes, values = {name: of_profile(profile, name) for name in NOTEBOOKS}, changes or {}, {}
+        files, changes = {name: of_profile(profile, name) for name in NOTEBOOKS}, changes or {}
         declared = {key for own in files.values() for key in own}
         if unknown := sorted(changes.keys() - declared):
             raise UserError(f"No notebook has a parameter {unknown[0]!r}; there are {', '.join(sorted(declared))}.")
+        values = {}
         for name, own in files.items():
             taken = {key: value for key, value in changes.items() if key in own}
-            values[name] = check(own | taken, _notebook(name), where="the command line") if taken else own
+            values[name] = check(own | taken, paths.NOTEBOOKS / f"{name}.ipynb", where="the command line")
         exact = files if profile == EXACT else {name: of_profile(EXACT, name) for name in NOTEBOOKS}
         return cls(profile=profile, files=files, values=values, departures=_departures(values, exact))
 
@@ -180,8 +181,7 @@ class Plan(BaseModel, frozen=True):
 def executed(profile: str, name: str) -> Values:
     """Parameters of a notebook as the profile's report was last executed, else those of its file."""
     file = file_of(profile)
-    found = Plan.load(file).values.get(name) if file.exists() else None
-    return found or of_profile(profile, name)
+    return Plan.load(file).values[name] if file.exists() else of_profile(profile, name)
 
 
 def file_of(profile: str) -> Path:
@@ -194,7 +194,7 @@ def origin(profile: str, name: str, values: Values) -> str:
 
     The file's values are those of the plan that this kernel was started with, if it was, else read.
     """
-    file = _file(profile, name)
+    file = paths.PARAMS / profile / f"{name}.yaml"
     plan = Plan.load(Path(os.environ[VARIABLE])) if VARIABLE in os.environ else None
     if plan and plan.profile == profile and name in plan.files:
         own = plan.files[name]
@@ -208,16 +208,8 @@ def origin(profile: str, name: str, values: Values) -> str:
 
 def of_profile(profile: str, name: str) -> Values:
     """A profile's parameters for one notebook; errors as `read`."""
-    values = read(_file(profile, name), _notebook(name))
+    values = read(paths.PARAMS / profile / f"{name}.yaml", paths.NOTEBOOKS / f"{name}.ipynb")
     return values | {"profile": profile}  # a copied folder is a profile of its own, whatever its files still say
-
-
-def _file(profile: str, name: str) -> Path:
-    return paths.PARAMS / profile / f"{name}.yaml"
-
-
-def _notebook(name: str) -> Path:
-    return paths.NOTEBOOKS / f"{name}.ipynb"
 
 
 def _departures(values: dict[str, Values], exact: dict[str, Values]) -> list[Departure]:

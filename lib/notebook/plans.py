@@ -27,10 +27,7 @@ READINGS: dict[str, dict[str, Any]] = {
 
 
 def beta_sweep(here: Notebook, counts: Sequence[int], **fields: Any) -> Wanted:
-    """Cross-entropy, and the class-balanced loss by beta.
-
-    Betas whose weights are all exactly 1 at these training images per class are one experiment, that of the first.
-    """
+    """Cross-entropy, and the class-balanced loss by beta; betas whose class weights are all exactly 1 share a run."""
     betas = here.values["betas"]
     same = neutral_betas(counts, betas)
     balanced = {b: here.experiment(beta=same[0] if b in same else b, **fields) for b in betas}

@@ -14,8 +14,6 @@ from lib.system import paths
 from lib.system.errors import UserError
 from lib.training import Interrupted, Record
 
-_BEGUN = "_writeup_begun"
-_IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
 #: Experiments by the name that a notebook gives their setting.
 Wanted = Mapping[Hashable, Experiment]
 
@@ -50,10 +48,7 @@ class Notebook:
         """Train what is not stored, and return runs as `stored`: a figure grows in JupyterLab, else progress lines.
 
         Runs that are neither stored nor trained are left out and named, and so are failed ones, with their reasons.
-
-        Args:
-            curves: name of a figure of how the runs trained, which stays in the report; "" for none there.
-            original: an accuracy for that figure to compare with.
+        `curves` names a figure of the training, which stays in the report; it shows the `original` accuracy, if any.
         """
         live = exhibits.Live(curves, original, self.store)
         options = {"store": self.store, "origin": self.origin, "scheduler": self.values.get("scheduler", "")}
@@ -76,11 +71,11 @@ class Notebook:
     def repeated(self, experiment: Experiment, seeds: Sequence[int], **options: Any) -> list[Record]:
         """Return runs of one setting, by seed; as `grid`, but raises UserError where there is none."""
         found = list(self.grid({experiment.setting: experiment}, seeds, **options)[experiment.setting].values())
-        if not found:
-            if self.trains:
-                raise UserError(f"No run of {experiment.setting} was finished; the reasons are listed above.")
-            raise UserError(f"Not run yet: {experiment.title}. Train it with the parameter runs=train.")
-        return found
+        if found:
+            return found
+        if self.trains:
+            raise UserError(f"No run of {experiment.setting} was finished; the reasons are listed above.")
+        raise UserError(f"Not run yet: {experiment.title}. Train it with the parameter runs=train.")
 
 
 def not_run(runs: Mapping[Hashable, Mapping[int, Record]], seeds: Sequence[int]) -> str:
@@ -105,12 +100,13 @@ def begin(name: str, namespace: dict[str, Any]) -> Notebook:
     parameter, a wrong type or value.
     """
     file = paths.NOTEBOOKS / f"{name}.ipynb"
-    given = {key: namespace[key] for key in parameters.declared(file) if key in namespace}
-    if not namespace.get(_BEGUN):  # when the cell is run again, the later cells' variables exist too
-        values = {k: v for k, v in namespace.items() if not (callable(v) or isinstance(v, types.ModuleType))}
-        given |= {k: v for k, v in values.items() if not k.startswith("_") and k not in _IPYTHON}
+    plain = {k: v for k, v in namespace.items() if not (callable(v) or isinstance(v, types.ModuleType))}
+    if "_writeup_begun" in namespace:  # the cell is run again, and the later cells' variables exist too
+        given = {name: plain[name] for name in parameters.declared(file) if name in plain}
+    else:
+        given = {name: v for name, v in plain.items() if not name.startswith("_") and name not in ("In", "Out")}
     values = parameters.check(given, file, where=f"the parameters of {name}")
-    namespace.update(values | {_BEGUN: True})
+    namespace.update(values, _writeup_begun=True)
     if values["headless"]:  # an interrupted kernel's event loop logs errors to the runner's terminal
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     store = opened(values["profile"], values.get("runs", "train"))

@@ -123,7 +123,7 @@ def test_no_words_of_a_figure_lie_on_others_or_on_its_points(sample):
     plots = panel["imbalance"].Plots(CLASSES, COUNTS)
     number, weight, *_ = plots.figure.axes
     for beta in panel["imbalance"].BETAS:
-        plots.choose(beta, 1.0)
+        plots.pixels(beta, 1.0)
         plots.figure.draw_without_rendering()
         for axes in (number, weight):
             points = axes.transData.transform(axes.lines[0].get_xydata())
