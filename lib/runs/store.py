@@ -58,8 +58,7 @@ class Store:
     def lock(self, experiment: Experiment, timeout: float = 0) -> FileLock | None:
         """Lock a run; None while another program has it. The lock of a killed program is free again at once.
 
-        Raises:
-            NoRoom: the folder cannot be written.
+        Raises NoRoom where the folder cannot be written.
         """
         lock = FileLock(self._lock_file(experiment), thread_local=False)
         try:
@@ -90,11 +89,7 @@ class Store:
         return next((record for record in found if record and record.experiment == experiment), None)
 
     def weights(self, experiment: Experiment, epoch: str = "last") -> Weights:
-        """Return the weights of the "best" or the "last" epoch.
-
-        Raises:
-            UserError: none are stored, or they are damaged.
-        """
+        """Return the weights of the "best" or the "last" epoch; UserError where there are none, or damaged ones."""
         file = self.file(experiment.key, f"{epoch}.safetensors")
         if file is None:
             raise UserError(f"No {epoch} weights are stored for run {experiment.key}; {_again(self.path(experiment))}")
@@ -117,8 +112,7 @@ class Store:
     def put(self, record: Record, weights: dict[str, Weights]) -> None:
         """Store a run. It appears under its key complete or not at all, also after a kill or a full disk.
 
-        Raises:
-            NoRoom: the disk is full or the folder cannot be written.
+        Raises NoRoom where the disk is full or the folder cannot be written.
         """
         final = self.path(record.experiment)
         try:
