@@ -50,8 +50,7 @@ def draw_tail(dataset: Dataset, profile: str, factor: float, number: int) -> tup
     left.invert_yaxis()
     # The batch as one image of tiles, with room below each for a name.
     columns, tiles = 8, dataset.train.images[subset[chosen]].permute(0, 2, 3, 1).numpy()
-    margins = ((0, -len(tiles) % columns), (0, 12), (0, 8), (0, 0))
-    tiles = np.pad(tiles, margins, constant_values=255)
+    tiles = np.pad(tiles, ((0, -len(tiles) % columns), (0, 12), (0, 8), (0, 0)), constant_values=255)
     _, high, wide, _ = tiles.shape
     sheet = tiles.reshape(-1, columns, high, wide, 3).swapaxes(1, 2).reshape(-1, columns * wide, 3)
     right.imshow(sheet, interpolation="nearest")
@@ -62,12 +61,11 @@ def draw_tail(dataset: Dataset, profile: str, factor: float, number: int) -> tup
             right.text(column * wide, (row + 1) * high - 11, dataset.classes[label], fontsize=6, va="top")
     share = counts / counts.sum()
     head, tail = int(counts.argmax()), int(counts.argmin())
-    summary = (
+    return figure, (
         f"{counts.sum():,} training images. A batch of {BATCH} holds on average {BATCH * share[head]:.1f} images of "
         f"{dataset.classes[head]} and {BATCH * share[tail]:.1f} of {dataset.classes[tail]}; "
         f"{100 - 100 * (1 - share[tail]) ** BATCH:.0f} % of the batches hold at least one of {dataset.classes[tail]}."
     )
-    return figure, summary
 
 
 def loss(classes: Sequence[str], counts: Sequence[int]) -> None:

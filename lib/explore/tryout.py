@@ -71,10 +71,7 @@ def defaults(dataset: str) -> dict[str, Any]:
 
 
 def complete(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the form's values as parameters of the sweep notebook.
-
-    Raises UserError, which names the parameter, its value, and what is allowed.
-    """
+    """Return the form's values as parameters of the sweep notebook; a UserError names the wrong one by its label."""
     given = {name: value for name, value in values.items() if name != "beta"} | {"betas": [values["beta"]]}
     try:
         return parameters.check(given, NOTEBOOK, where="the form")

@@ -125,8 +125,7 @@ class Live:
         if records and self.name:
             classes = data.classes(records[0].experiment.data)
             drawn = plots.training(histories, classes, original=self.original)
-            caption = prose.training_caption(records)
-            figure(drawn, self.name, caption, alt=ALT, records=records, handle=self.handle)
+            figure(drawn, self.name, prose.training_caption(records), alt=ALT, records=records, handle=self.handle)
         elif records and self.handle:
             self._draw(histories, records[0].experiment)
 

@@ -58,10 +58,7 @@ def closing_table(here: Notebook) -> Wanted:
 
 
 def readings(here: Notebook, convnet: Notebook) -> Wanted:
-    """The ConvNet by reading of the write-up; `convnet` holds the settings that are varied.
-
-    Raises UserError for a name that is not in READINGS.
-    """
+    """The ConvNet by reading of the write-up, each in READINGS; `convnet` holds the settings that are varied."""
     base, wanted = convnet.experiment(model="ConvNet"), {}
     for name in here.values["readings"]:
         if name not in READINGS:
@@ -86,9 +83,8 @@ def common_seeds(runs: Mapping[Hashable, Mapping[int, Record]], least: int) -> t
     cross-entropy and no beta share at least so many seeds.
     """
     shared = {name: by_seed.keys() & runs[CE].keys() for name, by_seed in runs.items()}
-    enough = max(
-        least, min(3, max((len(seeds) for name, seeds in shared.items() if name != CE), default=0))
-    )  # three make an interval worth showing
+    most = max((len(seeds) for name, seeds in shared.items() if name != CE), default=0)
+    enough = max(least, min(3, most))  # three make an interval worth showing
     settings = [name for name, seeds in shared.items() if len(seeds) >= enough]
     seeds = sorted(set.intersection(*(set(shared[name]) for name in settings))) if settings else []
     if len(seeds) < enough:

@@ -81,10 +81,8 @@ class Notebook:
 def not_run(runs: Mapping[Hashable, Mapping[int, Record]], seeds: Sequence[int]) -> str:
     """Name the wanted runs that are not stored, in a sentence; "" where none is missing."""
     missing = [(name, len(by_seed)) for name, by_seed in runs.items() if len(by_seed) < len(seeds)]
-    if not missing:
-        return ""
     said = ", ".join(f"{_in_words(name)} ({n or 'none'} of {len(seeds)})" for name, n in missing)
-    return f"**Not run yet,** by setting and runs that are there: {said}."
+    return f"**Not run yet,** by setting and runs that are there: {said}." if missing else ""
 
 
 def _in_words(name: Hashable) -> str:
