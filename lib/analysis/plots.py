@@ -76,7 +76,7 @@ def mistakes(
 ) -> Figure:
     """Images [N, 3, H, W] uint8 with their true class, the predicted one, and its probability."""
     titles = [f"{classes[y]}\n→ {classes[p]} {c:.0%}" for y, p, c in zip(true, predicted, confidence, strict=True)]
-    rows = -(-len(images) // 6)
+    rows = max(1, -(-len(images) // 6))  # empty where a network makes no mistake
     figure, grid = subplots(rows, 6, height=1.55 * rows)
     _photographs(grid.ravel(), images)
     for axes, title in zip(grid.flat, titles, strict=False):
