@@ -63,21 +63,6 @@ def model(module: nn.Module) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["layer", "kind", "output", "parameters"]).set_index("layer")
 
 
-def runs(records: Mapping[str, Record], original: Mapping[str, str]) -> pd.DataFrame:
-    """Best and last test accuracy of named runs beside the original's."""
-    rows = {
-        name: {
-            "epochs": record.experiment.epochs,
-            "best epoch (%)": f"{percent(record.best.test.accuracy)} (epoch {record.best.epoch})",
-            "last epoch (%)": percent(record.last.test.accuracy),
-            "original (%)": original.get(name, "–"),
-            "run": record.key[:8],
-        }
-        for name, record in records.items()
-    }
-    return pd.DataFrame(rows).T.rename_axis("model")
-
-
 def per_class(rows: Mapping[Any, np.ndarray], classes: Sequence[str], axis: Any = "accuracy (%)") -> pd.DataFrame:
     """One row per name, one column per class and their mean; values [C], or [seeds, C] with 95 % intervals."""
     lines = {}

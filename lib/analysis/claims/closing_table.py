@@ -77,10 +77,9 @@ def explain(found: Found) -> tuple[str, str]:
     away, ce_away = percent(found.away["balanced"][nearest]), percent(found.away["ce"][ce_nearest])
     others = " and ".join(str(setting) for setting in found.possible.index if setting != nearest)
     low, high = map(percent, prediction_interval(found.accuracies))
+    unknown = "unknown: no setting has three runs"
     rows = [
-        f"{percent(away)} points from that of {setting} ("
-        + ("noise unknown: no setting has three runs" if np.isnan(noise) else f"noise {percent(noise)}")
-        + ")"
+        f"{percent(away)} points from that of {setting} (noise {unknown if np.isnan(noise) else percent(noise)})"
         for setting, away, noise in found.possible[["ce", "ce_noise"]].itertuples()
     ]
     said = (
