@@ -105,8 +105,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     def make(cls, **fields: Any) -> "Experiment":
         """Build an experiment; a precision of "auto" becomes bfloat16 where this machine has it, else float32.
 
-        Raises:
-            UserError: naming each wrong field, its value and what is allowed.
+        Raises UserError, naming each wrong field, its value and what is allowed.
         """
         if fields.get("precision") == "auto":
             here = device.default_device().type

@@ -31,11 +31,7 @@ def effective_number(counts: Sequence[int], beta: float) -> Tensor:
         counts: training images per class, [C], each at least 1.
         beta: in [0, 1]. At 0 every E_n is 1; at 1 the limit, E_n = n.
 
-    Returns:
-        float64 tensor [C].
-
-    Raises:
-        UserError: for a beta outside [0, 1] or a class without images.
+    Returns float64 [C]. Raises UserError for a beta outside [0, 1] or a class without images.
     """
     n = torch.as_tensor(counts, dtype=torch.float64)
     if not 0 <= beta <= 1:

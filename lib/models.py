@@ -138,11 +138,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
 
 
 def build(name: str, seed: int, classes: int) -> nn.Module:
-    """Make the model `name`, its initial weights a function of `seed` alone.
-
-    Raises:
-        UserError: for an unknown name; the message lists the known ones.
-    """
+    """Make the model `name`, its initial weights a function of `seed` alone; UserError for an unknown name."""
     if name not in MODELS:
         raise UserError(f"There is no model {name!r}; known models: {', '.join(MODELS)}.")
     # A private stream: building a model neither depends on nor disturbs the caller's random state.

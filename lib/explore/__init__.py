@@ -1,7 +1,6 @@
 """The panels of notebooks/explore.ipynb: interactive with widgets, or drawn once at their defaults if headless."""
 
-from lib.explore.longtail import longtail
-from lib.explore.loss import loss
+from lib.explore.imbalance import longtail, loss
 from lib.explore.mistakes import mistakes
 from lib.explore.runs import runs
 from lib.explore.tryout import tryout

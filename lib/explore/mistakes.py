@@ -8,17 +8,16 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from lib import data, losses, models
-from lib.analysis import plots
+from lib import losses, models
+from lib.analysis import findings, plots
+from lib.analysis.prose import details
 from lib.data import Dataset
 from lib.experiment import Experiment
 from lib.explore import page
-from lib.explore.runs import circumstances
-from lib.explore.trainer import Trainer
+from lib.explore.tryout import Trainer
 from lib.notebook import exhibits
 from lib.notebook.session import Notebook
 from lib.runs.store import everything
@@ -29,6 +28,7 @@ from lib.training.evaluation import predict
 MOST = 12  # images of a cell that are shown
 _COLUMNS = 6
 _BAR = "#C8C8C8"  # light enough for black text, and not the colour of a class or a loss
+_HEAD = '<div style="text-align: {}; padding-right: .4em; font-size: 85%">{}</div>'
 _ALT = "Test images of one cell of the confusion matrix, the most confident first, each with its class probabilities."
 
 
@@ -36,58 +36,52 @@ def mistakes(here: Notebook, dataset: Dataset) -> None:
     """Show the confusion matrix of a chosen run, and the images of a chosen cell."""
     records = stored_runs(dataset)
     if here.headless:
-        _once(next((r for r in records.values() if has_weights(r)), None), dataset)
+        _once(next(filter(has_weights, records.values()), None), dataset)
         return
     if not records:
         exhibits.text("No run on these test images is stored yet. Train one below, then run this cell again.")
         return
 
-    def options() -> list[tuple[str, str]]:
-        return [(_name(record), key) for key, record in records.items()]
-
     def choose_run(_=None) -> None:
         record = records[chosen.value]
-        lacking = not has_weights(record)
-        train.layout.display = "" if lacking else "none"
-        grid.box.layout.display = "none" if lacking else ""
-        images.value = ""
-        if lacking:
-            status.value = page.sentence(
+        looked_at = has_weights(record)
+        grid.layout.display, train.layout.display = ("", "none") if looked_at else ("none", "")
+        if looked_at:
+            grid.fill(np.array(record.best.test.confusion))
+            images.value = page.sentence("Computing the predictions on the test images ...")
+            choose_cell(*most_frequent(record))
+        else:
+            images.value = page.sentence(
                 "The weights of this run are not stored. Train computes them again: "
                 f"{record.experiment.epochs} epochs; the first time they took {record.wall_time / 60:.0f} minutes."
             )
-            return
-        status.value = page.sentence("Click a cell. Rows: true class; columns: predicted class; percent of the row.")
-        grid.fill(confusion(record))
-        images.value = page.sentence("Computing the predictions on the test images ...")
-        choose_cell(*most_frequent(record))
 
-    def choose_cell(true: int, predicted: int) -> None:
-        grid.mark(true, predicted)
-        page.fill(images, lambda: html(records[chosen.value], true, predicted))
+    def choose_cell(*place: int) -> None:
+        grid.mark(place)
+        page.fill(images, lambda: html(*draw(records[chosen.value], dataset, *place)))
 
-    def html(record: Record, true: int, predicted: int) -> str:
-        words = page.sentence(describe(record, dataset, true, predicted))
-        filled = cell(record, dataset, true, predicted).size
-        return words + (page.picture(draw(record, dataset, true, predicted), _ALT) if filled else "")
+    def html(drawn: Figure | None, said: str) -> str:
+        return page.sentence(said) + (page.picture(drawn, alt=_ALT) if drawn else "")
 
-    def stored() -> None:
+    def list_runs() -> None:
         nonlocal records
-        records, key, lacked = stored_runs(dataset), chosen.value, grid.box.layout.display == "none"
+        records, key = stored_runs(dataset), chosen.value
         chosen.unobserve(choose_run, names="value")  # new options choose the first of them
-        chosen.options, chosen.value = options(), key
+        chosen.options = [(_name(record), key) for key, record in records.items()]
+        chosen.value = key or next(iter(records))
         chosen.observe(choose_run, names="value")
-        if lacked:
+        if grid.layout.display == "none":  # this run may have its weights now
             choose_run()
 
     wide = {"layout": {"width": "60em", "max_width": "100%"}, "style": {"description_width": "3em"}}
-    chosen = widgets.Dropdown(options=options(), description="run", **wide)
-    grid, status, images = Grid(dataset.classes, choose_cell), widgets.HTML(), widgets.HTML()
-    train = widgets.VBox(Trainer(lambda: records[chosen.value].experiment).parts)
+    chosen, images = widgets.Dropdown(description="run", **wide), widgets.HTML()
     chosen.observe(choose_run, names="value")
-    choose_run()
-    page.on_stored("mistakes", stored)
-    page.show(chosen, status, train, grid.box, images)
+    grid = Grid(dataset.classes, choose_cell)
+    grid.layout.display = "none"
+    train = widgets.VBox(Trainer(lambda: records[chosen.value].experiment).parts)
+    list_runs()
+    page.on_stored["mistakes"] = list_runs
+    page.show(chosen, grid, images, train)
 
 
 def _once(record: Record | None, dataset: Dataset) -> None:
@@ -96,11 +90,10 @@ def _once(record: Record | None, dataset: Dataset) -> None:
         return
     caption = f"Confusion matrix of {record.experiment.title} (best epoch on the test set): percent of each true class."
     alt = "A grid of percentages, true classes in rows and predicted classes in columns."
-    drawn = plots.confusion(confusion(record), data.classes(record.experiment.data))
+    drawn = plots.confusion(np.array(record.best.test.confusion), dataset.classes)
     exhibits.figure(drawn, "cells", caption, alt=alt, records=[record], width="75%")
-    place = most_frequent(record)
-    caption = describe(record, dataset, *place)
-    exhibits.figure(draw(record, dataset, *place), "behind", caption, alt=_ALT, records=[record])
+    drawn, caption = draw(record, dataset, *most_frequent(record))
+    exhibits.figure(drawn, "behind", caption, alt=_ALT, records=[record])
 
 
 def stored_runs(dataset: Dataset) -> dict[str, Record]:
@@ -116,9 +109,9 @@ def has_weights(record: Record) -> bool:
 
 
 def _name(record: Record) -> str:
-    e = record.experiment
-    accuracy = f"{100 * record.best.test.accuracy:.1f} % at the best epoch"
-    return f"{e.title}, {circumstances(e)}: {accuracy}" + ("" if has_weights(record) else " (no weights)")
+    e, best, lacking = record.experiment, record.best.test.accuracy, "" if has_weights(record) else " (no weights)"
+    tail = "all images" if e.imbalance == "none" else f"{e.imbalance} {e.factor:g}"
+    return f"{e.title}, {tail}, {e.epochs} epochs, {details(e)}: {100 * best:.1f} % at the best epoch{lacking}"
 
 
 @cache  # 0.4 MB for each run
@@ -128,27 +121,13 @@ def probabilities(experiment: Experiment, dataset: Dataset) -> Tensor:
     model.load_state_dict(everything().weights(experiment, "best"))
     # Emulated bfloat16 takes ten times as long; the few predictions it would change are near ties.
     precision = experiment.precision if has_bfloat16(default_device().type) else "float32"
-    # A second thread saves little time, and beside a training the two wait for each other.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        logits = predict(model, dataset.test.images, precision, dataset)
-    finally:
-        torch.set_num_threads(threads)
+    logits = predict(model, dataset.test.images, precision, dataset)
     return torch.sigmoid(logits) if losses.LOSSES[experiment.loss].sigmoid else logits.softmax(1)
 
 
-def confusion(record: Record) -> np.ndarray:
-    """Return the best epoch's test images by true and predicted class, [C, C]."""
-    return np.array(record.best.test.confusion)
-
-
 def most_frequent(record: Record) -> tuple[int, int]:
-    """Return the most frequent mistake: true class, predicted class."""
-    off = confusion(record)
-    np.fill_diagonal(off, 0)
-    true, predicted = np.unravel_index(off.argmax(), off.shape)
-    return int(true), int(predicted)
+    """Return the most frequent mistake of the best epoch: true class, predicted class."""
+    return findings.confused(np.array(record.best.test.confusion), most=1)[0][:2]
 
 
 def cell(record: Record, dataset: Dataset, true: int, predicted: int) -> np.ndarray:
@@ -158,67 +137,61 @@ def cell(record: Record, dataset: Dataset, true: int, predicted: int) -> np.ndar
     return inside[given[inside, predicted].argsort(descending=True)].numpy()
 
 
-def describe(record: Record, dataset: Dataset, true: int, predicted: int) -> str:
-    """Return the number of images in a cell, and the order in which they are shown, as a sentence."""
-    inside, total = len(cell(record, dataset, true, predicted)), int((dataset.test.labels == true).sum())
-    name = _place(dataset.classes, true, predicted)
-    number = f"{name}: {inside:,} of {total:,} images ({100 * inside / total:.1f} %)"
-    if not inside:
-        return f"{number}."
-    order = f"the {MOST} most confident" if inside > MOST else "most confident first"
-    return f"{number}; {order}, each with the most probable classes, the true one in bold."
+@mpl.rc_context(plots.STYLE)
+def draw(record: Record, dataset: Dataset, true: int, predicted: int) -> tuple[Figure | None, str]:
+    """Draw the images of a cell, each with bars for its most probable classes and the true one.
+
+    Returns:
+        The figure, None where the cell is empty; and a sentence with the number of images and their order.
+    """
+    inside, total = cell(record, dataset, true, predicted), int((dataset.test.labels == true).sum())
+    said = f"{len(inside):,} of {total:,} images ({100 * len(inside) / total:.1f} %)"
+    said = f"{_place(dataset.classes, true, predicted)}: {said}"
+    if not inside.size:
+        return None, f"{said}."
+    order = f"the {MOST} most confident" if len(inside) > MOST else "most confident first"
+    said += f"; {order}, each with the most probable classes, the true one in bold."
+    inside = inside[:MOST]
+    given, rows = probabilities(record.experiment, dataset).numpy(), -(-len(inside) // _COLUMNS)
+    size, ratios = (plots.WIDTH, 1.85 * rows), [1, 0.55] * rows
+    figure, grid = plt.subplots(2 * rows, _COLUMNS, figsize=size, height_ratios=ratios, squeeze=False)
+    figure.subplots_adjust(left=0.01, right=0.99, top=0.99, bottom=0.02, hspace=0.08, wspace=0.12)
+    for axes in grid.flat:
+        axes.axis("off")
+    for n, position in enumerate(inside):
+        above, below = grid[n // _COLUMNS * 2 :, n % _COLUMNS][:2]
+        above.imshow(dataset.test.images[position].permute(1, 2, 0).numpy(), interpolation="nearest")
+        likely = list(given[position].argsort()[::-1][:3])
+        if true not in likely:
+            likely[-1] = true
+        below.barh(range(len(likely)), given[position, likely], color=_BAR)
+        below.set(xlim=(0, 1), ylim=(2.6, -0.6))
+        for line, k in enumerate(likely):
+            label, weight = f"{dataset.classes[k]} {100 * given[position, k]:.0f} %", "bold" if k == true else "normal"
+            below.text(0.02, line, label, fontsize=7, va="center", weight=weight)
+    return figure, said
 
 
 def _place(classes: Sequence[str], true: int, predicted: int) -> str:
     return f"{classes[true]} predicted as {classes[predicted]}"
 
 
-@mpl.rc_context(plots.STYLE)
-def draw(record: Record, dataset: Dataset, true: int, predicted: int) -> Figure:
-    """Draw the images of a cell that is not empty, each with bars for its most probable classes and the true one."""
-    inside = cell(record, dataset, true, predicted)[:MOST]
-    given = probabilities(record.experiment, dataset).numpy()
-    rows = -(-len(inside) // _COLUMNS)
-    shape = {"nrows": 2 * rows, "ncols": _COLUMNS, "height_ratios": [1, 0.55] * rows, "squeeze": False}
-    figure, grid = plt.subplots(**shape, figsize=(plots.WIDTH, 1.85 * rows))
-    figure.subplots_adjust(left=0.01, right=0.99, top=0.99, bottom=0.02, hspace=0.08, wspace=0.12)
-    for axes in grid.flat:
-        axes.axis("off")
-    for n, position in enumerate(inside):
-        line, column = divmod(n, _COLUMNS)
-        grid[2 * line, column].imshow(dataset.test.images[position].permute(1, 2, 0).numpy(), interpolation="nearest")
-        _bars(grid[2 * line + 1, column], given[position], true, dataset.classes)
-    return figure
-
-
-def _bars(axes: Axes, given: np.ndarray, true: int, classes: Sequence[str]) -> None:
-    likely = list(given.argsort()[::-1][:3])
-    if true not in likely:
-        likely[-1] = true
-    axes.barh(range(len(likely)), given[likely], color=_BAR)
-    for n, k in enumerate(likely):
-        weight = "bold" if k == true else "normal"
-        axes.text(0.02, n, f"{classes[k]} {100 * given[k]:.0f} %", fontsize=7, va="center", weight=weight)
-    axes.set(xlim=(0, 1), ylim=(2.6, -0.6))
-
-
-class Grid:
+class Grid(widgets.GridBox):
     """A confusion matrix of buttons; `on_click` is called with the true and the predicted class."""
 
     def __init__(self, classes: Sequence[str], on_click: Callable[[int, int], None]):
-        self._classes = classes
         look = {"width": "auto", "height": "2em", "padding": "0", "margin": "1px"}
-        self.cells = {(i, j): widgets.Button(layout=look) for i in range(len(classes)) for j in range(len(classes))}
-        for place, button in self.cells.items():
-            button.on_click(lambda _, place=place: on_click(*place))
-        side = "text-align: right; padding-right: .4em"
-        parts = [widgets.HTML(f'<div style="{side}">true / predicted</div>')]
-        parts += [widgets.HTML(f'<div style="text-align: center; font-size: 85%">{name}</div>') for name in classes]
+        self._classes, self.cells = classes, {}
+        parts = [widgets.HTML(_HEAD.format("right", "true / predicted"))]
+        parts += [widgets.HTML(_HEAD.format("center", name)) for name in classes]
         for true, name in enumerate(classes):
-            parts.append(widgets.HTML(f'<div style="{side}">{name}</div>'))
-            parts += [self.cells[true, predicted] for predicted in range(len(classes))]
+            parts.append(widgets.HTML(_HEAD.format("right", name)))
+            for predicted in range(len(classes)):
+                button = self.cells[true, predicted] = widgets.Button(layout=look)
+                button.on_click(lambda _, place=(true, predicted): on_click(*place))
+                parts.append(button)
         columns = f"9em repeat({len(classes)}, minmax(2.6em, 5.2em))"
-        self.box = widgets.GridBox(parts, layout={"grid_template_columns": columns, "overflow": "auto"})
+        super().__init__(parts, layout={"grid_template_columns": columns, "overflow": "auto"})
 
     def fill(self, matrix: np.ndarray) -> None:
         """Show images by true and predicted class, [C, C], as shares of each true class, light to dark."""
@@ -230,7 +203,7 @@ class Grid:
             button.style.button_color = mpl.colors.to_hex(mpl.colormaps["Blues"](share))
             button.style.text_color = "white" if share > plots.DARK else "black"
 
-    def mark(self, *chosen: int) -> None:
+    def mark(self, chosen: tuple[int, ...]) -> None:
         """Frame one cell and no other."""
         for place, button in self.cells.items():
             button.layout.border = "2px solid black" if place == chosen else None

@@ -1,32 +1,43 @@
-"""Shared parts of the panels: images with alternative text, sentences, redrawing, and notice of newly stored runs."""
+"""Shared parts of the panels: controls with what they show, images with alternative text, sentences."""
 
 import base64
 import html
 import io
 from collections.abc import Callable
-from typing import Any
 
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
+import numpy as np
 from IPython import display as ipython
 from matplotlib.figure import Figure
+from PIL import Image
 
 from lib.system.errors import UserError
 
 #: Wide enough for every label, narrow enough for two controls side by side.
 CONTROL = {"style": {"description_width": "9em"}, "layout": {"width": "23em"}}
-_listeners: dict[str, Callable[[], None]] = {}  # by panel: a cell that is run again replaces its own
+#: Called after every run that is trained on this page; by panel, as a cell that is run again replaces its own.
+on_stored: dict[str, Callable[[], None]] = {}
+_LABELS = {"dataset": "data", "factor": "imbalance factor", "beta": "β", "betas": "β", "gamma": "γ (focal)"}
+_LABELS |= {"best_accuracy": "best epoch (%)", "last_accuracy": "last epoch (%)"}
 
 
-def picture(drawn: Figure | bytes, alt: str) -> str:
-    """Return a figure, which is closed, or the content of a PNG file as an HTML image with its data inline."""
+def label(name: str) -> str:
+    """Return the label of a parameter or a column: its name in words."""
+    return _LABELS.get(name, name.replace("_", " "))
+
+
+def picture(drawn: Figure | np.ndarray, below: str = "", *, alt: str) -> str:
+    """Return a figure, which is closed, or its pixels as an HTML image, and a sentence below it."""
+    buffer = io.BytesIO()
     if isinstance(drawn, Figure):
-        buffer = io.BytesIO()
         drawn.savefig(buffer, format="png", dpi=130)
         plt.close(drawn)
-        drawn = buffer.getvalue()
-    source = base64.b64encode(drawn).decode()
-    return f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{source}" style="width: 100%; max-width: 60em">'
+    else:
+        Image.fromarray(drawn).convert("RGB").save(buffer, "PNG", compress_level=1)
+    source = base64.b64encode(buffer.getvalue()).decode()
+    image = f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{source}" style="width: 100%; max-width: 60em">'
+    return image + (sentence(below) if below else "")
 
 
 def sentence(text: str, bad: bool = False) -> str:
@@ -43,31 +54,16 @@ def fill(into: widgets.HTML, content: Callable[[], str]) -> None:
         into.value = sentence(str(error), bad=True)
 
 
-def redraw(controls: dict[str, widgets.Widget], draw: Callable[..., str]) -> widgets.HTML:
-    """Return a widget with the HTML of `draw(**values)`, renewed whenever a control changes."""
-    shown = widgets.HTML()
+def interact(controls: dict[str, widgets.Widget], draw: Callable[..., str]) -> None:
+    """Display controls side by side, and below them the HTML of `draw(**values)`, renewed when one of them changes."""
 
-    def renew(_: Any = None) -> None:
-        fill(shown, lambda: draw(**{name: control.value for name, control in controls.items()}))
+    def display(**values) -> None:
+        ipython.display(ipython.HTML(draw(**values)))
 
-    for control in controls.values():
-        control.observe(renew, names="value")
-    renew()
-    return shown
+    show([*controls.values()], widgets.interactive_output(display, controls))
 
 
 def show(*parts: widgets.Widget | list[widgets.Widget]) -> None:
     """Display the parts of a panel below each other; those in a list side by side, if the page is wide enough."""
     look = {"display": "flex", "flex_flow": "row wrap"}
     ipython.display(widgets.VBox([widgets.Box(p, layout=look) if isinstance(p, list) else p for p in parts]))
-
-
-def on_stored(panel: str, call: Callable[[], None]) -> None:
-    """Register a panel's function to be called after every run that is trained on this page."""
-    _listeners[panel] = call
-
-
-def stored() -> None:
-    """Tell the panels that a run was trained on this page."""
-    for call in _listeners.values():
-        call()

@@ -1,11 +1,14 @@
-"""The panel to train a run of one's own: a form, a training, and a parameter file for Papermill."""
+"""The panel to train a run of one's own: a form, a training beside the page, and a parameter file for Papermill."""
 
 import html
 import json
 import re
 import shlex
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import ipywidgets as widgets
@@ -13,20 +16,20 @@ import ipywidgets as widgets
 from lib.data import DATASETS, PROFILES
 from lib.experiment import Experiment
 from lib.explore import page
-from lib.explore.trainer import Trainer
 from lib.losses import LOSSES
 from lib.models import MODELS
 from lib.notebook import exhibits, parameters
 from lib.notebook.session import Notebook
+from lib.runs import sweep
 from lib.system import paths
 from lib.system.errors import UserError
+from lib.training import Interrupted
 
 NOTEBOOK = paths.NOTEBOOKS / "beta_sweep.ipynb"
-#: The form's fields: parameters of the notebook; their choices, and the labels that are not their names.
+#: The form's fields: parameters of the notebook, and the choices of those that have some.
 _FORM = ["model", "dataset", "imbalance", "factor", "loss", "beta", "gamma"]
 _FORM += ["epochs", "batch_size", "learning_rate", "seed"]
 _CHOICES = {"model": MODELS, "dataset": DATASETS, "imbalance": ("none", *PROFILES), "loss": LOSSES}
-_LABELS = {"dataset": "data", "factor": "imbalance factor", "beta": "β", "betas": "β", "gamma": "γ (focal)"}
 #: Profiles of the repository, and folders in outputs/ that hold no executed notebooks of a profile.
 _TAKEN = {"smoke", "quick", "writeup", "runs", "published", "reproduced", "screenshots"}
 _MARK = "# Saved from explore.ipynb"
@@ -34,11 +37,11 @@ _MARK = "# Saved from explore.ipynb"
 
 def tryout(here: Notebook, dataset: str) -> None:
     """Show a form for one run, train it, and save it as a parameter file."""
+    start = defaults(dataset)
     if here.headless:
-        title = experiment(defaults(dataset)).title
-        exhibits.text(f"The form needs a person; at its defaults it trains {title}.")
+        exhibits.text(f"The form needs a person; at its defaults it trains {experiment(start).title}.")
         return
-    form = fields(dataset)
+    form = {name: _field(name, start[name]) for name in _FORM}
 
     def values() -> dict[str, Any]:
         return {name: widget.value for name, widget in form.items()}
@@ -57,25 +60,17 @@ def tryout(here: Notebook, dataset: str) -> None:
     page.show([*form.values()], *trainer.parts, [name, button], status)
 
 
-def fields(dataset: str) -> dict[str, widgets.Widget]:
-    """Return the form's widgets by parameter: a list to choose from, or a number."""
-    start, form = defaults(dataset), {}
-    for name in _FORM:
-        look = {"description": _label(name), "value": start[name], **page.CONTROL}
-        if name in _CHOICES:
-            form[name] = widgets.Dropdown(options=list(_CHOICES[name]), **look)
-        else:
-            form[name] = (widgets.IntText if isinstance(start[name], int) else widgets.FloatText)(**look)
-    return form
-
-
-def _label(name: str) -> str:
-    return _LABELS.get(name, name.replace("_", " "))
+def _field(name: str, value: Any) -> widgets.Widget:
+    """Return a widget of the form: a list to choose from, or a number."""
+    look = {"description": page.label(name), "value": value, **page.CONTROL}
+    if name in _CHOICES:
+        return widgets.Dropdown(options=list(_CHOICES[name]), **look)
+    return (widgets.IntText if isinstance(value, int) else widgets.FloatText)(**look)
 
 
 def defaults(dataset: str) -> dict[str, Any]:
     """Return the form's first values: the sweep notebook's defaults, with one β."""
-    return parameters.complete({"dataset": dataset, "beta": 0.99}, NOTEBOOK)
+    return parameters.check({"dataset": dataset}, NOTEBOOK, where="the form") | {"beta": 0.99}
 
 
 def complete(values: dict[str, Any]) -> dict[str, Any]:
@@ -86,16 +81,15 @@ def complete(values: dict[str, Any]) -> dict[str, Any]:
     """
     given = {name: value for name, value in values.items() if name != "beta"} | {"betas": [values["beta"]]}
     try:
-        return parameters.complete(parameters.check(given, NOTEBOOK, where="the form"), NOTEBOOK)
+        return parameters.check(given, NOTEBOOK, where="the form")
     except UserError as error:
-        raise UserError(re.sub(r"^the form: (\w+)", lambda found: _label(found[1]), str(error))) from None
+        raise UserError(re.sub(r"^the form: (\w+)", lambda found: page.label(found[1]), str(error))) from None
 
 
 def experiment(values: dict[str, Any]) -> Experiment:
     """Return the run of the form, equal to the sweep notebook's for its β; errors as `complete`."""
     checked = complete(values)
-    sweep = Notebook("beta_sweep", headless=True, origin="", values=checked)
-    return sweep.experiment(beta=checked["betas"][0], validation=0)
+    return Notebook(headless=True, origin="", values=checked).experiment(beta=checked["betas"][0], validation=0)
 
 
 def save(values: dict[str, Any], name: str) -> tuple[Path, str, bool]:
@@ -116,7 +110,7 @@ def save(values: dict[str, Any], name: str) -> tuple[Path, str, bool]:
     chosen = complete(values) | {"headless": True, "profile": name, "repeats": 1}
     meanings = parameters.declared(NOTEBOOK)
     lines = [f"{key}: {json.dumps(value)}  # {meanings[key].meaning}\n" for key, value in chosen.items()]  # valid YAML
-    file = paths.PARAMS / name / f"{NOTEBOOK.stem}.yaml"
+    file, folder = paths.PARAMS / name / f"{NOTEBOOK.stem}.yaml", paths.OUTPUTS / name
     try:
         replaced = file.exists()
         if replaced and not file.read_text().startswith(_MARK):
@@ -125,16 +119,69 @@ def save(values: dict[str, Any], name: str) -> tuple[Path, str, bool]:
         file.write_text(f"{_MARK}: cross-entropy, and one class-balanced loss.\n{''.join(lines)}")
     except OSError as error:
         raise UserError(f"{paths.shown(file)} cannot be written: {error.strerror}.") from error
-    return file, _command(file, paths.OUTPUTS / name), replaced
+    executed = [Path(sys.executable).with_name("papermill"), NOTEBOOK, folder / NOTEBOOK.name, "-f", file]
+    lines = ["cd", str(paths.ROOT)], ["mkdir", "-p", paths.shown(folder)], [*map(paths.shown, executed)]
+    return file, "\n".join(map(shlex.join, lines)), replaced
 
 
-def _command(file: Path, folder: Path) -> str:
-    """Return the commands, for any shell's folder, that execute the notebook with a parameter file."""
-    papermill = Path(sys.executable).with_name("papermill")
-    executed = [papermill, NOTEBOOK, folder / NOTEBOOK.name]
-    lines = (
-        ["cd", str(paths.ROOT)],
-        ["mkdir", "-p", paths.shown(folder)],
-        [*map(paths.shown, executed), "-f", paths.shown(file)],
-    )
-    return "\n".join(shlex.join(words) for words in lines)
+class Trainer:
+    """Buttons to start and to stop a training, a line with its progress and its growing figure: `parts`.
+
+    Args:
+        chosen: returns the run to train; its UserError is shown.
+    """
+
+    def __init__(self, chosen: Callable[[], Experiment]):
+        self._chosen = chosen
+        self._stopped = threading.Event()
+        self.start = widgets.Button(description="Train", button_style="primary", icon="play")
+        self.stop = widgets.Button(description="Stop", icon="stop", disabled=True)
+        self.status, self.figure = widgets.HTML(), widgets.HTML()
+        self.start.on_click(self._begin)
+        self.stop.on_click(self._stop)
+        self.parts = (widgets.HBox([self.start, self.stop]), self.status, self.figure)
+
+    def _begin(self, _: widgets.Button) -> None:
+        if self.start.disabled:
+            return  # a second click, before the page showed the button as disabled
+        try:
+            experiment = self._chosen()
+        except UserError as error:
+            self._say(str(error), bad=True)
+            return
+        self._stopped.clear()
+        self.start.disabled, self.stop.disabled = True, False
+        self._say(f"{experiment.title}: starting ...")
+        self.thread = threading.Thread(target=self._train, args=(experiment,), daemon=True)
+        self.thread.start()
+
+    def _stop(self, _: widgets.Button) -> None:
+        self.stop.disabled = True
+        self._stopped.set()
+
+    def _train(self, experiment: Experiment) -> None:
+        live, bad = exhibits.Live(handle=SimpleNamespace(update=self._show)), True
+        watched = {"on_epoch": live.on_epoch, "tell": lambda event: self._say(event.line)}
+        try:
+            (record,) = sweep.run([experiment], origin="notebooks/explore.ipynb", stop=self._stopped.is_set, **watched)
+            live.finish([record])
+            for renew in [*page.on_stored.values()]:
+                renew()
+            best, last = (100 * epoch.test.accuracy for epoch in (record.best, record.last))
+            bad, end = False, f"Done: test accuracy {best:.1f} % at the best epoch, {last:.1f} % at the last."
+            end += f" Stored as run {record.key}."
+        except Interrupted as stopped:
+            bad, end = False, f"{str(stopped).partition(';')[0]}. Train continues from there."
+        except sweep.RunsFailed as error:
+            end = error.reasons[0][1]
+        except Exception as error:  # nobody sees a thread's traceback
+            end = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        self._say(end, bad)
+        self.start.disabled, self.stop.disabled = False, True
+
+    def _say(self, text: str, bad: bool = False) -> None:
+        self.status.value = page.sentence(text, bad)
+
+    def _show(self, data: dict[str, str], raw: bool) -> None:
+        svg = data["image/svg+xml"].partition("<svg")[2]
+        self.figure.value = f'<div style="max-width: 60em"><svg role="img" aria-label="{exhibits.ALT}"{svg}</div>'

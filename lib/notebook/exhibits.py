@@ -7,28 +7,33 @@ follows as text of its own. No widget is involved.
 
 import io
 import re
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from IPython import display as ipython
 from matplotlib.figure import Figure
-from pandas.io.formats.style import Styler
 
+from lib import data
+from lib.analysis import plots, prose
 from lib.experiment import Experiment
-from lib.training import Record
+from lib.runs.progress import Event
+from lib.runs.store import Store
+from lib.training import Epoch, Record
+from lib.training.checkpoint import finished_epochs
+
+Records = Sequence[Record]
+#: Upper bound on the share of the time spent drawing, so that watching a training does not slow it down much.
+_SHARE = 0.1
+#: Alternative text of a training's figure.
+ALT = "Line plots over the epochs: loss, accuracy and learning rate, and below them the test accuracy of each class."
 
 
 def figure(
-    drawn: Figure,
-    name: str,
-    caption: str,
-    *,
-    alt: str,
-    records: Sequence[Record] = (),
-    width: str = "100%",
-    handle: ipython.DisplayHandle | None = None,
+    drawn: Figure, name: str, caption: str, *, alt: str, records: Records = (), width: str = "100%", handle: Any = None
 ) -> None:
     """Show a figure.
 
@@ -40,22 +45,21 @@ def figure(
         width: of the text's width, in HTML and PDF.
         handle: of an output that it replaces.
     """
-    data = {"image/svg+xml": svg(drawn), "text/plain": alt}
-    _publish(data, caption, {"kind": "figure", "name": name, "alt": alt, "width": width}, records, handle)
+    note = {"kind": "figure", "name": name, "alt": alt, "width": width, "caption": caption}
+    _publish({"image/svg+xml": svg(drawn), "text/plain": alt}, note, records, handle)
 
 
-def table(content: pd.DataFrame | Styler, name: str, caption: str, *, records: Sequence[Record] = ()) -> None:
+def table(content: pd.DataFrame, name: str, caption: str, *, records: Records = ()) -> None:
     """Show a table; arguments as for `figure`."""
-    html = content.to_html()
-    plain = (content.data if isinstance(content, Styler) else content).to_string()
-    _publish({"text/html": html, "text/plain": plain}, caption, {"kind": "table", "name": name}, records)
+    data = {"text/html": content.to_html(), "text/plain": content.to_string()}
+    _publish(data, {"kind": "table", "name": name, "caption": caption}, records)
 
 
 def text(markdown: str, metadata: dict[str, Any] | None = None) -> None:
     """Show generated prose; nothing where it is empty."""
     if markdown:
-        data = {"text/markdown": _unbroken(markdown), "text/plain": markdown}
-        ipython.display(data, raw=True, metadata=metadata)
+        unbroken = re.sub(r"(?<=\d) %", "\u00a0%", markdown)  # numbers and their percent signs stay on one line
+        ipython.display({"text/markdown": unbroken, "text/plain": markdown}, raw=True, metadata=metadata)
 
 
 def failed(reasons: Sequence[tuple[Experiment, str]]) -> None:
@@ -70,11 +74,6 @@ def headline(markdown: str) -> None:
     text(markdown, {"writeup_headline": True})
 
 
-def _unbroken(markdown: str) -> str:
-    """Join numbers and their percent signs, so that they stay on one line."""
-    return re.sub(r"(?<=\d) %", "\u00a0%", markdown)
-
-
 def svg(drawn: Figure) -> str:
     """Return the figure as SVG, the same bytes for the same content, and close it."""
     buffer = io.StringIO()
@@ -84,16 +83,69 @@ def svg(drawn: Figure) -> str:
     return buffer.getvalue()
 
 
-def _publish(
-    data: dict[str, str],
-    caption: str,
-    description: dict,
-    records: Sequence[Record],
-    handle: ipython.DisplayHandle | None = None,
-) -> None:
-    runs = list(dict.fromkeys(record.key for record in records))
-    metadata = {"writeup": {**description, "caption": caption, "runs": runs}}
+def _publish(data: dict[str, str], note: dict[str, str], records: Records, handle: Any = None) -> None:
     show = handle.update if handle else ipython.display
-    show(data, raw=True, metadata=metadata)
-    below = {"text/markdown": f"*{caption}*", "text/plain": caption}
-    ipython.display(below, raw=True, metadata={"writeup": {"kind": "caption", "of": description["name"]}})
+    runs = list(dict.fromkeys(record.key for record in records))
+    show(data, raw=True, metadata={"writeup": {**note, "runs": runs}})
+    below = {"text/markdown": f"*{note['caption']}*", "text/plain": note["caption"]}
+    ipython.display(below, raw=True, metadata={"writeup": {"kind": "caption", "of": note["name"]}})
+
+
+@dataclass
+class Live:
+    """One output of a notebook for the training of some runs."""
+
+    name: str = ""  # of the figure in the report; "" keeps it out of the report
+    original: float | None = None  # an accuracy to compare with
+    store: Store = field(default_factory=Store)  # its unfinished runs hold earlier epochs
+    handle: Any = None  # of the output that shows the drawings; by default a new one
+
+    def __post_init__(self):
+        self.line = self._dashboard = ""
+        self._histories: dict[str, list[Epoch]] = {}
+        self._rest_until = 0.0
+
+    def tell(self, event: Event) -> None:
+        """Take the sweep's progress as the figure's title."""
+        self.line = event.line
+        if event.dashboard != self._dashboard:
+            self._dashboard = event.dashboard
+            print(f"Dask shows its workers at {event.dashboard}")
+
+    def on_epoch(self, experiment: Experiment, epoch: Epoch) -> None:
+        """Take a finished epoch and draw, unless that would take more than a small share of the time."""
+        history = self._histories.setdefault(experiment.key, [])
+        if not history and epoch.epoch > 1:
+            history += finished_epochs(self.store.checkpoint(experiment))
+        history[:] = [e for e in history if e.epoch < epoch.epoch]  # a run that lost its worker starts again
+        history.append(epoch)
+        start = time.monotonic()
+        if start < self._rest_until and epoch.epoch < experiment.epochs:
+            return
+        self._draw(list(self._histories.values()), experiment)
+        self._rest_until = time.monotonic() + (time.monotonic() - start) / _SHARE
+
+    def finish(self, records: Records) -> None:
+        """Show the final figure, of runs trained now or before.
+
+        A run that several settings share, such as the neutral betas, is drawn once.
+        """
+        records = list({record.key: record for record in records}.values())
+        histories = [record.history for record in records]
+        if records and self.name:
+            classes = data.classes(records[0].experiment.data)
+            drawn = plots.training(histories, classes, original=self.original)
+            caption = prose.training_caption(records)
+            figure(drawn, self.name, caption, alt=ALT, records=records, handle=self.handle)
+        elif records and self.handle:
+            self._draw(histories, records[0].experiment)
+
+    def _draw(self, histories: Sequence[Sequence[Epoch]], experiment: Experiment) -> None:
+        """Draw epochs of runs, of which `experiment` is one, in the place of the last drawing."""
+        options = {"epochs": experiment.epochs, "original": self.original, "title": self.line}
+        drawn = plots.training(histories, data.classes(experiment.data), **options)
+        shown = {"image/svg+xml": svg(drawn), "text/plain": self.line}
+        if self.handle:
+            self.handle.update(shown, raw=True)
+        else:
+            self.handle = ipython.display(shown, raw=True, display_id=True)

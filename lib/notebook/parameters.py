@@ -1,38 +1,44 @@
-"""Parameters as a contract: one cell per notebook, literals only, one per line, each with its meaning."""
+"""Parameters as a contract: one cell per notebook, literals only, one per line, each with its meaning.
+
+A profile's parameter files become one `Plan`, parsed and checked once.
+"""
 
 import ast
-from dataclasses import dataclass
+import os
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nbformat
 import yaml
+from pydantic import BaseModel
 
 from lib.experiment import Experiment
 from lib.runs.store import SOURCES
 from lib.system import paths
 from lib.system.errors import UserError
 
-#: Parameters that have another name than the field of an experiment which they set.
-_FIELDS = {"dataset": "data"}
+Values = dict[str, Any]
+#: Fields of an experiment that are set by parameters of another name; a list holds several values of its field.
+_FIELDS = {"dataset": "data", "baseline_epochs": "epochs", "betas": "beta", "gammas": "gamma", "gamma_betas": "beta"}
+_FIELDS |= {"batch_sizes": "batch_size", "learning_rates": "learning_rate", "normalisations": "normalisation"}
+_FIELDS |= {"subset_seeds": "subset_seed", "losses": "loss"}
 _AT_LEAST_ONE = {"repeats", "seeds", "reach_seeds", "reach_epochs", "reading_repeats"}
-_CHOICES = {"runs": SOURCES}
-#: Parameters that hold several values of a field.
-_LISTS = {
-    "betas": "beta",
-    "gammas": "gamma",
-    "gamma_betas": "beta",
-    "batch_sizes": "batch_size",
-    "learning_rates": "learning_rate",
-    "normalisations": "normalisation",
-    "subset_seeds": "subset_seed",
-    "losses": "loss",
-}
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list"}
+#: The notebooks of the report, in its order.
+NOTEBOOKS = ("convnet", "data_wrangling", "beta_sweep", "settings", "ablations", "claims")
+#: The profile with the write-up's own settings, from which the others depart.
+EXACT = "writeup"
+#: Names the plan's file to the kernels of a report.
+VARIABLE = "WRITEUP_PLAN"
+#: Parameters that decide how a notebook is executed, not what it trains.
+MODES = {"headless", "profile", "runs", "scheduler"}
+#: Comparisons beyond the write-up's own runs, and numbers of seeds: a shorter list is no departure from its settings.
+_ADDITIONS = {"batch_sizes", "gamma_betas", "gammas", "learning_rates", "losses", "normalisations", "readings"}
+_ADDITIONS |= {"margin", "reading_repeats", "repeats", "subset_seeds", "validation"}
 
 
-@dataclass(frozen=True)
-class Parameter:
-    name: str
+class Parameter(NamedTuple):
     default: Any
     meaning: str
 
@@ -48,12 +54,12 @@ def declared(notebook: Path) -> dict[str, Parameter]:
         raise UserError(f"{paths.shown(notebook)} has {len(cells)} cells tagged `parameters`; it needs exactly one.")
     parameters = {}
     for line in cells[0].source.splitlines():
+        assignment, _, meaning = line.partition("  # ")
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        assignment, _, meaning = line.partition("  # ")
         try:
-            name, value = (part.strip() for part in assignment.split("=", 1))
-            parameters[name] = Parameter(name, ast.literal_eval(value), meaning.strip())
+            name, value = assignment.split("=", 1)
+            parameters[name.strip()] = Parameter(ast.literal_eval(value.strip()), meaning.strip())
         except (ValueError, SyntaxError):
             raise UserError(
                 f"{paths.shown(notebook)}: the parameters cell takes one `name = literal  # meaning` a line, "
@@ -62,8 +68,8 @@ def declared(notebook: Path) -> dict[str, Parameter]:
     return parameters
 
 
-def read(file: Path, notebook: Path) -> dict[str, Any]:
-    """Return a parameter file's values, checked against the notebook that it is for.
+def read(file: Path, notebook: Path) -> Values:
+    """Return a parameter file's values, checked and completed by the notebook that it is for.
 
     Raises:
         UserError: naming the file, the key, and what is allowed.
@@ -79,8 +85,12 @@ def read(file: Path, notebook: Path) -> dict[str, Any]:
     return check(content, notebook, where=paths.shown(file))
 
 
-def check(values: dict[str, Any], notebook: Path, where: str) -> dict[str, Any]:
-    """Return values with the types of the notebook's defaults; raises UserError as `read` does."""
+def check(values: Values, notebook: Path, where: str) -> Values:
+    """Return every parameter of a notebook: `values` with the types of its defaults, and the other defaults.
+
+    Raises:
+        UserError: as for `read`, in the words of `where`.
+    """
     known = declared(notebook)
     for name in values:
         if name not in known:
@@ -90,59 +100,139 @@ def check(values: dict[str, Any], notebook: Path, where: str) -> dict[str, Any]:
     typed = {name: _as(known[name].default, value, f"{where}: {name}") for name, value in values.items()}
     for name, value in typed.items():
         _check_value(name, value, where)
-    return typed
-
-
-def complete(values: dict[str, Any], notebook: Path) -> dict[str, Any]:
-    """Return `values`, and the notebook's defaults for the parameters that they leave out."""
-    return {name: parameter.default for name, parameter in declared(notebook).items()} | values
-
-
-def field_of(name: str) -> str:
-    """Return the field of an experiment that a parameter sets, if it sets one: most have the parameter's name."""
-    return _FIELDS.get(name, name)
+    return {name: parameter.default for name, parameter in known.items()} | typed
 
 
 def _check_value(name: str, value: Any, where: str) -> None:
     """Check a value before any run starts; an experiment would refuse it only after earlier runs were trained."""
-    if (name in _AT_LEAST_ONE and value < 1) or (name in _LISTS and not value):
+    several = name in _FIELDS and isinstance(value, list)
+    if (name in _AT_LEAST_ONE and value < 1) or (several and not value):
         raise UserError(f"{where}: {name} has to be at least one, not {value!r}.")
-    if name in _CHOICES and value not in _CHOICES[name]:
-        raise UserError(f"{where}: {name} has to be one of {', '.join(map(repr, _CHOICES[name]))}, not {value!r}.")
-    field = _LISTS.get(name) or ("epochs" if name == "baseline_epochs" else field_of(name))
-    if field not in Experiment.model_fields:
-        return
-    for each in value if name in _LISTS else [value]:
+    if name == "runs" and value not in SOURCES:
+        raise UserError(f"{where}: {name} has to be one of {', '.join(map(repr, SOURCES))}, not {value!r}.")
+    field = _FIELDS.get(name, name)
+    for each in value if several else [value]:
         try:
-            Experiment.make(**({"model": "ConvNet", "epochs": 1} | {field: each}))
+            if field in Experiment.model_fields:
+                Experiment.make(**{"model": "ConvNet", "epochs": 1, field: each})
         except UserError as error:
             raise UserError(f"{where}: {name}: {str(error).removeprefix(f'{field}: ')}") from None
 
 
 def _as(default: Any, value: Any, what: str) -> Any:
     """Return `value` as the type of `default`; PyYAML reads 1e-3 as a string, which becomes a number here."""
-    wrong = UserError(f"{what} has to be {_kind(default)} like {default!r}, not {value!r}.")
-    if isinstance(default, list):
-        if not isinstance(value, list | tuple):
-            raise wrong
+    if isinstance(default, list) and isinstance(value, list | tuple):
         return [_as(default[0], item, what) for item in value] if default else list(value)
-    if isinstance(default, bool):
-        if not isinstance(value, bool):
-            raise wrong
-        return value
-    if isinstance(default, int | float):
-        try:
+    if type(default) in (int, float):
+        with suppress(TypeError, ValueError):
             number = float(value)
-        except (TypeError, ValueError):
-            raise wrong from None
-        if isinstance(value, bool) or (isinstance(default, int) and not number.is_integer()):
-            raise wrong
-        return int(number) if isinstance(default, int) else number
-    if not isinstance(value, type(default)):
-        raise wrong
-    return value
+            if not isinstance(value, bool) and (isinstance(default, float) or number.is_integer()):
+                return type(default)(number)
+    elif isinstance(value, type(default)):
+        return value
+    raise UserError(f"{what} has to be {_KINDS[type(default)]} like {default!r}, not {value!r}.")
 
 
-def _kind(default: Any) -> str:
-    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list"}
-    return names[type(default)]
+class Departure(BaseModel, frozen=True):
+    """A parameter that differs from the write-up's settings."""
+
+    name: str
+    exact: Any
+    here: Any
+    notebooks: list[str]
+
+
+class Plan(BaseModel, frozen=True):
+    """Parameters of a profile's notebooks."""
+
+    profile: str
+    files: dict[str, Values]  # by notebook, as the profile's files have them
+    values: dict[str, Values]  # the same with the changes of the command line
+    departures: list[Departure]
+
+    @classmethod
+    def of(cls, profile: str, changes: Values | None = None) -> "Plan":
+        """Read and check a profile.
+
+        Args:
+            changes: parameters given on the command line; each goes to every notebook that declares it.
+
+        Raises:
+            UserError: no such profile, a missing file, an unknown key, a wrong type.
+        """
+        known = sorted(folder.name for folder in paths.PARAMS.iterdir() if folder.is_dir())
+        if profile not in known:
+            raise UserError(f"There is no profile {profile!r}; known profiles: {', '.join(known)}.")
+        files, changes, values = {name: of_profile(profile, name) for name in NOTEBOOKS}, changes or {}, {}
+        declared = {key for own in files.values() for key in own}
+        if unknown := sorted(changes.keys() - declared):
+            raise UserError(f"No notebook has a parameter {unknown[0]!r}; there are {', '.join(sorted(declared))}.")
+        for name, own in files.items():
+            taken = {key: value for key, value in changes.items() if key in own}
+            values[name] = check(own | taken, _notebook(name), where="the command line") if taken else own
+        exact = files if profile == EXACT else {name: of_profile(EXACT, name) for name in NOTEBOOKS}
+        return cls(profile=profile, files=files, values=values, departures=_departures(values, exact))
+
+    def save(self, file: Path) -> None:
+        """Write the plan for the kernels that are started with it."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(self.model_dump_json(indent=1))
+
+    @classmethod
+    def load(cls, file: Path) -> "Plan":
+        """Read a plan that `save` wrote."""
+        return cls.model_validate_json(file.read_text())
+
+
+def executed(profile: str, name: str) -> Values:
+    """Parameters of a notebook as the profile's report was last executed, else those of its file."""
+    file = file_of(profile)
+    found = Plan.load(file).values.get(name) if file.exists() else None
+    return found or of_profile(profile, name)
+
+
+def file_of(profile: str) -> Path:
+    """The file of the plan with which a profile's report was last executed."""
+    return paths.OUTPUTS / profile / "plan.json"
+
+
+def origin(profile: str, name: str, values: Values) -> str:
+    """The parameter file that these values come from, and every difference from it; else the notebook.
+
+    The file's values are those of the plan that this kernel was started with, if it was, else read.
+    """
+    file = _file(profile, name)
+    plan = Plan.load(Path(os.environ[VARIABLE])) if VARIABLE in os.environ else None
+    if plan and plan.profile == profile and name in plan.files:
+        own = plan.files[name]
+    elif file.exists():
+        own = of_profile(profile, name)
+    else:
+        return f"notebooks/{name}.ipynb"
+    changed = [f"{key}={value}" for key, value in values.items() if key not in MODES and value != own[key]]
+    return paths.shown(file) + (f" with {', '.join(changed)}" if changed else "")
+
+
+def of_profile(profile: str, name: str) -> Values:
+    """A profile's parameters for one notebook; errors as `read`."""
+    values = read(_file(profile, name), _notebook(name))
+    return values | {"profile": profile}  # a copied folder is a profile of its own, whatever its files still say
+
+
+def _file(profile: str, name: str) -> Path:
+    return paths.PARAMS / profile / f"{name}.yaml"
+
+
+def _notebook(name: str) -> Path:
+    return paths.NOTEBOOKS / f"{name}.ipynb"
+
+
+def _departures(values: dict[str, Values], exact: dict[str, Values]) -> list[Departure]:
+    found: dict[str, Departure] = {}
+    for notebook, own in values.items():
+        for key, value in own.items():
+            stated = exact[notebook][key]
+            if key not in MODES | _ADDITIONS and value != stated:
+                departure = Departure(name=key, exact=stated, here=value, notebooks=[])
+                found.setdefault(repr((key, stated, value)), departure).notebooks.append(notebook)
+    return list(found.values())

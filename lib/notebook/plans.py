@@ -1,13 +1,14 @@
 """Experiments of each notebook, from its parameters; several notebooks share some of them."""
 
 from collections.abc import Hashable, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 from lib.analysis.claims import Evidence, Setting
 from lib.analysis.findings import neutral_betas
 from lib.analysis.statistics import shared_seeds
 from lib.experiment import Experiment
-from lib.notebook.session import Notebook, asked_by
+from lib.notebook.session import Notebook, Wanted, asked_by
 from lib.system.errors import UserError
 from lib.training import Record
 
@@ -26,7 +27,7 @@ READINGS: dict[str, dict[str, Any]] = {
 }
 
 
-def beta_sweep(here: Notebook, counts: Sequence[int], **fields: Any) -> dict[Hashable, Experiment]:
+def beta_sweep(here: Notebook, counts: Sequence[int], **fields: Any) -> Wanted:
     """Cross-entropy, and the class-balanced loss by beta.
 
     Betas whose weights are all exactly 1 are one experiment, that of the first of them.
@@ -46,18 +47,23 @@ def cross_entropy(here: Notebook, **fields: Any) -> Experiment:
     return here.experiment(**{"loss": "cross_entropy", "beta": None, **fields})
 
 
-def closing_table(here: Notebook) -> dict[Hashable, Experiment]:
+def closing_table(here: Notebook) -> Wanted:
     """Both rows of the closing table by settings: {(Setting, loss): experiment}."""
-    wanted: dict[Hashable, Experiment] = {}
-    for rate in here.values["learning_rates"]:
-        for size in here.values["batch_sizes"]:
-            fields = {"learning_rate": rate, "batch_size": size}
-            wanted[Setting(rate, size), CE] = cross_entropy(here, **fields)
-            wanted[Setting(rate, size), "CB"] = here.experiment(**fields)
-    return wanted
+    pairs = product(here.values["learning_rates"], here.values["batch_sizes"])
+    return _both(here, {Setting(rate, size): {"learning_rate": rate, "batch_size": size} for rate, size in pairs})
 
 
-def readings(here: Notebook, convnet: Notebook) -> dict[Hashable, Experiment]:
+def draws(here: Notebook) -> Wanted:
+    """Both losses by draw of the subset: {(subset seed, loss): experiment}."""
+    return _both(here, {draw: {"subset_seed": draw} for draw in here.values["subset_seeds"]})
+
+
+def _both(here: Notebook, settings: Mapping[Hashable, dict[str, Any]]) -> Wanted:
+    pairs = {name: (cross_entropy(here, **own), here.experiment(**own)) for name, own in settings.items()}
+    return {(name, loss): e for name, pair in pairs.items() for loss, e in zip((CE, "CB"), pair, strict=True)}
+
+
+def readings(here: Notebook, convnet: Notebook) -> Wanted:
     """The ConvNet by reading of the write-up; `convnet` holds the settings that are varied.
 
     Raises:
@@ -74,39 +80,22 @@ def readings(here: Notebook, convnet: Notebook) -> dict[Hashable, Experiment]:
     return wanted
 
 
-def gammas(here: Notebook) -> dict[Hashable, Experiment]:
+def gammas(here: Notebook) -> Wanted:
     """The class-balanced focal loss by (beta, gamma)."""
-    values = here.values
-    return {(b, g): here.experiment(beta=b, gamma=g) for b in values["gamma_betas"] for g in values["gammas"]}
+    pairs = product(here.values["gamma_betas"], here.values["gammas"])
+    return {(beta, gamma): here.experiment(beta=beta, gamma=gamma) for beta, gamma in pairs}
 
 
-def normalisations(here: Notebook) -> dict[Hashable, Experiment]:
+def normalisations(here: Notebook) -> Wanted:
     """The class-balanced loss by (beta, normalisation)."""
-    values = here.values
-    return {
-        (b, n): here.experiment(beta=b, normalisation=n)
-        for b in values["gamma_betas"]
-        for n in values["normalisations"]
-    }
+    pairs = product(here.values["gamma_betas"], here.values["normalisations"])
+    return {(beta, by): here.experiment(beta=beta, normalisation=by) for beta, by in pairs}
 
 
-def batches_and_losses(here: Notebook) -> dict[Hashable, Experiment]:
+def batches_and_losses(here: Notebook) -> Wanted:
     """The class-balanced loss by form and batch size; the first of each is the base."""
-    values = here.values
-    return {
-        f"{loss.replace('_', ' ')}, batch {size}": here.experiment(loss=loss, batch_size=size)
-        for loss in values["losses"]
-        for size in values["batch_sizes"]
-    }
-
-
-def draws(here: Notebook) -> dict[Hashable, Experiment]:
-    """Both losses by draw of the subset: {(subset seed, loss): experiment}."""
-    wanted: dict[Hashable, Experiment] = {}
-    for draw in here.values["subset_seeds"]:
-        wanted[draw, CE] = cross_entropy(here, subset_seed=draw)
-        wanted[draw, "CB"] = here.experiment(subset_seed=draw)
-    return wanted
+    pairs = product(here.values["losses"], here.values["batch_sizes"])
+    return {f"{e.replace('_', ' ')}, batch {n}": here.experiment(loss=e, batch_size=n) for e, n in pairs}
 
 
 def seeds(here: Notebook, repeats: str = "repeats") -> range:
@@ -141,26 +130,19 @@ def evidence(profile: str, counts: Sequence[int], original: Mapping[str, Any]) -
     """Return the stored runs that the claims are tested on."""
     sweep, settings, ablations = (asked_by(name, profile) for name in ("beta_sweep", "settings", "ablations"))
     # The runs on the whole training set: those with a split held out only choose beta.
-    swept = sweep.grid(beta_sweep(sweep, counts, validation=0), seeds(sweep))
-    table = settings.grid(closing_table(settings), seeds(settings))
-    network = settings.grid(readings(settings, asked_by("convnet", profile)), seeds(settings, "reading_repeats"))
-    tuned = ablations.grid(gammas(ablations), seeds(ablations))
+    swept = sweep.stored(beta_sweep(sweep, counts, validation=0), seeds(sweep))
+    table = settings.stored(closing_table(settings), seeds(settings))
+    wanted = readings(settings, asked_by("convnet", profile))
+    network = settings.stored(wanted, seeds(settings, "reading_repeats"))
+    tuned = ablations.stored(gammas(ablations), seeds(ablations))
     first = ablations.values["gamma_betas"][0]
+    by_batch = [name for name in ("as stated", "batch 128") if network.get(name)]  # they differ in nothing else
     return Evidence(
         original=original,
         cross_entropy=swept.pop(CE),
         balanced=swept,
-        convnet=_by_batch(network),
+        convnet={wanted[name].batch_size: network[name] for name in by_batch},
         gammas={gamma: runs for (beta, gamma), runs in tuned.items() if beta == first},
         gamma_beta=first,
         candidates={setting: (table[setting, CE], table[setting, "CB"]) for setting, loss in table if loss == CE},
     )
-
-
-def _by_batch(network: Mapping[Hashable, Mapping[int, Record]]) -> dict[int, Mapping[int, Record]]:
-    """Return the two readings that differ only in the batch size, by batch size."""
-    found = {}
-    for name in ("as stated", "batch 128"):
-        for record in network.get(name, {}).values():
-            found[record.experiment.batch_size] = network[name]
-    return found

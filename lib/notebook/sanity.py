@@ -10,22 +10,14 @@ from lib.training.loop import train
 
 
 def memorise(experiment: Experiment, dataset: Dataset, images: int = 50) -> list[float]:
-    """Accuracy on a handful of images while a fresh model is trained on them alone.
+    """Return the accuracy on a few training images, by epoch of a fresh model that is trained on them alone.
 
     Model, loss, optimiser and loop are those of every run. If they are sound, the accuracy reaches 1.0; if it
-    cannot, there is a fault that no amount of data mends.
-
-    Args:
-        experiment: what is checked; it is trained with its seed, in full batches of 10, without augmentation.
-        dataset: the images are taken from its training part, the same number of each class.
-
-    Returns:
-        Accuracy on the images after each epoch, fractions.
+    cannot, there is a fault that no amount of data mends. There are as many images of each class, in full batches of
+    10 and without augmentation.
     """
-    labels = dataset.train.labels
-    classes = labels.unique()
-    chosen = torch.cat([(labels == k).nonzero().flatten()[: images // len(classes)] for k in classes])
-    few = dataset.train.take(chosen)
+    labels, each = dataset.train.labels, images // len(dataset.classes)
+    few = dataset.train.take(torch.cat([(labels == k).nonzero().flatten()[:each] for k in range(len(dataset.classes))]))
     check = experiment.replace(
         imbalance="none", augmentation=False, epochs=80, batch_size=10, schedule="one_cycle", learning_rate=0.02
     )

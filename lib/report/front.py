@@ -14,7 +14,7 @@ from typing import Any
 import jinja2
 
 from lib.analysis.prose import details
-from lib.notebook.plan import Plan
+from lib.notebook.parameters import Plan
 from lib.report.document import Execution, exhibits, failed_runs, headlines
 from lib.runs.store import opened
 from lib.system import device, paths

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nbformat
 
-from lib.notebook.plan import NOTEBOOKS
+from lib.notebook.parameters import NOTEBOOKS
 from lib.report.document import exhibits, failed_runs, headlines, missing_artefacts
 from lib.report.front import render
 from lib.runs.store import opened

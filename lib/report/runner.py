@@ -24,7 +24,7 @@ from papermill.exceptions import PapermillExecutionError
 from rich.console import Console
 
 from lib import data
-from lib.notebook.plan import VARIABLE, Plan, file_of
+from lib.notebook.parameters import VARIABLE, Plan, file_of
 from lib.report import front
 from lib.report.document import Execution, assemble, failed_runs, missing_artefacts, write_report
 from lib.runs import progress
@@ -170,7 +170,7 @@ def _follow(events: IO[str], label: str, peak: Peak, done: threading.Event) -> N
             peak.look()
             lines, newline, rest = (rest + events.read()).rpartition("\n")
             for event in progress.read(lines + newline):
-                status.update(f"{label} · {event.line()}{f' · {event.dashboard}' if event.dashboard else ''}")
+                status.update(f"{label} · {event.line}{f' · {event.dashboard}' if event.dashboard else ''}")
                 if event.worth_a_line and not console.is_terminal:
-                    console.print(f"{label} · {event.line()}")
+                    console.print(f"{label} · {event.line}")
             done.wait(_EVERY)

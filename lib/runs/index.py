@@ -10,7 +10,6 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +34,9 @@ def row(record: Record) -> Row:
     }
 
 
-@cache
-def _layout(make: Callable[[Record], Row], fields: tuple[str, ...]) -> int:
+def _layout() -> int:
     """Return the layout's number: a checksum over the source of `row` and the experiment's fields."""
-    return zlib.crc32(f"{inspect.getsource(make)}{fields}".encode())
+    return zlib.crc32(f"{inspect.getsource(row)}{list(Experiment.model_fields)}".encode())
 
 
 def rows(folder: Path, read: Callable[[Path], Record | None]) -> list[Row]:
@@ -80,8 +78,7 @@ def _stamp(file: Path) -> str:
 
 def _lines(folder: Path) -> Iterator[tuple[str, Row]]:
     """Yield time and size of a record and its row, oldest first."""
-    layout = _layout(row, tuple(Experiment.model_fields))
-    text = ""
+    layout, text = _layout(), ""
     with suppress(OSError):
         text = file_of(folder).read_text(errors="replace")
     for line in text.splitlines():
@@ -92,7 +89,7 @@ def _lines(folder: Path) -> Iterator[tuple[str, Row]]:
 
 
 def _append(folder: Path, found: Sequence[tuple[str, Row]]) -> None:
-    layout = _layout(row, tuple(Experiment.model_fields))
+    layout = _layout()
     lines = [json.dumps({"layout": layout, "stamp": stamp, "row": own}) for stamp, own in found]
     with suppress(OSError), file_of(folder).open("a") as stream:
         stream.write("\n" + "\n".join(lines))  # a new line first: the last one may have been cut short

@@ -9,8 +9,8 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from lib.experiment import Experiment
 from lib.training import Epoch
@@ -18,43 +18,16 @@ from lib.training import Epoch
 VARIABLE = "WRITEUP_PROGRESS"
 
 
-@dataclass(frozen=True)
-class Event:
-    """One finished epoch of one run."""
+class Event(NamedTuple):
+    """One finished epoch of one run, and the state of the sweep."""
 
-    done: int  # runs that are over
-    running: int
-    runs: int  # runs to train in this sweep; stored ones do not count
-    title: str
-    epoch: int
-    epochs: int
-    test_accuracy: float  # fraction
-    images_per_second: float  # of all workers together
-    seconds_left: float  # for the whole sweep, from the epochs done so far
+    line: str
+    worth_a_line: bool  # in a log: every epoch of a single run, the last epoch of each of several
     dashboard: str = ""  # link to Dask's display of its workers
-
-    @property
-    def worth_a_line(self) -> bool:
-        """True for what a log shows: every epoch of a single run, the last epoch of each of several."""
-        return self.runs == 1 or self.epoch == self.epochs
-
-    def line(self) -> str:
-        """Return the event as a line for readers."""
-        left = time.strftime("%M:%S", time.gmtime(self.seconds_left))
-        if self.seconds_left >= 3600:
-            left = f"{int(self.seconds_left // 3600)}:{left}"
-        waiting = self.runs - self.done - self.running
-        sweep = f"{self.done}/{self.runs} runs done, {self.running} running, {waiting} waiting · "
-        if self.runs == 1:
-            sweep = ""
-        return (
-            f"{sweep}{self.title} · epoch {self.epoch}/{self.epochs} · test {self.test_accuracy:.1%} · "
-            f"{self.images_per_second:,.0f} images/s · {left} left"
-        )
 
 
 class Progress:
-    """Turn finished epochs into events, for the runs that a sweep has to train."""
+    """Turn finished epochs into events, for the runs that a sweep has to train; stored ones do not count."""
 
     def __init__(self, missing: Sequence[Experiment], tell: Callable[[Event], None] | None = None):
         self._tell = tell or emit
@@ -71,39 +44,40 @@ class Progress:
         self._epochs += 1
         self._rates.append(epoch.images_per_second)
         self._left[key] = experiment.epochs - epoch.epoch  # goes up again when a run loses its worker
-        if not self._left[key]:
+        if ended := not self._left[key]:
             self.ended(experiment)
         running = min(self.workers, len(self._left))
+        done, waiting = self._runs - len(self._left), len(self._left) - running
+        sweep = f"{done}/{self._runs} runs done, {running} running, {waiting} waiting · " if self._runs > 1 else ""
         latest = list(self._rates)[-self.workers :]
-        self._tell(
-            Event(
-                done=self._runs - len(self._left),
-                running=running,
-                runs=self._runs,
-                title=experiment.title,
-                epoch=epoch.epoch,
-                epochs=experiment.epochs,
-                test_accuracy=epoch.test.accuracy,
-                images_per_second=sum(latest) / len(latest) * max(1, running),
-                seconds_left=sum(self._left.values()) * (time.monotonic() - self._start) / self._epochs,
-                dashboard=self.dashboard,
-            )
+        rate = sum(latest) / len(latest) * max(1, running)  # of all workers together
+        seconds = sum(self._left.values()) * (time.monotonic() - self._start) / self._epochs  # left for the sweep
+        line = (
+            f"{sweep}{experiment.title} · epoch {epoch.epoch}/{experiment.epochs} · test {epoch.test.accuracy:.1%} · "
+            f"{rate:,.0f} images/s · {readable(seconds)} left"
         )
+        self._tell(Event(line, self._runs == 1 or ended, self.dashboard))
 
     def ended(self, experiment: Experiment) -> None:
         """Note that a run is over, also one that failed or that another program has trained."""
         self._left.pop(experiment.key, None)
 
 
+def readable(seconds: float) -> str:
+    """Return a duration as minutes and seconds, with hours where there are any."""
+    hours = f"{int(seconds // 3600)}:" if seconds >= 3600 else ""
+    return hours + time.strftime("%M:%S", time.gmtime(seconds))
+
+
 def emit(event: Event) -> None:
     """Append the event to the runner's file; print a line if there is no runner."""
     if file := os.environ.get(VARIABLE):
         with Path(file).open("a") as stream:
-            stream.write(json.dumps(asdict(event)) + "\n")
+            stream.write(json.dumps(event) + "\n")
     elif event.worth_a_line:
-        print(event.line(), flush=True)
+        print(event.line, flush=True)
 
 
 def read(lines: str) -> list[Event]:
     """Return the events in complete lines of a progress file."""
-    return [Event(**json.loads(line)) for line in lines.splitlines()]
+    return [Event(*json.loads(line)) for line in lines.splitlines()]

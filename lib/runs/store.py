@@ -39,12 +39,12 @@ class Store:
 
     Args:
         folder: holds the runs; by default outputs/runs/.
-        also: a second folder of runs, which is read where the first has none, and never written to.
+        also: further folders of runs, each read where the ones before have none, and never written to.
     """
 
-    def __init__(self, folder: Path | None = None, also: Path | None = None):
+    def __init__(self, folder: Path | None = None, *also: Path):
         self.folder = Path(folder) if folder else paths.RUNS
-        self.also = Store(also) if also else None
+        self.folders = (self.folder, *also)
         self._tidied = False
 
     def path(self, experiment: Experiment) -> Path:
@@ -58,8 +58,7 @@ class Store:
     def lock(self, experiment: Experiment, timeout: float = 0) -> FileLock | None:
         """Lock a run; None while another program has it. The lock of a killed program is free again at once.
 
-        Raises:
-            NoRoom: the folder cannot be written.
+        Raises NoRoom where the folder cannot be written.
         """
         lock = FileLock(self._lock_file(experiment), thread_local=False)
         try:
@@ -86,17 +85,11 @@ class Store:
         The key leaves out fields at their defaults, so that the record's own experiment is compared too: if a default
         ever changes, it is another run.
         """
-        record = self._read(self.path(experiment))
-        if record and record.experiment == experiment:
-            return record
-        return self.also.get(experiment) if self.also else None
+        found = (self._read(folder / experiment.key) for folder in self.folders)
+        return next((record for record in found if record and record.experiment == experiment), None)
 
     def weights(self, experiment: Experiment, epoch: str = "last") -> Weights:
-        """Return the weights of the "best" or the "last" epoch.
-
-        Raises:
-            UserError: none are stored, or they are damaged.
-        """
+        """Return the weights of the "best" or the "last" epoch; UserError where there are none, or damaged ones."""
         file = self.file(experiment.key, f"{epoch}.safetensors")
         if file is None:
             raise UserError(f"No {epoch} weights are stored for run {experiment.key}; {_again(self.path(experiment))}")
@@ -119,8 +112,7 @@ class Store:
     def put(self, record: Record, weights: dict[str, Weights]) -> None:
         """Store a run. It appears under its key complete or not at all, also after a kill or a full disk.
 
-        Raises:
-            NoRoom: the disk is full or the folder cannot be written.
+        Raises NoRoom where the disk is full or the folder cannot be written.
         """
         final = self.path(record.experiment)
         try:
@@ -153,25 +145,18 @@ class Store:
 
     def records(self) -> list[Record]:
         """Return every readable record, oldest first."""
-        found = (self._read(path.parent) for path in self.folder.glob(f"{'[0-9a-f]' * 16}/record.json"))
-        by_key = {r.key: r for r in self.also.records()} if self.also else {}
-        by_key |= {r.key: r for r in found if r}
+        files = (file for folder in reversed(self.folders) for file in folder.glob(f"{'[0-9a-f]' * 16}/record.json"))
+        by_key = {record.key: record for file in files if (record := self._read(file.parent))}
         return sorted(by_key.values(), key=lambda r: (r.finished, r.key))
 
     def file(self, key: str, name: str = "record.json") -> Path | None:
         """Return a file of a key's run, or None."""
-        file = self.folder / key / name
-        if file.exists():
-            return file
-        return self.also.file(key, name) if self.also else None
+        return next((file for folder in self.folders if (file := folder / key / name).exists()), None)
 
     def frame(self) -> pd.DataFrame:
         """Return one row per record, oldest first; `index.row` lists the columns. Accuracies are fractions."""
-        return pd.DataFrame(sorted(self._rows().values(), key=lambda row: (row["finished"], row["key"])))
-
-    def _rows(self) -> dict[str, index.Row]:
-        rows = self.also._rows() if self.also else {}
-        return rows | {row["key"]: row for row in index.rows(self.folder, self._read)}
+        by_key = {row["key"]: row for folder in reversed(self.folders) for row in index.rows(folder, self._read)}
+        return pd.DataFrame(sorted(by_key.values(), key=lambda row: (row["finished"], row["key"])))
 
     def _read(self, folder: Path) -> Record | None:
         try:
@@ -195,17 +180,12 @@ SOURCES = ("train", "published")
 
 def opened(profile: str, source: str) -> Store:
     """Return the store of a report's runs; `source` is one of SOURCES."""
-    return Store(paths.PUBLISHED / profile / "runs", also=paths.RUNS) if source == "published" else Store()
+    return Store(paths.PUBLISHED / profile / "runs", paths.RUNS) if source == "published" else Store()
 
 
 def everything() -> Store:
     """Return a store of all runs: those in outputs/runs/, and those that the repository keeps for each profile."""
-    store = Store()
-    last = store
-    for folder in sorted(paths.PUBLISHED.glob("*/runs")):
-        last.also = Store(folder)
-        last = last.also
-    return store
+    return Store(None, *sorted(paths.PUBLISHED.glob("*/runs")))
 
 
 def _set_aside(folder: Path, why: str) -> Path:

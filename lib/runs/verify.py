@@ -93,8 +93,7 @@ def verify(
         count: number of runs.
         seed: of the choice; None: a new choice each time.
 
-    Raises:
-        UserError: no run of this numerics version is kept there.
+    Raises UserError where no run of this numerics version is kept.
     """
     records = [record for record in Store(folder).records() if record.numerics == NUMERICS_VERSION]
     if not records:

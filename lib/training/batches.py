@@ -41,9 +41,8 @@ def training_part(dataset: Dataset, experiment: Experiment) -> tuple[ImageSet, I
 def draw(seed: int, epoch: int, n: int) -> tuple[Tensor, Tensor, Tensor]:
     """Draw the order, crop offsets and flips of an epoch over n images: a function of its arguments alone.
 
-    Returns:
-        A permutation, int64 [n]; row and column of the crop in the padded image, int64 [n, 2] from 0 to 2 * PADDING;
-        flips, bool [n].
+    Returns a permutation, int64 [n]; row and column of the crop in the padded image, int64 [n, 2] from 0 to
+    2 * PADDING; flips, bool [n].
     """
     rng = np.random.Generator(np.random.Philox(key=[seed, epoch]))
     order = rng.permutation(n)
@@ -58,12 +57,9 @@ def crop_and_flip(images: Tensor, offsets: Tensor, flips: Tensor) -> Tensor:
     The padding is black in pixel values, before normalisation, as in torchvision.
 
     Args:
-        images: uint8 [N, 3, H, W].
+        images: uint8 [N, 3, H, W], as the result.
         offsets: int64 [N, 2], top row and left column of the crop in the padded image.
         flips: bool [N].
-
-    Returns:
-        uint8 [N, 3, H, W].
     """
     n, channels, height, width = images.shape
     padded = F.pad(images, (PADDING,) * 4)
@@ -78,13 +74,10 @@ def crop_and_flip(images: Tensor, offsets: Tensor, flips: Tensor) -> Tensor:
 def training_batches(
     images: ImageSet, dataset: Dataset, *, batch_size: int, seed: int, epoch: int, augmentation: bool
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Every image once, in the epoch's order; the last, smaller batch is kept.
+    """Yield every image once, in the epoch's order; the last, smaller batch is kept.
 
-    Args:
-        dataset: the data set whose mean and standard deviation normalise the images.
-
-    Yields:
-        (float32 [B, 3, H, W] normalised and channels-last, int64 [B]).
+    A batch is float32 [B, 3, H, W], normalised by the mean and standard deviation of `dataset` and channels-last, and
+    int64 [B].
     """
     device = images.labels.device
     order, offsets, flips = (drawn.to(device) for drawn in draw(seed, epoch, len(images)))

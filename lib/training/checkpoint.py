@@ -24,8 +24,7 @@ class Checkpoint:
 def save(path: Path, key: str, model: nn.Module, optimizer: torch.optim.SGD, state: Checkpoint) -> None:
     """Write the checkpoint through a temporary file, so that a kill leaves the old one or the new one.
 
-    Raises:
-        NoRoom: the disk is full or the folder cannot be written.
+    Raises NoRoom where the disk is full or the folder cannot be written.
     """
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"best.{name}": value for name, value in state.best.items()}

@@ -59,9 +59,8 @@ def train(
         origin: the parameter file that asked for the run, kept in the record.
         stop: asked once a step; True ends the run as Ctrl-C does.
 
-    Returns:
-        The record, and tensors by name: the weights of the "best" and the "last" epoch, and under "logits" those of
-        the last epoch on the test set ("test", float16 [N, C], in the order of the test set).
+    Returns the record, and tensors by name: the weights of the "best" and the "last" epoch, and under "logits" those of
+    the last epoch on the test set ("test", float16 [N, C], in the order of the test set).
 
     Raises:
         Diverged: the loss is not finite; names epoch, step and settings.
@@ -163,8 +162,7 @@ def train_epoch(
         dataset: the data set whose mean and standard deviation normalise the images.
         number: of the epoch, from 1.
 
-    Returns:
-        Mean loss over the images, images classified correctly by class [C], and the last learning rate.
+    Returns the mean loss over the images, images classified correctly by class [C], and the last learning rate.
     """
     model.train()
     on = training.labels.device

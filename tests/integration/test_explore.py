@@ -12,7 +12,6 @@ import time
 from dataclasses import replace
 from types import SimpleNamespace
 
-import ipywidgets
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import nbformat
@@ -26,7 +25,7 @@ from lib import data, losses, models
 from lib.analysis import plots
 from lib.data import ImageSet
 from lib.experiment import Experiment
-from lib.explore import longtail, loss, mistakes, runs, tryout
+from lib.explore import mistakes, runs, tryout
 from lib.models import MODELS
 from lib.notebook import parameters
 from lib.report.document import exhibits
@@ -37,8 +36,8 @@ from lib.system.errors import UserError
 
 CLASSES = data.classes("cifar10")
 COUNTS = [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
-panel = {name: sys.modules[f"lib.explore.{name}"] for name in ("longtail", "loss", "mistakes", "runs", "tryout")}
-del longtail, loss, mistakes, runs, tryout
+panel = {name: sys.modules[f"lib.explore.{name}"] for name in ("imbalance", "mistakes", "runs", "tryout")}
+del mistakes, runs, tryout
 
 
 @pytest.fixture
@@ -52,7 +51,7 @@ def page(monkeypatch):
         show(SimpleNamespace(headless=False), *arguments)
         return parts
 
-    monkeypatch.setattr(page, "_listeners", {})
+    monkeypatch.setattr(page, "on_stored", {})
     return shown
 
 
@@ -95,12 +94,14 @@ def test_without_a_person_each_panel_is_drawn_once_and_no_widget_is_made(tmp_pat
 
 
 def test_the_loss_is_drawn_anew_in_less_than_a_tenth_of_a_second():
-    plots = panel["loss"].Plots(CLASSES, COUNTS)
-    plots.png(0.9, 1.0)
+    from lib.explore.page import picture
+
+    plots = panel["imbalance"].Plots(CLASSES, COUNTS)
+    plots.pixels(0.9, 1.0)
     times, pictures = [], set()
-    for n, beta in enumerate(panel["loss"].BETAS):
+    for n, beta in enumerate(panel["imbalance"].BETAS):
         start = time.process_time()  # not the clock's: other tests run beside this one
-        pictures.add(plots.png(beta, 0.3 * n))
+        pictures.add(picture(plots.pixels(beta, 0.3 * n), alt=""))
         times.append(time.process_time() - start)
     assert len(pictures) == len(times)
     assert statistics.median(times) < 0.1
@@ -108,25 +109,25 @@ def test_the_loss_is_drawn_anew_in_less_than_a_tenth_of_a_second():
 
 def test_the_curves_are_those_of_the_formula():
     """-(1 - p)^γ log p, and its derivative by the true class's logit of two."""
-    p, gamma = panel["loss"].PROBABILITIES, 2.0
-    values, pull = panel["loss"].curve(gamma)
+    p, gamma = panel["imbalance"].PROBABILITIES, 2.0
+    values, pull = panel["imbalance"].curve(gamma)
     np.testing.assert_allclose(values, -((1 - p) ** gamma) * np.log(p), rtol=1e-4, atol=1e-6)
     slope = (1 - p) ** gamma * (1 - p - gamma * p * np.log(p))
     np.testing.assert_allclose(pull, slope, rtol=1e-3, atol=1e-4)
-    np.testing.assert_allclose(panel["loss"].curve(0.0)[1], 1 - p, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(panel["imbalance"].curve(0.0)[1], 1 - p, rtol=1e-3, atol=1e-4)
     ratio = losses.class_balanced_weights(COUNTS, 0.999)
-    assert f"{ratio.max() / ratio.min():.4g} times" in panel["loss"].describe(COUNTS, 0.999, 1.0)
+    assert f"{ratio.max() / ratio.min():.4g} times" in panel["imbalance"].describe(COUNTS, 0.999, 1.0)
 
 
 def test_no_words_of_a_figure_lie_on_others_or_on_its_points(sample):
-    drawn, _ = panel["longtail"].draw(sample, "step", 0.5, 0)
+    drawn, _ = panel["imbalance"].draw_tail(sample, "step", 0.5, 0)
     drawn.draw_without_rendering()
     names = [text.get_window_extent() for text in drawn.axes[1].texts]
     assert len(names) >= 10
     assert not [(a, b) for n, a in enumerate(names) for b in names[:n] if a.overlaps(b)]
-    plots = panel["loss"].Plots(CLASSES, COUNTS)
+    plots = panel["imbalance"].Plots(CLASSES, COUNTS)
     number, weight, *_ = plots.figure.axes
-    for beta in panel["loss"].BETAS:
+    for beta in panel["imbalance"].BETAS:
         plots.choose(beta, 1.0)
         plots.figure.draw_without_rendering()
         for axes in (number, weight):
@@ -135,7 +136,7 @@ def test_no_words_of_a_figure_lie_on_others_or_on_its_points(sample):
 
 
 def test_a_batch_holds_what_is_said_of_it(sample):
-    _, said = panel["longtail"].draw(sample, "step", 0.1, 0)
+    _, said = panel["imbalance"].draw_tail(sample, "step", 0.1, 0)
     kept = 5 * 128 + 5 * 12
     assert said.startswith(f"{kept} training images.")
     assert f"{32 * 128 / kept:.1f} images of airplane and {32 * 12 / kept:.1f} of dog" in said
@@ -177,7 +178,10 @@ def test_losses_have_the_colours_of_every_other_figure_whatever_is_picked_first(
 def test_settings_that_a_title_does_not_tell_apart_are_named_by_what_differs(here):
     longer = [r.model_copy(update={"experiment": r.experiment.replace(epochs=7, factor=0.5)}) for r in here[:2]]
     groups = panel["runs"].by_setting([here[0], longer[0]], [*here, *longer])
-    assert list(groups) == ["1: TwoLayerNet CE, factor 0.05, epochs 2", "2: TwoLayerNet CE, factor 0.5, epochs 7"]
+    assert list(groups) == [
+        "1: TwoLayerNet CE, imbalance factor 0.05, epochs 2",
+        "2: TwoLayerNet CE, imbalance factor 0.5, epochs 7",
+    ]
 
 
 def test_a_long_table_is_shown_whole_and_an_absent_beta_in_words(here, page, monkeypatch):
@@ -200,16 +204,14 @@ def test_the_first_one_picked_is_what_the_others_are_compared_with(here, page, m
 
 
 def test_a_run_trained_on_the_page_is_there_to_be_compared(here, page, sample):
-    from lib.explore.trainer import Trainer
-
     (everything().path(here[0].experiment) / "best.safetensors").unlink()
     listed, *_ = page(panel["runs"].runs)
-    chosen, status, *_ = page(panel["mistakes"].mistakes, sample)
+    chosen, _, said, _ = page(panel["mistakes"].mistakes, sample)
     chosen.value = here[0].key
-    assert "weights of this run are not stored" in status.value
+    assert "weights of this run are not stored" in said.value
     picked = list(listed.df["key"].iloc[listed.selected_rows])
     for experiment in (small(seed=5), small(seed=6)):
-        trainer = Trainer(lambda experiment=experiment: experiment)
+        trainer = panel["tryout"].Trainer(lambda experiment=experiment: experiment)
         trainer.start.click()
         trainer.thread.join()
     assert listed.df["key"][0] == small(seed=6).key
@@ -237,13 +239,13 @@ def test_numbers_on_every_shade_of_the_confusion_matrix_can_be_read():
 def test_the_images_of_a_cell_say_how_probable_the_true_class_was(here, sample):
     record = here[0]
     true, answer = panel["mistakes"].most_frequent(record)
-    drawn = panel["mistakes"].draw(record, sample, true, answer)
+    drawn, _ = panel["mistakes"].draw(record, sample, true, answer)
     bold = [text.get_text() for axes in drawn.axes for text in axes.texts if text.get_weight() == "bold"]
     inside = panel["mistakes"].cell(record, sample, true, answer)[: panel["mistakes"].MOST]
     given = 100 * panel["mistakes"].probabilities(record.experiment, sample)[inside, true].numpy()
     assert bold == [f"{CLASSES[true]} {p:.0f} %" for p in given]
     few = next(k for k in range(10) if 1 < len(panel["mistakes"].cell(record, sample, k, answer)) < 12)
-    assert "most confident first" in panel["mistakes"].describe(record, sample, few, answer)
+    assert "most confident first" in panel["mistakes"].draw(record, sample, few, answer)[1]
 
 
 def test_weights_of_bfloat16_are_not_looked_at_in_an_emulation(here, sample, monkeypatch):
@@ -261,7 +263,7 @@ def test_weights_of_bfloat16_are_not_looked_at_in_an_emulation(here, sample, mon
 def test_damaged_weights_are_one_sentence(here, page, sample):
     (everything().path(here[0].experiment) / "best.safetensors").write_bytes(b"nothing")
     panel["mistakes"].probabilities.cache_clear()
-    chosen, *_, shown = page(panel["mistakes"].mistakes, sample)
+    chosen, _, shown, _ = page(panel["mistakes"].mistakes, sample)
     chosen.value = here[0].key
     assert "are damaged" in shown.value
     assert "train it again" in shown.value
@@ -286,8 +288,8 @@ def test_the_panels_show_as_many_classes_as_the_data_set_has(here, sample, monke
         ImageSet(part.images[part.labels < 3], part.labels[part.labels < 3]) for part in (sample.train, sample.test)
     ]
     three = replace(sample, train=parts[0], test=parts[1], classes=names)
-    assert len(panel["longtail"].draw(three, "step", 0.5, 0)[0].axes[0].patches) == 3
-    labels = panel["loss"].Plots(names, [9, 3, 1]).figure.axes[0].get_xticklabels()
+    assert len(panel["imbalance"].draw_tail(three, "step", 0.5, 0)[0].axes[0].patches) == 3
+    labels = panel["imbalance"].Plots(names, [9, 3, 1]).figure.axes[0].get_xticklabels()
     assert [label.get_text() for label in labels] == list(names)
     assert len(panel["mistakes"].Grid(names, lambda *_: None).cells) == 9
 
@@ -296,7 +298,7 @@ def test_the_panels_show_as_many_classes_as_the_data_set_has(here, sample, monke
     given = panel["mistakes"].probabilities(here[0].experiment, three)
     assert given.shape == (len(parts[1]), 3)
     true, predicted = int(parts[1].labels[0]), int(given[0].argmax())
-    said = panel["mistakes"].describe(here[0], three, true, predicted)
+    _, said = panel["mistakes"].draw(here[0], three, true, predicted)
     assert said.startswith(f"{names[true]} predicted as {names[predicted]}: ")
 
     monkeypatch.setattr(data, "classes", lambda _: names)
@@ -368,11 +370,9 @@ def test_a_person_is_told_of_a_file_that_is_replaced_and_their_own_is_not_touche
 
 
 def test_two_quick_clicks_train_once(here, monkeypatch):
-    from lib.explore import trainer
-
     begun, go = [], threading.Event()
-    monkeypatch.setattr(trainer.sweep, "run", lambda *_, **__: [begun.append(1), go.wait(20)] and [here[0]])
-    clicked = trainer.Trainer(small)
+    monkeypatch.setattr(sweep, "run", lambda *_, **__: [begun.append(1), go.wait(20)] and [here[0]])
+    clicked = panel["tryout"].Trainer(small)
     clicked.start.click()
     clicked.start.click()
     go.set()
@@ -384,9 +384,7 @@ def test_two_quick_clicks_train_once(here, monkeypatch):
 
 
 def test_a_run_that_cannot_be_trained_says_why_and_no_more(here):
-    from lib.explore.trainer import Trainer
-
-    trainer = Trainer(lambda: panel["tryout"].experiment(form(factor=1e-9)))
+    trainer = panel["tryout"].Trainer(lambda: panel["tryout"].experiment(form(factor=1e-9)))
     trainer.start.click()
     trainer.thread.join()
     assert "choose a factor of at least" in trainer.status.value
@@ -395,10 +393,8 @@ def test_a_run_that_cannot_be_trained_says_why_and_no_more(here):
 
 
 def test_training_beside_the_page_can_be_stopped_and_goes_on(here):
-    from lib.explore.trainer import Trainer
-
     experiment = Experiment.make(data="sample", model="TwoLayerNet", epochs=40, seed=9)
-    trainer = Trainer(lambda: experiment)
+    trainer = panel["tryout"].Trainer(lambda: experiment)
     trainer.start.click()
     while not (said := re.search(r"epoch (\d+)/", trainer.status.value)) or int(said[1]) < 2:
         time.sleep(0.01)
@@ -414,10 +410,8 @@ def test_training_beside_the_page_can_be_stopped_and_goes_on(here):
 
 
 def test_stop_does_not_wait_for_the_end_of_an_epoch(here):
-    from lib.explore.trainer import Trainer
-
     long = Experiment.make(data="sample", model="ResNet-32", epochs=2, batch_size=1)  # 1,600 steps of an epoch
-    trainer = Trainer(lambda: long)
+    trainer = panel["tryout"].Trainer(lambda: long)
     trainer.start.click()
     time.sleep(2)
     assert "starting" in trainer.status.value  # no epoch is over
@@ -431,21 +425,20 @@ def test_stop_does_not_wait_for_the_end_of_an_epoch(here):
     assert "Stopped after 0 of 2 epochs." in trainer.status.value
 
 
-def test_widgets_redraw_when_a_control_moves():
-    from lib.explore.page import redraw
+def test_widgets_redraw_when_a_control_moves(page, sample, monkeypatch):
+    from lib.explore.page import ipython
 
-    slider = ipywidgets.FloatSlider(value=1, max=5)
-
-    def draw(x):
-        if x > 4:
-            raise UserError("Too far.")
-        return f"<b>{x}</b>"
-
-    shown = redraw({"x": slider}, draw)
-    slider.value = 2
-    assert shown.value == "<b>2.0</b>"
-    slider.value = 5
-    assert "Too far." in shown.value
+    shown = []
+    monkeypatch.setattr(ipython, "display", lambda html: shown.append(html.data))
+    for show, arguments, name, value in (
+        (panel["imbalance"].longtail, [sample], "imbalance factor", 0.1),
+        (panel["imbalance"].loss, [CLASSES, COUNTS], "γ", 2),
+    ):
+        controls, _ = page(show, *arguments)
+        before = shown[-1]
+        next(control for control in controls if control.description == name).value = value
+        assert shown[-1].startswith("<img alt=")
+        assert shown[-1] != before
 
 
 def test_errors_of_a_person_are_one_sentence_in_a_notebook():

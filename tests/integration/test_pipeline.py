@@ -16,8 +16,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from lib.__main__ import app as command_line
 from lib.notebook import parameters
-from lib.notebook import plan as planning
-from lib.notebook.plan import NOTEBOOKS
+from lib.notebook import parameters as planning
+from lib.notebook.parameters import NOTEBOOKS
 from lib.report import publish as publishing
 from lib.report import runner
 from lib.report.document import exhibits

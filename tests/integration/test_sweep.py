@@ -1,6 +1,5 @@
 """Many runs: each trained once, none lost to another's failure, the same side by side as one by one."""
 
-import json
 import re
 import threading
 import time
@@ -12,7 +11,7 @@ import torch
 from conftest import numbers, tiny
 from filelock import FileLock
 
-from lib.notebook import live
+from lib.notebook import exhibits
 from lib.runs import progress, sweep
 from lib.runs.store import Store
 from lib.runs.sweep import job as jobs
@@ -161,13 +160,13 @@ class Output:
 @pytest.fixture
 def output(monkeypatch):
     output = Output()
-    monkeypatch.setattr(live.ipython, "display", output.display)
+    monkeypatch.setattr(exhibits.ipython, "display", output.display)
     return output
 
 
 def test_a_person_sees_one_figure_that_grows_and_how_far_the_sweep_is(store, output, capsys, monkeypatch):
-    monkeypatch.setattr(live, "_SHARE", 1e9)  # however slow drawing is
-    watched = live.Live("curves", store=store)
+    monkeypatch.setattr(exhibits, "_SHARE", 1e9)  # however slow drawing is
+    watched = exhibits.Live("curves", store=store)
     records = sweep.run([tiny(epochs=2)], store=store, workers=1, on_epoch=watched.on_epoch, tell=watched.tell)
     lines = [data["text/plain"] for data, _ in output.shown]
     assert [line.split(" · ")[1] for line in lines] == ["epoch 1/2", "epoch 2/2"]
@@ -180,8 +179,8 @@ def test_a_person_sees_one_figure_that_grows_and_how_far_the_sweep_is(store, out
 
 def test_the_figure_of_a_stored_run_is_the_one_it_ended_with(store, output):
     records = sweep.run([tiny(epochs=2)], store=store, workers=1, on_epoch=lambda *_: None)
-    live.Live("curves").finish(records)
-    again = live.Live("curves")
+    exhibits.Live("curves").finish(records)
+    again = exhibits.Live("curves")
     for epoch in records[0].history:
         again.on_epoch(records[0].experiment, epoch)
     again.finish(records)
@@ -191,7 +190,7 @@ def test_the_figure_of_a_stored_run_is_the_one_it_ended_with(store, output):
 
 def test_a_run_that_settings_share_is_drawn_and_counted_once(store, output):
     records = sweep.run([tiny(), tiny(seed=1)], store=store, workers=1, on_epoch=lambda *_: None)
-    live.Live("curves").finish([*records, *records])
+    exhibits.Live("curves").finish([*records, *records])
     (figure,) = [note["writeup"] for _, note in output.shown if note.get("writeup", {}).get("kind") == "figure"]
     assert figure["runs"] == [record.key for record in records]
     assert figure["caption"].startswith("Learning curves of 2 runs")
@@ -200,9 +199,11 @@ def test_a_run_that_settings_share_is_drawn_and_counted_once(store, output):
 def test_drawing_takes_a_small_share_of_the_time(store, output, monkeypatch):
     (record,) = sweep.run([tiny(epochs=2)], store=store, workers=1, on_epoch=lambda *_: None)
     now = [0.0]
-    monkeypatch.setattr(live.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(live.Live, "_draw", lambda *_: now.__setitem__(0, now[0] + 1) or output.shown.append(now[0]))
-    watched = live.Live()
+    monkeypatch.setattr(exhibits.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(
+        exhibits.Live, "_draw", lambda *_: now.__setitem__(0, now[0] + 1) or output.shown.append(now[0])
+    )
+    watched = exhibits.Live()
     for number in range(1, 41):  # an epoch a second, and a second to draw one
         now[0] += 1
         watched.on_epoch(tiny(epochs=40), record.last.model_copy(update={"epoch": number}))
@@ -211,7 +212,7 @@ def test_drawing_takes_a_small_share_of_the_time(store, output, monkeypatch):
 
 def test_a_run_that_goes_on_shows_the_epochs_of_before(store, output, monkeypatch):
     experiment = tiny(epochs=3)
-    watched = live.Live(store=store)
+    watched = exhibits.Live(store=store)
 
     def stop(_, epoch):
         if epoch.epoch == 2:
@@ -230,7 +231,8 @@ def test_a_run_that_ended_without_all_its_epochs_is_not_waited_for(store):
     follow = progress.Progress([tiny(epochs=9), tiny()], tell=events.append)
     follow.ended(tiny(epochs=9))
     follow(tiny(), record.last)
-    assert (events[0].done, events[0].running, events[0].seconds_left) == (2, 0, 0)
+    assert events[0].line.startswith("2/2 runs done, 0 running, 0 waiting")
+    assert events[0].line.endswith(" 00:00 left")
 
 
 def test_stored_runs_print_nothing(store, capsys):
@@ -246,11 +248,11 @@ def test_a_runner_gets_events_in_its_file_and_the_kernel_prints_nothing(store, t
     (record,) = sweep.run([tiny(epochs=2)], store=store, workers=1)
     assert capsys.readouterr().out == ""
     events = progress.read(file.read_text())
-    assert [(e.done, e.running, e.runs, e.epoch, e.epochs) for e in events] == [(0, 1, 1, 1, 2), (1, 0, 1, 2, 2)]
-    assert [e.test_accuracy for e in events] == [epoch.test.accuracy for epoch in record.history]
-    assert [e.title for e in events] == [record.experiment.title] * 2
-    assert events[-1].seconds_left == 0
-    assert json.loads(file.read_text().splitlines()[0])["epoch"] == 1
+    for number, (event, epoch) in enumerate(zip(events, record.history, strict=True), start=1):
+        start = f"{record.experiment.title} · epoch {number}/2 · test {epoch.test.accuracy:.1%} · "
+        assert event.line.startswith(start)
+        assert event.worth_a_line
+    assert events[-1].line.endswith(" 00:00 left")
 
 
 def test_time_left_comes_from_the_epochs_done_here(store, monkeypatch):
@@ -263,10 +265,9 @@ def test_time_left_comes_from_the_epochs_done_here(store, monkeypatch):
     follow = progress.Progress([experiment])
     now[0] = 130.0
     follow(experiment, record.last.model_copy(update={"epoch": 4}))
-    assert events[0].seconds_left == 30
-    assert "00:30 left" in events[0].line()
+    assert events[0].line.endswith(" 00:30 left")
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(5, "00:05 left"), (3599, "59:59 left"), (7384, "2:03:04 left")])
+@pytest.mark.parametrize(("seconds", "text"), [(5, "00:05"), (3599, "59:59"), (7384, "2:03:04"), (90061, "25:01:01")])
 def test_time_left_is_readable(seconds, text):
-    assert progress.Event(0, 1, 1, "t", 1, 1, 0.5, 1000, seconds).line().endswith(text)
+    assert progress.readable(seconds) == text

@@ -11,8 +11,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from lib.notebook import parameters
-from lib.notebook.plan import NOTEBOOKS as CHAPTERS
-from lib.notebook.plan import Plan
+from lib.notebook.parameters import NOTEBOOKS as CHAPTERS
+from lib.notebook.parameters import Plan
 from lib.system import paths
 
 NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))

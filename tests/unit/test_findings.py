@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from conftest import small
 
-from lib.analysis import findings
+from lib import data
+from lib.analysis import findings, original
 from lib.training import Epoch, Evaluation, Record
 
 BETAS = [0.0, 0.9, 0.99]
@@ -142,3 +143,13 @@ def test_the_distance_to_the_original_takes_betas_in_common_alone():
     unknown = np.full(10, np.nan)
     assert findings.distance(mean, np.array([unknown, np.full(10, 0.4), unknown])) == pytest.approx(0.1)
     assert np.isnan(findings.distance(mean, np.array([unknown] * 3)))
+
+
+def test_the_originals_rows_are_unknown_for_other_classes():
+    stated, other = original.figures(), original.figures(("across", "down", "both"))
+    assert original.figures(data.classes("cifar10")) == stated
+    assert other["class_balanced_focal"].keys() == stated["class_balanced_focal"].keys()
+    for row in (other["cross_entropy"], *other["class_balanced_focal"].values()):
+        assert len(row) == 3
+        assert np.isnan(row).all()
+    assert other["convnet"] == stated["convnet"]

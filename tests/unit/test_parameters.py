@@ -39,8 +39,8 @@ def test_declared_parameters_have_default_and_meaning(example):
 
 def test_values_take_the_type_of_the_default(tmp_path, example):
     values = read(tmp_path, example, "rate: 1e-3\nbetas: [1e-1, 1]\nepochs: 5\nheadless: true")
-    assert values == {"rate": 0.001, "betas": [0.1, 1.0], "epochs": 5, "headless": True}
-    assert [type(v) for v in values.values()] == [float, list, int, bool]
+    assert values == {"headless": True, "profile": "quick", "epochs": 5, "rate": 0.001, "betas": [0.1, 1.0]}
+    assert [type(v) for v in values.values()] == [bool, str, int, float, list]
 
 
 @pytest.mark.parametrize(

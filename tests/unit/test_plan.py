@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from lib.notebook import plan as planning
-from lib.notebook.plan import NOTEBOOKS, VARIABLE, Plan
+from lib.notebook import parameters as planning
+from lib.notebook.parameters import NOTEBOOKS, VARIABLE, Plan
 from lib.system import paths
 from lib.system.errors import UserError
 

@@ -109,11 +109,11 @@ def test_the_claims_look_at_runs_on_the_whole_training_set(monkeypatch):
 
     looked_at = []
 
-    def grid(self, settings, seeds, **options):
+    def stored(self, settings, seeds):
         looked_at.extend(settings.values())
         return {name: {} for name in settings}
 
-    monkeypatch.setattr(Notebook, "grid", grid)
+    monkeypatch.setattr(Notebook, "stored", stored)
     plans.evidence("writeup", COUNTS, original.figures())
     assert asked("beta_sweep").values["validation"] > 0
     assert looked_at
@@ -129,7 +129,7 @@ def stored(folder, few, *seeds):
 
 
 def here(store, **values):
-    return Notebook("settings", headless=True, origin="a test", values=values, store=store)
+    return Notebook(headless=True, origin="a test", values=values, store=store)
 
 
 def test_what_is_published_is_loaded_and_the_rest_left_out(few, one_thread):
@@ -145,13 +145,15 @@ def test_what_is_published_is_loaded_and_the_rest_left_out(few, one_thread):
     assert opened("mine", "train").get(small(seed=0)) is None
 
 
-def test_a_run_that_is_missing_where_nothing_is_trained_is_named(few, one_thread):
-    with pytest.raises(UserError, match=r"1 runs of settings are not among the kept ones \(TwoLayerNet CE seed 5"):
-        here(Store(), runs="published").run([small(seed=5)])
+def test_a_run_that_is_missing_where_nothing_is_trained_is_named(capsys):
+    found = here(Store(), runs="published").grid({"TwoLayerNet": small()}, seeds=[5])
+    assert found == {"TwoLayerNet": {}}
+    assert "Not run yet,** by setting and runs that are there: TwoLayerNet (none of 1)." in capsys.readouterr().out
 
 
-def test_where_runs_are_trained_the_grid_is_full(few, one_thread):
-    found = here(Store(), runs="train").grid({"a": small(epochs=1)}, seeds=[0, 1], workers=1)
+def test_where_runs_are_trained_the_grid_is_full(few, one_thread, monkeypatch):
+    monkeypatch.setattr(session.sweep.device, "cores", lambda: 1)  # one after the other, in this process
+    found = here(Store(), runs="train").grid({"a": small(epochs=1)}, seeds=[0, 1])
     assert {seed: record.experiment.seed for seed, record in found["a"].items()} == {0: 0, 1: 1}
 
 

@@ -92,11 +92,7 @@ def close_kept() -> None:
 
 @contextmanager
 def local(workers: int) -> Iterator[Client]:
-    """Start workers on this machine, one per core or GPU, or take those of the last sweep.
-
-    Raises:
-        UserError: they cannot be started.
-    """
+    """Start workers on this machine, or take those of the last sweep; UserError where they cannot be started."""
     with _lock:
         own = _kept.pop() if _kept and _kept[-1].workers == workers and _kept[-1].client.status == "running" else None
         close_kept()  # of another size
@@ -123,8 +119,7 @@ def local(workers: int) -> Iterator[Client]:
 def connected(scheduler: str) -> Iterator[Client]:
     """Connect to a Dask cluster by its scheduler's address, or by the file that the scheduler wrote.
 
-    Raises:
-        UserError: it cannot be reached.
+    Raises UserError where it cannot be reached.
     """
     try:
         file = Path(scheduler).expanduser()

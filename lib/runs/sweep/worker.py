@@ -52,11 +52,8 @@ def difference(found: Any, wanted: dict[str, str]) -> str:
 def receive(content: bytes | None) -> str:
     """Keep CIFAR-10 as the client sent it, in the cache or where that fails in a temporary folder.
 
-    Args:
-        content: None to look on the disk only: hundreds of workers would ask one server.
-
-    Returns:
-        The reason where it is not on this machine's disk now.
+    Without content it looks on the disk only: hundreds of workers would ask one server. Returns the reason where
+    CIFAR-10 is not on this machine's disk now, else "".
     """
     own, reason = paths.cache_folder(), ""
     for folder in (own, Path(tempfile.gettempdir()) / f"longtail-writeup-{os.getuid()}"):
