@@ -106,7 +106,7 @@ def quality(rows: Mapping[str, Collection[Record]]) -> pd.DataFrame:
         return record.last.test.per_class[np.argsort(-np.asarray(record.counts), kind="stable")]
 
     columns: dict[str, Callable[[Record], float]] = {
-        "mean": accuracy,
+        "mean": lambda record: record.last.test.per_class.mean(),
         "head": lambda record: by_rank(record)[:3].mean(),
         "middle": lambda record: by_rank(record)[3:-3].mean(),
         "tail": lambda record: by_rank(record)[-3:].mean(),
