@@ -64,7 +64,7 @@ def _heat(axes: Axes, values: np.ndarray, columns: Sequence, rows: Sequence, fon
 
 def mistakes(images: Tensor, titles: Sequence[str]) -> Figure:
     """Images [N, 3, H, W] uint8, six in a row, each with its title."""
-    rows = -(-len(images) // 6)
+    rows = max(1, -(-len(images) // 6))  # empty where a network makes no mistake
     figure, grid = subplots(rows, 6, height=1.55 * rows)
     _photographs(grid.ravel(), images)
     for axes, title in zip(grid.flat, titles, strict=False):

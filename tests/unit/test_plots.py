@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import torch
 from test_findings import diagonal, record
 
 from lib.analysis import plots
@@ -45,3 +46,10 @@ def test_a_panel_for_every_class_of_the_learning_curves(classes):
 @pytest.mark.parametrize(("classes", "grid"), [(2, (1, 5)), (10, (2, 5)), (11, (3, 5)), (100, (10, 10))])
 def test_panels_hold_every_class(classes, grid):
     assert plots.panels(classes) == grid
+
+
+@pytest.mark.parametrize("number", [0, 1, 7])
+def test_each_mistake_has_a_title(number):
+    images = torch.zeros(number, 3, 8, 8, dtype=torch.uint8)
+    figure = plots.mistakes(images, ["ant\n→ cat 50%"] * number)
+    assert titles(figure) == ["ant\n→ cat 50%"] * number
