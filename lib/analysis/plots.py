@@ -12,7 +12,6 @@ from typing import Any
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
@@ -22,14 +21,7 @@ from lib.analysis.statistics import mean_interval
 from lib.losses import class_balanced_weights
 from lib.training import Epoch
 
-COLOUR = {
-    "train": "#0072B2",
-    "test": "#D55E00",
-    "original": "#7F7F7F",
-    "CE": "#0072B2",
-    "class-balanced": "#D55E00",
-    "mark": "#000000",
-}
+COLOUR = {"train": "#0072B2", "test": "#D55E00", "CE": "#0072B2", "class-balanced": "#D55E00", "original": "#7F7F7F"}
 STYLE = dict(mpl.rc_params_from_file(Path(__file__).parent / "writeup.mplstyle", use_default_template=False))
 PERCENT = PercentFormatter(xmax=1, decimals=0)
 WIDTH = 7.0  # inches, the report's text width
@@ -49,11 +41,10 @@ def panels(classes: int) -> tuple[int, int]:
     return -(-classes // columns), columns
 
 
-def confusion(matrix: np.ndarray, classes: Sequence[str] = ()) -> Figure:
-    """Confusion matrix [C, C] as shares of each true class; `classes` are their names, the labels by default."""
-    names = classes or range(len(matrix))
+def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
+    """Confusion matrix [C, C] as shares of each true class."""
     figure, axes = subplots(height=4.6, width=5.2)
-    _heat(axes, matrix / matrix.sum(axis=1, keepdims=True), names, names, fontsize=7)
+    _heat(axes, matrix / matrix.sum(axis=1, keepdims=True), classes, classes, fontsize=7)
     axes.set(xlabel="predicted class", ylabel="true class")
     return figure
 
@@ -71,11 +62,8 @@ def _heat(axes: Axes, values: np.ndarray, columns: Sequence, rows: Sequence, fon
         axes.text(j, i, label, ha="center", va="center", fontsize=fontsize, color=colour)
 
 
-def mistakes(
-    images: Tensor, true: Sequence[int], predicted: Sequence[int], confidence: Sequence, classes: Sequence[str]
-) -> Figure:
-    """Images [N, 3, H, W] uint8 with their true class, the predicted one, and its probability."""
-    titles = [f"{classes[y]}\n→ {classes[p]} {c:.0%}" for y, p, c in zip(true, predicted, confidence, strict=True)]
+def mistakes(images: Tensor, titles: Sequence[str]) -> Figure:
+    """Images [N, 3, H, W] uint8, six in a row, each with its title."""
     rows = max(1, -(-len(images) // 6))  # empty where a network makes no mistake
     figure, grid = subplots(rows, 6, height=1.55 * rows)
     _photographs(grid.ravel(), images)
@@ -129,27 +117,22 @@ def weights_by_beta(counts: Sequence[int], betas: Sequence[float], classes: Sequ
     return figure
 
 
-def per_class(
-    rows: Mapping[str, np.ndarray], original: Mapping[str, Sequence[float]], classes: Sequence[str]
-) -> Figure:
+def per_class(rows: Mapping[str, np.ndarray], original: Mapping[str, Sequence], classes: Sequence[str]) -> Figure:
     """Accuracy by class as bars with 95 % intervals over seeds; the original's values as hollow marks.
 
-    Args:
-        rows: accuracies [seeds, C] by the name of the loss, cross-entropy first.
-        original: accuracies [C] of the original's counterparts by their names, in the same order.
+    `rows` are [seeds, C] by loss, cross-entropy first; `original` are the counterparts, [C], in the same order.
     """
     figure, axes = subplots(height=2.9)
     width, places = 0.8 / len(rows), np.arange(len(classes))
-    looks = zip((COLOUR["CE"], COLOUR["class-balanced"]), ("", "///"), "ds", strict=True)
-    both = zip(rows.items(), original.items(), looks, strict=False)
-    for number, ((name, values), (counterpart, row), (colour, hatch, mark)) in enumerate(both):
-        mean, half = mean_interval(values)
+    looks = ((COLOUR["CE"], "", "d"), (COLOUR["class-balanced"], "///", "s"))
+    for number, (name, counterpart, (colour, hatch, mark)) in enumerate(zip(rows, original, looks, strict=False)):
+        mean, half = mean_interval(rows[name])
         x = places + (number - (len(rows) - 1) / 2) * width
         axes.bar(x, mean, width, color=colour, label=name, hatch=hatch, edgecolor="white", lw=0.5)
         if np.isfinite(half).all():
             axes.errorbar(x, mean, half, fmt="none", ecolor="black", elinewidth=1, capsize=2)
-        label = f"{counterpart}, original"
-        axes.plot(x, row, mark, mfc="white", mec="black", ms=5, clip_on=False, zorder=3, label=label)
+        hollow = {"mfc": "white", "mec": "black", "ms": 5, "clip_on": False, "zorder": 3}
+        axes.plot(x, original[counterpart], mark, **hollow, label=f"{counterpart}, original")
     axes.set_xticks(places, classes, rotation=30)
     axes.set(ylabel="test accuracy", ylim=(0, 1))
     axes.yaxis.set_major_formatter(PERCENT)
@@ -157,29 +140,21 @@ def per_class(
     return figure
 
 
-def sweep_heatmap(
-    betas: Sequence[float], values: np.ndarray, original: Mapping[float, Sequence], classes: Sequence[str]
-) -> Figure:
-    """Accuracy [betas, C] by beta (rows) and class (columns) beside the original's, {beta: [C]}; a missing row as
-    dashes."""
+def sweep_heatmap(betas: Sequence[float], values: np.ndarray, original: np.ndarray, classes: Sequence[str]) -> Figure:
+    """Accuracy [betas, C] by beta (rows) and class (columns) beside the original's [betas, C]; NaN as dashes."""
     figure, pair = subplots(1, 2, height=0.27 * len(betas) + 1.4, sharey=True)
-    shown = {"reproduced": values, "original": pd.DataFrame(original).T.reindex(betas).to_numpy()}
-    for axes, (title, rows) in zip(pair, shown.items(), strict=True):
+    for axes, title, rows in zip(pair, ("reproduced", "original"), (values, original), strict=True):
         _heat(axes, rows, classes, [f"{beta:g}" for beta in betas], fontsize=6.5)
         axes.set_title(f"{title} (%)", fontsize=9)
     pair[0].set_ylabel("β")
     return figure
 
 
-def sweep_curves(
-    betas: Sequence[float], values: np.ndarray, original: Mapping[float, Sequence], classes: Sequence[str]
-) -> Figure:
-    """Accuracy [betas, seeds, C] against beta, one small panel per class, with 95 % intervals over seeds, and the
-    original's, {beta: [C]}."""
+def sweep_curves(betas: Sequence[float], values: np.ndarray, original: np.ndarray, classes: Sequence[str]) -> Figure:
+    """Accuracy [betas, seeds, C] against beta, a panel per class, with 95 % intervals; the original's [betas, C]."""
     rows, columns = panels(len(classes))
     figure, grid = subplots(rows, columns, height=1.8 * rows, sharex=True, sharey=True, squeeze=False)
-    places, compared = np.arange(len(betas)), pd.DataFrame(original).T.reindex(betas)
-    colour = COLOUR["class-balanced"]
+    places, colour = np.arange(len(betas)), COLOUR["class-balanced"]
     for axes in grid.flat[len(classes) :]:
         axes.axis("off")
     for k, (axes, name) in enumerate(zip(grid.flat, classes, strict=False)):
@@ -187,13 +162,12 @@ def sweep_curves(
         axes.plot(places, mean, "-o", ms=3, lw=1.2, color=colour, label="reproduced")
         if np.isfinite(half).all():
             axes.fill_between(places, *np.clip((mean - half, mean + half), 0, 1), color=colour, alpha=0.25, lw=0)
-        axes.plot(places, compared[k], ":s", ms=3, lw=1, color=COLOUR["original"], label="original")
+        axes.plot(places, original[:, k], ":s", ms=3, lw=1, color=COLOUR["original"], label="original")
         axes.set_title(name, fontsize=8.5)
+        axes.tick_params(axis="x", rotation=90, labelsize=6.5)
     axes.set_ylim(-0.03, 1.03)  # shared, as the ticks are
     axes.yaxis.set_major_formatter(PERCENT)
     axes.set_xticks(places, [f"{beta:g}" for beta in betas])
-    for axes in grid.flat:
-        axes.tick_params(axis="x", rotation=90, labelsize=6.5)
     figure.supxlabel("β", fontsize=9)
     figure.supylabel("test accuracy", fontsize=9)
     figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=8)
@@ -202,23 +176,17 @@ def sweep_curves(
 
 @mpl.rc_context(STYLE)
 def training(
-    histories: Sequence[Sequence[Epoch]],
-    classes: Sequence[str] = (),
+    histories: Sequence[Sequence[Epoch]],  # the finished epochs of one run or more, each of at least one epoch
+    classes: Sequence[str] = (),  # their names, the labels by default
     *,
-    epochs: int = 0,
-    original: float | None = None,
+    epochs: int = 0,  # the axis reaches at least as far, for runs that are still under way
+    original: float | None = None,  # an accuracy to compare with, as a dotted line
     title: str = "",
 ) -> Figure:
     """Loss, accuracy and learning rate by epoch, and below them the test accuracy of every class.
 
     A line per run; the best epoch on the test set is marked in each. Training values are solid and blue, test
     values dashed and orange.
-
-    Args:
-        histories: the finished epochs of one run or more, each of at least one epoch.
-        classes: their names, the labels by default.
-        epochs: the axis reaches at least as far, for runs that are still under way.
-        original: an accuracy to compare with, as a dotted line.
     """
     names = classes or [str(k) for k in range(len(histories[0][0].test.per_class))]
     rows, columns = panels(len(names))
@@ -272,9 +240,9 @@ def _run(upper: Sequence[Axes], lower: Sequence[Axes], history: Sequence[Epoch],
     loss.plot(epochs, [e.test.loss for e in history], **test)
     accuracy.plot(epochs, [e.train_accuracy for e in history], **train)
     accuracy.plot(epochs, [e.test.accuracy for e in history], **test)
-    rate.plot(epochs, [e.learning_rate for e in history], **line, color=COLOUR["mark"])
+    rate.plot(epochs, [e.learning_rate for e in history], **line, color="black")
     best = max(history, key=lambda e: e.test.accuracy)
-    dot: dict[str, Any] = {"color": COLOUR["mark"], "ls": "", "marker": "o", "zorder": 5}
+    dot: dict[str, Any] = {"color": "black", "ls": "", "marker": "o", "zorder": 5}
     accuracy.plot(best.epoch, best.test.accuracy, ms=4, label="best epoch" if label else None, **dot)
     by_class = np.array([e.test.per_class for e in history])
     for axes, values, highest in zip(lower, by_class.T, best.test.per_class, strict=True):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lib.analysis.statistics import Difference, Runs, prediction_interval
+from lib.analysis.statistics import Difference, Runs, best_accuracy, prediction_interval
 from lib.analysis.tables import difference, percent
 from lib.experiment import Experiment
 from lib.losses import LOSSES
@@ -55,9 +55,8 @@ def spans(groups: Sequence[Sequence[float]]) -> str:
     return "; ".join(f"{g[0]:g}" if len(g) == 1 else f"{g[0]:g} to {g[-1]:g}" for g in groups) or "none"
 
 
-def details(experiment: Experiment) -> str:
+def details(e: Experiment) -> str:
     """Return settings that a run's title leaves out: batch, rate, schedule, and every departure from the write-up."""
-    e = experiment
     said = {
         f"batch {e.batch_size}, rate {e.learning_rate:g}": True,
         "one-cycle": e.schedule == "one_cycle",
@@ -74,13 +73,12 @@ def details(experiment: Experiment) -> str:
 
 def against_original(accuracies: Sequence[float], original: float) -> str:
     """Compare the mean accuracy of some runs with the original's, by the interval in which one more run would lie."""
-    mean = float(np.mean(accuracies))
+    away = float(np.mean(accuracies)) - original
     low, high = prediction_interval(accuracies)
+    verdict = "thus reached" if away >= 0 else "thus not reached"
     if low <= original <= high:
         verdict = f"within what one more run would reach ({percent(low)} to {percent(high)} %)"
-    else:
-        verdict = "thus reached" if mean >= original else "thus not reached"
-    return f"{points(mean - original)} the original's {percent(original)} %, which is {verdict}"
+    return f"{points(away)} the original's {percent(original)} %, which is {verdict}"
 
 
 def training_caption(records: Sequence[Record]) -> str:
@@ -102,7 +100,7 @@ def same_weights(neutral: Sequence[float]) -> str:
 
 def likeliest_reading(runs: Mapping[str, Runs], original: float) -> str:
     """Name the readings of the ConvNet's settings that agree with the original's accuracy."""
-    ran = {name: [r.best.test.accuracy for r in found.values()] for name, found in runs.items() if found}
+    ran = {name: [*map(best_accuracy, found.values())] for name, found in runs.items() if found}
     if not ran:
         return "**Not run yet:** the readings of the ConvNet's settings."
     away = {name: float(np.mean(reached)) - original for name, reached in ran.items()}
@@ -113,18 +111,16 @@ def likeliest_reading(runs: Mapping[str, Runs], original: float) -> str:
         text = f"The settings as stated end {points(away['as stated'])} the original's {percent(original)} %"
         if "as stated" in holding:
             low, high = map(percent, intervals["as stated"])
-            return (
-                f"{text}, which lies within their 95 % prediction interval ({low} to {high} %, "
-                f"{len(ran['as stated'])} seeds): no other reading is needed."
-            )
+            within = f"their 95 % prediction interval ({low} to {high} %, {len(ran['as stated'])} seeds)"
+            return f"{text}, which lies within {within}: no other reading is needed."
         text += ". "
     if len(ran) == 1:
         return f"{text}No other reading has been run."
     nearest = min(away, key=lambda name: abs(away[name]))
     missing = ", ".join(name for name in runs if name not in ran)
+    not_run = f" Not run yet: {missing}." if missing else ""
     return (
-        f"{text}Of {len(ran)} readings the nearest is **{nearest}** ({points(away[nearest])} it); the "
-        f"prediction interval contains the original's accuracy for {', '.join(holding) or 'none with several runs'}."
-        + (f" Not run yet: {missing}." if missing else "")
-        + " This names the likeliest reading; nothing in the rest of the report is tuned by it."
+        f"{text}Of {len(ran)} readings the nearest is **{nearest}** ({points(away[nearest])} it); the prediction "
+        f"interval contains the original's accuracy for {', '.join(holding) or 'none with several runs'}."
+        f"{not_run} This names the likeliest reading; nothing in the rest of the report is tuned by it."
     )

@@ -19,9 +19,10 @@ from lib.training import Record
 Runs = Mapping[int, Record]
 Name = TypeVar("Name", bound=Hashable)  # of a setting
 
-
 #: Test accuracy at the last epoch. The test set is balanced, so this is the mean over the classes too.
 accuracy = attrgetter("last.test.accuracy")
+#: Test accuracy at the best epoch on the test set, the write-up's rule.
+best_accuracy = attrgetter("best.test.accuracy")
 #: Test accuracy of each class at the last epoch, [C].
 class_accuracies = attrgetter("last.test.per_class")
 
@@ -47,13 +48,13 @@ def shared_seeds(runs: Mapping[Name, Runs], must: Name, least: int = 1) -> tuple
 
     A setting with few runs is left out, so that it does not cut all others down to its seeds.
     """
-    choices = {frozenset(by_seed.keys() & runs[must].keys()) for by_seed in runs.values()}
-    best: tuple[list[int], list[Name]] = ([], [])
-    for seeds in sorted(choices, key=sorted):
-        names = [name for name, by_seed in runs.items() if seeds <= by_seed.keys()]
-        if len(seeds) >= least and len(seeds) * len(names) > len(best[0]) * len(best[1]):
-            best = (sorted(seeds), names)
-    return best
+    choices = sorted({frozenset(by_seed.keys() & runs[must].keys()) for by_seed in runs.values()}, key=sorted)
+    found = [
+        (sorted(seeds), [name for name, by_seed in runs.items() if seeds <= by_seed.keys()])
+        for seeds in choices
+        if len(seeds) >= least
+    ]
+    return max(found, key=lambda choice: len(choice[0]) * len(choice[1]), default=([], []))
 
 
 def one_image(runs: Runs, classes: int = 0) -> float:
@@ -109,21 +110,17 @@ class Difference:
 
 
 def contrasts(
-    values: ArrayLike, pairs: Sequence[tuple[int, int]], level: float = 0.95, comparisons: int = 1, floor: float = 0.0
+    values: ArrayLike,  # [settings, seeds], or [settings, seeds, C] for C differences in one
+    pairs: Sequence[tuple[int, int]],  # (i, j) for the mean of setting i less that of setting j
+    level: float = 0.95,
+    comparisons: int = 1,  # differences looked at together: all of these intervals hold at `level` (Bonferroni)
+    floor: float = 0.0,  # lower bound on the standard deviation of a value, as that of one image: seeds may agree
 ) -> list[Difference]:
     """Differences between settings that were run from the same seeds, with Student's t intervals.
 
     The variance is what settings and seeds leave unexplained (two-way layout, seeds as blocks), pooled over all
     settings: with two of them this is the paired t test, with more there are more degrees of freedom, so that three
-    seeds say something about ten differences.
-
-    Args:
-        values: [settings, seeds], or [settings, seeds, C] for C differences in one.
-        pairs: (i, j) for the mean of setting i less that of setting j.
-        comparisons: how many differences are looked at together; the level of each is raised so that all
-            intervals hold together at `level` (Bonferroni).
-        floor: lower bound on the standard deviation of a single value, such as that of one test image, for seeds that
-            happen to agree. The intervals are about seeds, on this test set.
+    seeds say something about ten differences. The intervals are about seeds, on this test set.
     """
     array = np.asarray(values, dtype=float)
     settings, seeds = array.shape[:2]
@@ -138,8 +135,5 @@ def contrasts(
 
 
 def paired_difference(a: ArrayLike, b: ArrayLike, comparisons: int = 1, floor: float = 0.0) -> Difference:
-    """Mean of a - b [pairs], paired by seed (the same initial weights, order and crops): the paired t test's interval.
-
-    Arguments as for `contrasts`.
-    """
+    """Mean of a - b [pairs], paired by seed (equal initial weights, order and crops): the paired t test's interval."""
     return contrasts(np.array([a, b]), [(0, 1)], comparisons=comparisons, floor=floor)[0]

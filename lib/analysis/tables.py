@@ -1,6 +1,7 @@
 """Records in, data frames out, and numbers as a reader sees them. Accuracies are percentages."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,16 @@ import torch
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
 
-from lib.analysis.statistics import Difference, Runs, mean_interval
+from lib.analysis.statistics import Difference, Runs, accuracy, best_accuracy, by_seed, mean_interval, paired_difference
 from lib.models import parameter_count
 from lib.training import Record
 
 NOT_RUN = "not run yet"
+#: Words for the layers that a table describes; others go by their type.
+_KINDS = {
+    nn.Conv2d: "convolution {0.kernel_size[0]}×{0.kernel_size[1]}, {0.in_channels} → {0.out_channels}",
+    nn.Linear: "linear {0.in_features} → {0.out_features}",
+}
 
 
 def percent(mean: float, half: float = float("nan")) -> str:
@@ -29,9 +35,9 @@ def with_interval(values: Sequence[float] | np.ndarray) -> str:
     return percent(*map(float, mean_interval(values))) if len(values) else NOT_RUN
 
 
-def reached(runs: Runs, rule: str = "last") -> str:
-    """Return the mean test accuracy of some runs by this rule, as `with_interval`."""
-    return with_interval([getattr(record, rule).test.accuracy for record in runs.values()])
+def reached(runs: Runs, value: Callable[[Record], float] = accuracy) -> str:
+    """Return the mean of a value of some runs, by default the accuracy at the last epoch, as `with_interval`."""
+    return with_interval([value(record) for record in runs.values()])
 
 
 def difference(d: Difference) -> str:
@@ -48,8 +54,8 @@ def model(module: nn.Module) -> pd.DataFrame:
 
     def note(layer: nn.Module, _: Any, output: torch.Tensor) -> None:
         if list(layer.parameters()) and not list(layer.children()):
-            shape = " × ".join(map(str, output.shape[1:]))
-            rows.append((names[layer], _kind(layer), shape, f"{parameter_count(layer):,}"))
+            kind = _KINDS.get(type(layer), type(layer).__name__).format(layer)
+            rows.append((names[layer], kind, " × ".join(map(str, output.shape[1:])), f"{parameter_count(layer):,}"))
 
     with register_module_forward_hook(note), torch.inference_mode():
         module.eval()(torch.zeros(1, 3, 32, 32))
@@ -57,72 +63,98 @@ def model(module: nn.Module) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["layer", "kind", "output", "parameters"]).set_index("layer")
 
 
-def _kind(layer: nn.Module) -> str:
-    if isinstance(layer, nn.Conv2d):
-        return f"convolution {layer.kernel_size[0]}×{layer.kernel_size[1]}, {layer.in_channels} → {layer.out_channels}"
-    if isinstance(layer, nn.Linear):
-        return f"linear {layer.in_features} → {layer.out_features}"
-    return type(layer).__name__
-
-
-def runs(records: Mapping[str, Record], original: Mapping[str, str]) -> pd.DataFrame:
-    """Best and last test accuracy of named runs beside the original's."""
-    rows = {
-        name: {
-            "epochs": record.experiment.epochs,
-            "best epoch (%)": f"{percent(record.best.test.accuracy)} (epoch {record.best.epoch})",
-            "last epoch (%)": percent(record.last.test.accuracy),
-            "original (%)": original.get(name, "–"),
-            "run": record.key[:8],
-        }
-        for name, record in records.items()
-    }
-    return pd.DataFrame(rows).T.rename_axis("model")
-
-
-def per_class(rows: Mapping[str, np.ndarray], classes: Sequence[str]) -> pd.DataFrame:
+def per_class(rows: Mapping[Any, np.ndarray], classes: Sequence[str], axis: Any = "accuracy (%)") -> pd.DataFrame:
     """One row per name, one column per class and their mean; values [C], or [seeds, C] with 95 % intervals."""
-    lines = {name: _by_class(values) for name, values in rows.items()}
-    return pd.DataFrame(lines, index=[*classes, "mean"]).T.rename_axis("accuracy (%)")
-
-
-def sweep(
-    betas: Sequence[float], values: np.ndarray, original: Mapping[float, Sequence[float]], classes: Sequence[str]
-) -> pd.DataFrame:
-    """Two rows per beta, reproduced (values [betas, seeds, C]) and the original's; columns as in `per_class`."""
     lines = {}
-    for beta, seeds in zip(betas, values, strict=True):
-        lines[f"{beta:g}", "reproduced"] = _by_class(seeds)
-        if beta in original:
-            lines[f"{beta:g}", "original"] = _by_class(original[beta])
-    return pd.DataFrame(lines, index=[*classes, "mean"]).T.rename_axis(["β", "accuracy (%)"])
+    for name, values in rows.items():
+        seeds = np.atleast_2d(np.asarray(values, dtype=float))
+        mean, half = mean_interval(np.column_stack([seeds, seeds.mean(axis=1)]))
+        lines[name] = [percent(m, h) for m, h in zip(mean, half, strict=True)]
+    return pd.DataFrame(lines, index=[*classes, "mean"]).T.rename_axis(axis)
 
 
-def _by_class(values: Sequence[float] | np.ndarray) -> list[str]:
-    """Accuracy of every class and their mean, from [C] or [seeds, C]."""
-    seeds = np.atleast_2d(np.asarray(values, dtype=float))
-    mean, half = mean_interval(np.column_stack([seeds, seeds.mean(axis=1)]))
-    return [percent(m, h) for m, h in zip(mean, half, strict=True)]
+def sweep(betas: Sequence[float], values: np.ndarray, original: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
+    """Two rows per beta, as `per_class`: reproduced [betas, seeds, C], and the original's [betas, C], where known."""
+    rows: dict[tuple[str, str], Any] = {}
+    for beta, seeds, row in zip(betas, values, original, strict=True):
+        rows[f"{beta:g}", "reproduced"] = seeds
+        if not np.isnan(row).all():
+            rows[f"{beta:g}", "original"] = row
+    return per_class(rows, classes, ["β", "accuracy (%)"])
 
 
-def quality(rows: Mapping[str, Sequence[Record]]) -> pd.DataFrame:
-    """One row per name, means with their 95 % intervals over seeds at the last epoch.
+def means(
+    rows: Mapping[str, Collection[Record]], columns: Mapping[str, Callable[[Record], float]], axis: str
+) -> pd.DataFrame:
+    """One row per name: the mean of each value over its runs, with its 95 % interval, and the number of runs."""
+    lines: dict[str, dict[str, str | int]] = {}
+    for name, records in rows.items():
+        lines[name] = {column: with_interval(list(map(value, records))) for column, value in columns.items()}
+        lines[name]["seeds"] = len(records)
+    return pd.DataFrame(lines).T.rename_axis(axis)
+
+
+def quality(rows: Mapping[str, Collection[Record]]) -> pd.DataFrame:
+    """One row per name, as `means`, at the last epoch.
 
     Accuracy over all classes, of the head (the three most frequent ones), the tail (the three rarest), those between,
     and of the worst class; calibration error. Head and tail go by rank, as the literature's thresholds (more than 100
     images, fewer than 20) leave the tail of CIFAR-10 at factor 0.01 empty.
     """
+
+    def by_rank(record: Record) -> np.ndarray:
+        return record.last.test.per_class[np.argsort(-np.asarray(record.counts), kind="stable")]
+
+    columns: dict[str, Callable[[Record], float]] = {
+        "mean": lambda record: record.last.test.per_class.mean(),
+        "head": lambda record: by_rank(record)[:3].mean(),
+        "middle": lambda record: by_rank(record)[3:-3].mean(),
+        "tail": lambda record: by_rank(record)[-3:].mean(),
+        "worst class": lambda record: record.last.test.per_class.min(),
+        "calibration error": attrgetter("last.test.calibration_error"),
+    }
+    return means(rows, columns, "accuracy (%)")
+
+
+def readings(runs: Mapping[str, Runs], original: float) -> pd.DataFrame:
+    """One row per reading of the ConvNet's settings: accuracy, and the best epoch's difference to the original's."""
+    rules = {"best epoch (%)": best_accuracy, "last epoch (%)": accuracy}
+    table = means({name: own.values() for name, own in runs.items()}, rules, "reading")
+    best = [[best_accuracy(record) for record in own.values()] for own in runs.values()]
+    away = [f"{100 * (np.mean(values) - original):+.1f}" if values else NOT_RUN for values in best]
+    table.insert(2, "difference to the original (points)", away)
+    return table
+
+
+def by_two(runs: Mapping[tuple, Runs], rows: str, columns: str) -> pd.DataFrame:
+    """Accuracy at the last epoch of runs by two settings, {(row, column): runs by seed}."""
+    cells = {(f"{rows} = {row}", f"{columns} {column}"): reached(own) for (row, column), own in runs.items()}
+    return pd.Series(cells).unstack(sort=False).rename_axis("accuracy (%)")
+
+
+def compared(runs: Mapping[str, Runs], base: str) -> pd.DataFrame:
+    """One row per setting: accuracy at the last epoch, and its difference to `base`, paired by seed (95 % interval)."""
     lines = {}
-    for name, records in rows.items():
-        accuracies = np.array([record.last.test.per_class for record in records])
-        by_rank = accuracies[:, np.argsort(-np.asarray(records[0].counts), kind="stable")]
-        columns = {
-            "mean": accuracies.mean(axis=1),
-            "head": by_rank[:, :3].mean(axis=1),
-            "middle": by_rank[:, 3:-3].mean(axis=1),
-            "tail": by_rank[:, -3:].mean(axis=1),
-            "worst class": accuracies.min(axis=1),
-            "calibration error": np.array([record.last.test.calibration_error for record in records]),
+    for name, own in runs.items():
+        gain = paired_difference(*by_seed(accuracy, own, {} if name == base else runs[base]))
+        lines[name] = {
+            "last epoch (%)": reached(own),
+            f"difference to {base} (points)": difference(gain) if gain.pairs else "–",
+            "runs": len(own),
+            "pairs": "–" if name == base else gain.pairs,
         }
-        lines[name] = {column: with_interval(values) for column, values in columns.items()} | {"seeds": len(records)}
-    return pd.DataFrame(lines).T.rename_axis("accuracy (%)")
+    return pd.DataFrame(lines).T.rename_axis("setting")
+
+
+def alike(settings: Mapping[Hashable, tuple[Runs, Runs]]) -> pd.DataFrame:
+    """One row per setting, {setting: (CE, balanced)}: accuracies at the last epoch, and the difference by seed."""
+    lines = {}
+    for name, pair in settings.items():
+        ce, balanced = by_seed(accuracy, *pair)
+        lines[str(name)] = {
+            "CE (%)": with_interval(ce),
+            "CB-Focal (%)": with_interval(balanced),
+            "difference (points)": difference(paired_difference(balanced, ce)),
+            "seeds": len(ce),
+        }
+    return pd.DataFrame(lines).T.rename_axis("setting")

@@ -9,7 +9,8 @@ from synthetic import FEW_IMAGES, record, runs
 from lib import data, losses
 from lib.analysis import claims
 from lib.analysis.claims import CLAIMS, Evidence, Setting
-from lib.analysis.claims.closing_table import distances, noise
+from lib.analysis.claims.closing_table import noise
+from lib.analysis.claims.closing_table import table as candidates_table
 from lib.analysis.statistics import Difference, shared_seeds
 
 FLAT = np.full(10, 0.5)
@@ -317,7 +318,9 @@ def test_the_noise_of_a_row_is_how_far_a_run_lies_from_its_own_kind():
 
 
 def test_the_table_of_candidates_shows_distances_and_gaps():
-    table = distances(Evidence(original=FIGURES, candidates={Setting(0.01, 32): (runs(CE_ROW + 0.1, at="best"), {})}))
+    table = candidates_table(
+        Evidence(original=FIGURES, candidates={Setting(0.01, 32): (runs(CE_ROW + 0.1, at="best"), {})})
+    )
     row = table.loc["rate 0.01, batch 32"]
     assert float(row["CE: distance"]) == pytest.approx(10, abs=1.5)
     assert row["CB-Focal (%)"] == "not run yet"

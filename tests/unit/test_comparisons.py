@@ -5,8 +5,10 @@ import pytest
 from scipy import stats
 from synthetic import CLAIMED, record, runs
 
-from lib.analysis import claims, comparisons, prose, tables
+from lib.analysis import claims, findings, prose, tables
 from lib.analysis.claims import CLAIMS, Evidence, Setting, Verdict
+from lib.analysis.claims.closing_table import equal_settings
+from lib.analysis.statistics import accuracy, best_accuracy
 from lib.notebook import session
 
 COUNTS = CLAIMED["counts"]
@@ -29,7 +31,7 @@ def sweep(*means, noise=0.0, seeds=4):
 
 
 def spread(betas, values, margin=0.01):
-    return comparisons.spread(betas, values, COUNTS, margin, images=10_000)
+    return findings.spread(betas, values, COUNTS, margin, images=10_000)
 
 
 def test_betas_that_change_less_than_the_margin_are_shown_to_be_equivalent():
@@ -57,7 +59,7 @@ def test_betas_beyond_the_published_ones_are_left_out_of_the_spread():
 def equivalence(means, margin):
     """The verdict on these means [betas, seeds], with a test set so large that an image counts for nothing."""
     values = np.repeat(np.array(means)[:, :, None], 10, axis=2)
-    return comparisons.spread([0.0, 0.9, 0.99][: len(values)], values, COUNTS, margin, images=10**9)
+    return findings.spread([0.0, 0.9, 0.99][: len(values)], values, COUNTS, margin, images=10**9)
 
 
 def test_equivalence_is_two_one_sided_tests():
@@ -89,7 +91,7 @@ def validated(beta, test, validation, best=0.9, seeds=3):
 def test_beta_is_chosen_on_the_validation_split_and_peeking_is_priced():
     split = validated(0.0, 0.40, 0.50, best=0.45) | validated(0.9, 0.42, 0.45, best=0.47)
     split |= validated(0.9999, 0.60, 0.40, best=0.62)  # not among those that the original rule chose from
-    found = comparisons.clean_choice(split, original=[0.0, 0.9])
+    found = findings.clean_choice(split, original=[0.0, 0.9])
     assert (found.beta, found.accuracies.tolist()) == (0.0, pytest.approx([0.40] * 3))
     assert (found.peeked, found.reported.tolist()) == (0.9, pytest.approx([0.47] * 3))
     assert (found.gain.mean, found.gain.pairs) == (pytest.approx(0.07), 3)
@@ -97,17 +99,18 @@ def test_beta_is_chosen_on_the_validation_split_and_peeking_is_priced():
     assert found.range == pytest.approx(0.10)
     assert found.images.tolist() == [1000] * 10
     assert found.error == pytest.approx(np.sqrt(10 * 0.25 / 1000) / 10, rel=0.01)
-    assert comparisons.clean_choice({0.0: split[0.0], 0.9: {}}, [0.0, 0.9]) is None
-    assert comparisons.clean_choice(split, original=[0.5]) is None
-    assert comparisons.clean_choice({}, [0.0]) is None
+    assert findings.clean_choice({0.0: split[0.0], 0.9: {}}, [0.0, 0.9]) is None
+    assert findings.clean_choice(split, original=[0.5]) is None
+    assert findings.clean_choice({}, [0.0]) is None
 
 
 def test_a_beta_with_fewer_seeds_does_not_win_by_them():
     split = validated(0.0, 0.40, 0.50) | validated(0.9, 0.42, 0.45) | validated(0.99, 0.5, 0.60, seeds=1)
-    assert comparisons.clean_choice(split, original=[0.0, 0.9]).beta == 0
-    table = comparisons.clean_choice_table(split | {0.999: {}})
-    assert table.loc["β = 0.99"].tolist() == ["60.0", "50.0", "90.0", 1]
-    assert table.loc["β = 0.999"].tolist() == ["not run yet"] * 3 + [0]
+    assert findings.clean_choice(split, original=[0.0, 0.9]).beta == 0
+    found = {beta: own.values() for beta, own in (split | {0.999: {}}).items()}
+    table = tables.means(found, {"split": findings.validation_accuracy, "test": accuracy, "best": best_accuracy}, "β")
+    assert table.loc[0.99].tolist() == ["60.0", "50.0", "90.0", 1]
+    assert table.loc[0.999].tolist() == ["not run yet"] * 3 + [0]
 
 
 def reached(*accuracies):
@@ -138,13 +141,14 @@ def test_equal_settings_are_compared_where_they_have_the_most_seeds():
         Setting(0.001, 32): tuple({s: record(s, CE_ROW, best=CE_ROW) for s in range(2)} for _ in range(2)),
         Setting(0.0001, 32): (runs(CE_ROW), {}),
     }
-    found = comparisons.equal_settings(candidates, (CE_ROW, CB_ROW))
+    found = equal_settings(Evidence(original=CLAIMED, candidates=candidates))
     assert found.setting == Setting(0.01, 32)
     assert found.gain.pairs == 4
     assert found.gain.mean == pytest.approx(0.02)
     assert found.ce == (Setting(0.001, 32), pytest.approx(0))
     assert found.balanced == (Setting(0.01, 32), pytest.approx(0))
-    assert comparisons.equal_settings({Setting(0.01, 32): ({}, {})}, (CE_ROW, CB_ROW)) is None
+    assert found.original == pytest.approx(CB_ROW.mean() - CE_ROW.mean())
+    assert equal_settings(Evidence(original=CLAIMED, candidates={Setting(0.01, 32): ({}, {})})) is None
 
 
 def test_draws_are_compared_by_the_gain_of_the_balanced_loss_on_each():
@@ -152,15 +156,15 @@ def test_draws_are_compared_by_the_gain_of_the_balanced_loss_on_each():
         draw: ({s: record(s, 0.30) for s in range(2)}, {s: record(s, 0.30 + gain) for s in range(2)})
         for draw, gain in enumerate((0.01, 0.03))
     }
-    gains, chance = comparisons.draws(by_draw)
+    gains, chance = findings.draws(by_draw)
     assert gains == pytest.approx([0.01, 0.03])
     assert chance == pytest.approx(0)
     spread_out = {0: {0: record(0, 0.31), 1: record(1, 0.33)}, 1: by_draw[1][1]}
-    _, chance = comparisons.draws({draw: (by_draw[draw][0], spread_out[draw]) for draw in (0, 1)})
+    _, chance = findings.draws({draw: (by_draw[draw][0], spread_out[draw]) for draw in (0, 1)})
     assert chance == pytest.approx(np.sqrt(np.var([0.01, 0.03], ddof=1) / 2 / 2))  # mean of two draws, two seeds
     one_seed = {draw: tuple({0: by_seed[0]} for by_seed in pair) for draw, pair in by_draw.items()}
-    assert np.isnan(comparisons.draws(one_seed)[1])
-    assert comparisons.draws({0: by_draw[0], 1: ({}, {})})[0] == pytest.approx([0.01])
+    assert np.isnan(findings.draws(one_seed)[1])
+    assert findings.draws({0: by_draw[0], 1: ({}, {})})[0] == pytest.approx([0.01])
 
 
 def test_the_ledgers_table_has_a_line_for_every_claim():
@@ -179,17 +183,17 @@ def test_tables_show_intervals_and_what_is_missing():
     assert rising.loc["CE", ["head", "middle", "tail"]].tolist() == ["20.0", "55.0", "90.0"]  # by rank
     assert quality.loc["CE", "worst class"] == "10.0 ± 0.0"
     assert quality.loc["CE", "calibration error"] == "10.0 ± 0.0"
-    compared = comparisons.compared({"a": runs(0.4), "b": runs(0.5), "c": {}}, base="a")
+    compared = tables.compared({"a": runs(0.4), "b": runs(0.5), "c": {}}, base="a")
     assert compared.loc["b", "difference to a (points)"].startswith("+")
     assert compared.loc["c"].tolist() == ["not run yet", "–", 0, 0]
-    alike = comparisons.alike({"draw 0": ({0: record(0, 0.3)}, {0: record(0, 0.4)}), "draw 1": ({}, {})})
+    alike = tables.alike({"draw 0": ({0: record(0, 0.3)}, {0: record(0, 0.4)}), "draw 1": ({}, {})})
     assert alike.loc["draw 0"].tolist() == ["30.0", "40.0", "+10.0", 1]
     assert alike.loc["draw 1"].tolist() == ["not run yet"] * 3 + [0]
-    grid = comparisons.by_two({(0.9, 1.0): {0: record(0, 0.3)}, (0.9, 2.0): {}}, "β", "γ")
+    grid = tables.by_two({(0.9, 1.0): {0: record(0, 0.3)}, (0.9, 2.0): {}}, "β", "γ")
     assert grid.loc["β = 0.9"].to_dict() == {"γ 1.0": "30.0", "γ 2.0": "not run yet"}
-    uneven = comparisons.alike({"a": ({s: record(s, 0.3 + 0.1 * s) for s in range(3)}, {0: record(0, 0.35)})})
+    uneven = tables.alike({"a": ({s: record(s, 0.3 + 0.1 * s) for s in range(3)}, {0: record(0, 0.35)})})
     assert uneven.loc["a"].tolist() == ["30.0", "35.0", "+5.0", 1]  # columns that subtract
-    readings = comparisons.readings({"as stated": reached(0.7), "bfloat16": {}}, 0.807)
+    readings = tables.readings({"as stated": reached(0.7), "bfloat16": {}}, 0.807)
     assert readings.loc["as stated", "difference to the original (points)"] == "-10.7"
     assert readings.loc["bfloat16", "best epoch (%)"] == "not run yet"
 

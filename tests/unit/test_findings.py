@@ -84,9 +84,8 @@ def test_frequent_classes_are_found_by_their_images_not_by_their_place():
 
 
 def test_weights_by_beta():
-    assert findings.weight_ratio(COUNTS, 0.5) == findings.mean_weight(COUNTS, 0.0) == 1
+    assert findings.weight_ratio(COUNTS, 0.5) == 1
     assert findings.weight_ratio([200, 100], 0.999999) == pytest.approx(2, rel=1e-3)
-    assert findings.mean_weight([200, 100], 0.999999) == pytest.approx(8 / 9, rel=1e-3)  # weights 2/3 and 4/3
 
 
 def values(*rows):
@@ -141,8 +140,9 @@ def test_the_spread_over_betas_beside_that_over_seeds():
 
 def test_the_distance_to_the_original_takes_betas_in_common_alone():
     mean = values(0.1, 0.5, 0.3).mean(axis=1)
-    assert findings.distance(BETAS, mean, {0.9: [0.4] * 10, 0.5: [0.0] * 10}) == pytest.approx(0.1)
-    assert np.isnan(findings.distance(BETAS, mean, {}))
+    unknown = np.full(10, np.nan)
+    assert findings.distance(mean, np.array([unknown, np.full(10, 0.4), unknown])) == pytest.approx(0.1)
+    assert np.isnan(findings.distance(mean, np.array([unknown] * 3)))
 
 
 def test_the_originals_rows_are_unknown_for_other_classes():

@@ -17,7 +17,8 @@ def titles(figure):
 
 
 def test_the_map_of_the_sweep_has_a_dash_where_the_original_has_no_row():
-    figure = plots.sweep_heatmap([0.5, 0.999], np.full((2, 10), 0.253), {0.5: [0.9] * 10}, list("abcdefghij"))
+    original = np.array([[0.9] * 10, [np.nan] * 10])
+    figure = plots.sweep_heatmap([0.5, 0.999], np.full((2, 10), 0.253), original, list("abcdefghij"))
     written = [[text.get_text() for text in axes.texts] for axes in figure.axes]
     plt.close(figure)
     assert written == [["25"] * 20, ["90"] * 10 + ["–"] * 10]
@@ -31,7 +32,7 @@ def test_the_confusion_matrix_carries_the_names_of_its_classes():
 
 
 def test_a_panel_for_every_class_of_a_sweep():
-    figure = plots.sweep_curves([0.5, 0.9], np.full((2, 2, 3), 0.5), {0.5: [0.4] * 3}, CLASSES)
+    figure = plots.sweep_curves([0.5, 0.9], np.full((2, 2, 3), 0.5), np.full((2, 3), 0.4), CLASSES)
     assert titles(figure) == list(CLASSES)
 
 
@@ -50,5 +51,5 @@ def test_panels_hold_every_class(classes, grid):
 @pytest.mark.parametrize("number", [0, 1, 7])
 def test_each_mistake_has_a_title(number):
     images = torch.zeros(number, 3, 8, 8, dtype=torch.uint8)
-    figure = plots.mistakes(images, [0] * number, [2] * number, [0.5] * number, CLASSES)
+    figure = plots.mistakes(images, ["ant\n→ cat 50%"] * number)
     assert titles(figure) == ["ant\n→ cat 50%"] * number

@@ -13,10 +13,8 @@ from lib.training import Record
 
 Outcome = Literal["supported", "contradicted", "undecided"]
 VERDICTS: tuple[Outcome, ...] = ("supported", "contradicted", "undecided")
-#: Difference in accuracy that counts as none: one percentage point.
-MARGIN = 0.01
-#: Number of seeds from which "in no run" and "the best of all" count.
-SEVERAL = 3
+MARGIN = 0.01  # difference in accuracy that counts as none: one percentage point
+SEVERAL = 3  # number of seeds from which "in no run" and "the best of all" count
 
 
 class NotRun(Exception):
@@ -44,8 +42,7 @@ class Evidence:
     convnet: Mapping[int, Runs] = field(default_factory=dict)  # on all of CIFAR-10, by batch size
     gammas: Mapping[float, Runs] = field(default_factory=dict)  # class-balanced focal loss at one beta, by gamma
     gamma_beta: float | None = None  # that beta
-    #: Both rows of the closing table under the settings that may have produced it: (cross-entropy, balanced).
-    candidates: Mapping[Setting, tuple[Runs, Runs]] = field(default_factory=dict)
+    candidates: Mapping[Setting, tuple[Runs, Runs]] = field(default_factory=dict)  # rows of the closing table: (CE, CB)
 
     @property
     def chosen(self) -> float:
@@ -71,14 +68,12 @@ class Evidence:
     def treatments(self) -> dict[tuple[float, ...], Runs]:
         """Group the original's betas by equal class weights, each with the runs of one beta of the group.
 
-        The runs are those of the chosen beta where it is in the group, else of the first beta that was run. Without
-        runs there are no groups.
+        The runs are those of the chosen beta where it is in the group, else of the first beta that was run.
         """
         found = {}
-        for group in beta_groups(self.counts, list(self.original["class_balanced_focal"])) if self.counts else []:
-            first = [self.chosen] if self.chosen in group else []
-            ran = (self.balanced[beta] for beta in [*first, *group] if self.balanced.get(beta))
-            found[tuple(group)] = next(ran, {})
+        for group in beta_groups(self.counts, list(self.original["class_balanced_focal"])):
+            preferred = sorted(group, key=lambda beta: beta != self.chosen)
+            found[tuple(group)] = next((self.balanced[beta] for beta in preferred if self.balanced.get(beta)), {})
         return found
 
 

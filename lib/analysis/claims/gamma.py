@@ -15,11 +15,12 @@ def measure(evidence: Evidence) -> Found:
     others = sorted(gamma for gamma in ran if gamma != 1)
     if not others:
         raise NotRun("other values of gamma than 1")
-    scores, floor = by_seed(accuracy, *(runs[gamma] for gamma in (1.0, *others))), one_image(runs[1.0])
+    compared = [{seed: runs[gamma][seed] for seed in seeds} for gamma in (1.0, *others)]
+    scores, floor = by_seed(accuracy, *compared), one_image(runs[1.0])
     pairs = [(i, 0) for i in range(1, len(scores))]  # gamma less gamma = 1
     together = dict(zip(others, contrasts(scores, pairs, comparisons=len(pairs), floor=floor), strict=True))
     return Found(
-        *({seed: runs[gamma][seed] for seed in seeds} for gamma in (1.0, *others)),
+        *compared,
         beta=evidence.gamma_beta,
         seeds=len(seeds),
         together=together,  # intervals that hold together

@@ -5,13 +5,14 @@ is monotone where every step of more than a point in the other direction is excl
 not to be monotone, contradicted if one is shown to be.
 """
 
+from functools import partial
 from itertools import combinations
 
 import numpy as np
 
 from lib.analysis.claims.claim import MARGIN, Evidence, Found, NotRun, Outcome
 from lib.analysis.prose import named, resolution, seeds_in_words, spans
-from lib.analysis.statistics import Difference, by_seed, class_accuracies, contrasts, one_image
+from lib.analysis.statistics import by_seed, class_accuracies, contrasts, one_image
 
 
 def measure(evidence: Evidence) -> Found:
@@ -27,14 +28,11 @@ def measure(evidence: Evidence) -> Found:
         raise NotRun("the betas from the same seeds")
     names, ever_correct = np.array(evidence.classes), rows.any(axis=(0, 1))
     pairs = [(j, i) for i, j in combinations(range(len(rows)), 2)]  # steps between two groups: later less earlier
-
-    def steps(comparisons: int) -> list[Difference]:
-        return contrasts(rows[:, :, ever_correct], pairs, comparisons=comparisons, floor=one_image(runs[0], 1))
-
-    of_class = steps(len(pairs))
+    steps = partial(contrasts, rows[:, :, ever_correct], pairs, floor=one_image(runs[0], 1))
+    of_class = steps(comparisons=len(pairs))
     turning = np.any([d.above for d in of_class], axis=0) & np.any([d.below for d in of_class], axis=0)
     # One class is enough to contradict, so all classes' steps hold together; within a class all are needed.
-    surely, within = steps(len(names) * len(pairs)), steps(len(names))
+    surely, within = steps(comparisons=len(names) * len(pairs)), steps(comparisons=len(names))
     rises = np.any([d.above for d in surely], axis=0) & np.all([d.low > -MARGIN for d in within], axis=0)
     falls = np.any([d.below for d in surely], axis=0) & np.all([d.high < MARGIN for d in within], axis=0)
     monotone = ~turning & (rises | falls)
