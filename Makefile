@@ -18,7 +18,7 @@ reproduce: .venv/ready  ## train everything behind the published report afresh, 
 	WRITEUP_OUTPUTS=$(CURDIR)/outputs/reproduced $(BIN)/python -m lib report --profile $(PROFILE) -p runs=train
 
 verify: PROFILE = writeup
-verify: .venv/ready  ## train a published run, picked at random, again and compare
+verify: .venv/ready  ## train a kept run, picked at random, again and compare
 	$(BIN)/python -m lib verify --profile $(PROFILE)
 
 test: .venv/ready lint  ## lint, run every test, execute every notebook on the shipped sample
@@ -82,7 +82,7 @@ setup: .venv/ready  ## make the virtual environment only
 	  apt-get update -qq && apt-get install -qq -y chromium >/dev/null; } || $(BIN)/playwright install chromium
 	@touch $@
 
-clean:  ## remove what was produced, but not the stored runs
-	rm -rf outputs/smoke outputs/quick outputs/writeup
+clean:  ## remove the reports of the shipped profiles and of the benchmark, but not the stored runs
+	rm -rf outputs/smoke outputs/quick outputs/writeup outputs/benchmark
 
 .PHONY: help report publish reproduce verify test test-fast snapshots test-scale test-slurm test-browser lint benchmark benchmark-check app lab data setup clean

@@ -32,7 +32,10 @@ def report(
     pairs = [item.partition("=") for item in parameter or []]
     if wrong := [name for name, equals, _ in pairs if not equals]:
         raise UserError(f"A parameter is given as NAME=VALUE, not {wrong[0]!r}.")
-    changes = {name: yaml.safe_load(value) for name, _, value in pairs}
+    try:
+        changes = {name: yaml.safe_load(value) for name, _, value in pairs}
+    except yaml.YAMLError as error:
+        raise UserError(f"A parameter's value is not valid YAML: {' '.join(str(error).split())}.") from None
     try:
         complete = runner.report(profile, changes, show_code=code)
     except KeyboardInterrupt:

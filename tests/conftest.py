@@ -1,4 +1,4 @@
-"""What several tests start from: a few real images, a small run, one thread."""
+"""Fixtures of several tests: a few real images, a small run, one thread."""
 
 from dataclasses import replace
 
@@ -56,7 +56,7 @@ def one_thread():
 
 @pytest.fixture
 def two_cores_and_no_gpu(monkeypatch):
-    """What a sweep finds, here and in its workers; no worker is left at the end."""
+    """Two cores and no GPU for a sweep, here and in its workers; no worker is left at the end."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     monkeypatch.setattr(sweep.device, "gpus", lambda: 0)
     monkeypatch.setattr(sweep.device, "default_device", lambda: torch.device("cpu"))

@@ -15,7 +15,7 @@ import pytest
 
 from lib.system import paths
 
-#: Where a person, or the README, finds the screenshots.
+#: Folder of the screenshots; the README shows copies of some of them.
 SHOTS = paths.ROOT / "outputs" / "screenshots"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 #: A browser that asks nobody for anything.

@@ -1,4 +1,4 @@
-"""The recipe of the README's "Larger" on a real SLURM: the smoke sweep, with two jobs as its workers.
+"""The recipe of docs/clusters.md, "SLURM", on a real SLURM: the smoke sweep, with two jobs as its workers.
 
 Usage: python tests/slurm_sweep.py FOLDER, which the jobs write their logs to.
 """

@@ -79,10 +79,10 @@ def install(content: bytes) -> Path:
 
 def _into_cache(sources: Mapping[str, Reader]) -> Path:
     path = cache_path()
-    # Checked before the lock is taken: an intact copy may lie in a folder that is not ours to write to.
-    if not _damage(path):
-        return path
     try:
+        # Checked before the lock is taken: an intact copy may lie in a folder that is not ours to write to.
+        if not _damage(path):
+            return path
         path.parent.mkdir(parents=True, exist_ok=True)
         with _lock(path.with_suffix(".lock")):
             damage = _damage(path)
@@ -98,7 +98,7 @@ def _into_cache(sources: Mapping[str, Reader]) -> Path:
     except OSError as error:
         size = f"{BATCH_BYTES * len(BATCHES) / 1e6:.0f} MB are needed there, and up to 200 MB more while fetching"
         full = f"The disk of {path.parent} is full: {size}; make room, or set WRITEUP_CACHE to another folder."
-        other = f"{path.parent} cannot be written to ({error}); set WRITEUP_CACHE to a folder that can."
+        other = f"{path.parent} cannot be read or written to ({error}); set WRITEUP_CACHE to a folder that can."
         raise UserError(full if error.errno in _FULL else other) from error
     return path
 

@@ -63,7 +63,7 @@ def _on_disk() -> dict[str, Reader]:
     copies: dict[str, Reader] = {
         str(path.resolve()): partial(_copy, path)
         for path in (folder / name for folder in folders for name in names)
-        if _reader_of(path) or (path.is_file() and path.name.endswith((".tgz", ".tar.gz")))
+        if _reader_of(path) or (os.path.isfile(path) and path.name.endswith((".tgz", ".tar.gz")))
     }
 
     def nowhere(work: Path) -> Batches:
@@ -102,7 +102,8 @@ def _copy(path: Path, work: Path) -> Batches:
 def _reader_of(folder: Path) -> Reader | None:
     """Return the function that reads the batches of this folder, None if it holds no known form."""
     for suffix, read in ((".bin", _binary), ("", _pickles), (".png", _pngs)):
-        if all((folder / f"{name}{suffix}").is_file() for name in ("data_batch_1", "test_batch")):
+        # Not Path.is_file, which raises an error where the folder may not be looked into.
+        if all(os.path.isfile(folder / f"{name}{suffix}") for name in ("data_batch_1", "test_batch")):
             return read
     return None
 

@@ -20,7 +20,7 @@ from lib.explore import page
 from lib.explore.tryout import Trainer
 from lib.notebook import exhibits
 from lib.runs.store import everything
-from lib.system.device import default_device, has_bfloat16
+from lib.system.device import has_bfloat16
 from lib.training import Record
 from lib.training.evaluation import predict
 
@@ -102,7 +102,7 @@ def probabilities(experiment: Experiment, dataset: Dataset) -> Tensor:
     model = models.build(experiment.model, experiment.seed, len(dataset.classes))
     model.load_state_dict(everything().weights(experiment, "best"))
     # Emulated bfloat16 takes ten times as long; the few predictions it would change are near ties.
-    precision = experiment.precision if has_bfloat16(default_device().type) else "float32"
+    precision = experiment.precision if has_bfloat16("cpu") else "float32"
     logits = predict(model, dataset.test.images, precision, dataset)
     return torch.sigmoid(logits) if losses.LOSSES[experiment.loss].sigmoid else logits.softmax(1)
 

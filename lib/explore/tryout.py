@@ -31,7 +31,7 @@ _FORM = ["model", "dataset", "imbalance", "factor", "loss", "beta", "gamma"]
 _FORM += ["epochs", "batch_size", "learning_rate", "seed"]
 _CHOICES = {"model": MODELS, "dataset": DATASETS, "imbalance": ("none", *PROFILES), "loss": LOSSES}
 #: Profiles of the repository, and folders in outputs/ that hold no executed notebooks of a profile.
-_TAKEN = {"smoke", "quick", "writeup", "runs", "published", "reproduced", "screenshots"}
+_TAKEN = {"smoke", "quick", "writeup", "runs", "published", "benchmark", "reproduced", "screenshots"}
 _MARK = "# Saved from explore.ipynb"
 
 

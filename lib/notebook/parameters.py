@@ -37,6 +37,17 @@ MODES = {"headless", "profile", "runs", "scheduler"}
 _ADDITIONS = {"batch_sizes", "gamma_betas", "gammas", "learning_rates", "losses", "normalisations", "readings"}
 _ADDITIONS |= {"margin", "reading_repeats", "repeats", "subset_seeds", "validation"}
 
+#: Readings of the write-up's first part, as changes to its settings; `steps` are shares of the epochs.
+READINGS: dict[str, dict[str, Any]] = {
+    "as stated": {},
+    "batch 128": {"batch_size": 128},
+    "no augmentation": {"augmentation": False},
+    "no ReLU between the linear layers": {"model": "ConvNet-linear"},
+    "steps at 60 and 80 % of the epochs": {"steps": (0.6, 0.8)},
+    "constant rate": {"steps": ()},
+    "bfloat16": {"precision": "bfloat16"},
+}
+
 
 class Parameter(NamedTuple):
     default: Any
@@ -97,7 +108,14 @@ def check(values: Values, notebook: Path, where: str) -> Values:
     typed = {name: _as(known[name].default, value, f"{where}: {name}") for name, value in values.items()}
     for name, value in typed.items():
         _check_value(name, value, where)
-    return {name: parameter.default for name, parameter in known.items()} | typed
+    complete = {name: parameter.default for name, parameter in known.items()} | typed
+    fields = {FIELDS.get(name, name): v for name, v in complete.items() if not (name in FIELDS and isinstance(v, list))}
+    try:  # values that are right one by one may contradict each other
+        together = {name: value for name, value in fields.items() if name in Experiment.model_fields}
+        Experiment.make(**{"model": "ConvNet", "epochs": 1} | together)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+    return complete
 
 
 def _check_value(name: str, value: Any, where: str) -> None:
@@ -107,6 +125,8 @@ def _check_value(name: str, value: Any, where: str) -> None:
         raise UserError(f"{where}: {name} has to be at least one, not {value!r}.")
     if name == "runs" and value not in SOURCES:
         raise UserError(f"{where}: {name} has to be one of {', '.join(map(repr, SOURCES))}, not {value!r}.")
+    if name == "readings" and (unknown := [each for each in value if each not in READINGS]):
+        raise UserError(f"{where}: there is no reading {unknown[0]!r}; known ones: {', '.join(READINGS)}.")
     field = FIELDS.get(name, name)
     for each in value if several else [value]:
         try:
@@ -158,6 +178,8 @@ class Plan(BaseModel, frozen=True):
             raise UserError(f"There is no profile {profile!r}; known profiles: {', '.join(known)}.")
         files, changes = {name: of_profile(profile, name) for name in NOTEBOOKS}, changes or {}
         declared = {key for own in files.values() for key in own}
+        if "profile" in changes:
+            raise UserError("The profile is chosen by --profile, not by a parameter.")
         if unknown := sorted(changes.keys() - declared):
             raise UserError(f"No notebook has a parameter {unknown[0]!r}; there are {', '.join(sorted(declared))}.")
         values = {}
@@ -170,7 +192,9 @@ class Plan(BaseModel, frozen=True):
     def save(self, file: Path) -> None:
         """Write the plan for the kernels that are started with it."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(self.model_dump_json(indent=1))
+        new = file.with_suffix(".tmp")
+        new.write_text(self.model_dump_json(indent=1))
+        new.replace(file)
 
     @classmethod
     def load(cls, file: Path) -> "Plan":
@@ -180,8 +204,10 @@ class Plan(BaseModel, frozen=True):
 
 def executed(profile: str, name: str) -> Values:
     """Parameters of a notebook as the profile's report was last executed, else those of its file."""
-    file = file_of(profile)
-    return Plan.load(file).values[name] if file.exists() else of_profile(profile, name)
+    with suppress(OSError, ValueError, KeyError):  # no report yet, or one of another version
+        stored, known = Plan.load(file_of(profile)).values[name], declared(paths.NOTEBOOKS / f"{name}.ipynb")
+        return {key: stored.get(key, parameter.default) for key, parameter in known.items()}
+    return of_profile(profile, name)
 
 
 def file_of(profile: str) -> Path:

@@ -58,7 +58,8 @@ def missing_artefacts(executed: Path) -> str | None:
     A notebook declares the figures and tables that it produces in its metadata; each names its runs.
     """
     notebook = nbformat.read(executed, 4)
-    if unfinished := [cell for cell in notebook.cells if cell.cell_type == "code" and cell.execution_count is None]:
+    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    if unfinished := [cell for cell in code if cell.execution_count is None]:
         return f"{len(unfinished)} of its cells were not executed."
     noted = {note["name"]: note for note in exhibits(notebook)}
     absent = [name for name in notebook.metadata.get("writeup", {}).get("produces", []) if name not in noted]
@@ -89,8 +90,8 @@ def assemble(
 ) -> NotebookNode:
     """One notebook out of executed ones, in their order: summary, notice, contents, a section each, appendix.
 
-    Every notebook begins at its first first-level heading; one without gets its name as heading. A notebook
-    that is named in `missing`, or does not exist, leaves a box that says so in its place.
+    A notebook without a first-level heading gets its name as heading. One that is named in `missing`, or does not
+    exist, leaves a box that says so in its place.
 
     Args:
         facts: the lines of the title block.

@@ -75,7 +75,9 @@ def appendix(plan: Plan, executions: Sequence[Execution]) -> str:
             figures.append({"number": number, "name": note["name"], "notebook": execution.name, "runs": keys})
             runs |= {key: records[key] for key in keys}
     machines = sorted({f"{run.machine['device']}, torch {run.machine['torch']}" for run in runs.values()})
-    return render("appendix", figures=figures, runs=list(runs.values()), machines=machines, executions=executions)
+    kept = paths.shown(paths.PUBLISHED / plan.profile / "runs")
+    known = {"figures": figures, "runs": list(runs.values()), "machines": machines}
+    return render("appendix", **known, executions=executions, kept=kept)
 
 
 def render(name: str, **values: Any) -> str:

@@ -91,6 +91,8 @@ def execute(notebook: Path, values: dict[str, Any], output: Path, label: str) ->
     except Exception as error:  # whatever it is, the other notebooks still run
         no_start = isinstance(error, NoSuchKernel) or "before replying" in str(error)
         failure = f"its kernel could not start ({error})" if no_start else f"{type(error).__name__}: {error}"
+    if failure and failure[-1] not in ".!?":
+        failure += "."
     seconds = time.monotonic() - start
     print(f"{label} {'failed' if failure else 'done'} in {seconds:.0f} s", flush=True)
     return Execution(notebook.stem, output, seconds, failure, peak.bytes)

@@ -39,7 +39,7 @@ class Store:
 
     Args:
         folder: holds the runs; by default outputs/runs/.
-        also: further folders of runs, each read where the ones before have none, and never written to.
+        also: further folders of runs, each read where the ones before have none; no run in them is changed.
     """
 
     def __init__(self, folder: Path | None = None, *also: Path):
@@ -167,6 +167,9 @@ class Store:
             raise UserError(f"Run {folder.name} in {folder.parent} cannot be read: {error}.") from error
         except (ValueError, KeyError, TypeError) as error:
             reason = str(error).splitlines()[0]
+            if folder.parent != self.folder:
+                print(f"Run {folder.name} in {folder.parent} cannot be read ({reason}); skipped.", file=sys.stderr)
+                return None
             with suppress(FileNotFoundError):  # another program has just set it aside
                 aside = _set_aside(folder, "other-format" if isinstance(error, _OtherFormat) else "damaged")
                 print(f"Run {folder.name} cannot be read ({reason}); set aside as {aside.name}.", file=sys.stderr)

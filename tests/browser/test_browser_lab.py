@@ -1,4 +1,4 @@
-"""What a person does in JupyterLab, in a real one."""
+"""The steps of a person in JupyterLab, in a real one."""
 
 import json
 import re

@@ -203,7 +203,8 @@ def test_without_a_cluster_too_a_full_disk_ends_it_before_the_next_run(store, mo
     assert trained == [0]
 
 
-def test_several_gpus_get_a_worker_each(monkeypatch):
+@pytest.mark.parametrize(("visible", "given"), [("", ["0", "1"]), ("2,3", ["2", "3"])])
+def test_several_gpus_get_a_worker_each(monkeypatch, visible, given):
     """Seen in what the workers are started with, since there are no GPUs here."""
     asked = {}
 
@@ -211,11 +212,12 @@ def test_several_gpus_get_a_worker_each(monkeypatch):
         asked.update(workers)
         raise RuntimeError("enough seen")
 
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     monkeypatch.setattr(sweep.device, "gpus", lambda: 2)
     monkeypatch.setattr(cluster, "SpecCluster", started)
     with pytest.raises(UserError, match="enough seen"), cluster.local(2):
         pass
-    assert [options["options"]["env"]["CUDA_VISIBLE_DEVICES"] for options in asked.values()] == ["0", "1"]
+    assert [options["options"]["env"]["CUDA_VISIBLE_DEVICES"] for options in asked.values()] == given
 
 
 def test_the_next_sweep_finds_the_workers_of_the_last_one(store, monkeypatch):

@@ -93,7 +93,7 @@ def test_a_worker_with_several_threads_is_refused(store, tmp_path):
         sweep.run([tiny()], store=store, scheduler=address, on_epoch=lambda *_: None)
 
 
-def test_one_unfit_worker_does_not_spoil_the_sweep_of_the_others(store, tmp_path, capsys):
+def test_one_refused_worker_does_not_spoil_the_sweep_of_the_others(store, tmp_path, capsys):
     """It joins late, and is free again in a moment: every run that is waiting would go there."""
     runs = [tiny(model="ConvNet", epochs=2, seed=seed) for seed in range(6)]
     with scheduler(tmp_path / "s") as (_, address), worker(tmp_path / "w", address), ExitStack() as stack:

@@ -183,6 +183,7 @@ def test_papermill_runs_a_notebook_from_any_working_directory(smoke, tmp_path):
         (("-p", "model=ResNet32"), "the command line: model: Input should be one of 'ConvNet',"),
         (("-p", "epochs=many"), "the command line: epochs has to be a whole number like 14, not 'many'."),
         (("-p", "epochs"), "A parameter is given as NAME=VALUE, not 'epochs'."),
+        (("-p", "steps=[6"), "A parameter's value is not valid YAML"),
     ],
 )
 def test_nonsense_is_refused_with_a_sentence_before_any_kernel_starts(tmp_path, monkeypatch, options, said):

@@ -92,6 +92,6 @@ def test_torchvision_pillow_and_rich_stay_out_of_the_way():
 def test_what_a_notebook_waits_for_when_it_starts():
     """jsonschema from 4.25 builds a parser of IRIs at its import, which takes longer than importing torch."""
     slow = "{'lark', 'rfc3987_syntax', 'scipy.stats', 'dask'}"
-    rooms = "lib.analysis.claims, lib.analysis.plots, lib.analysis.prose, lib.notebook.session"
-    done = python(f"import {rooms}, sys; print({slow} & set(sys.modules))")
+    modules = "lib.analysis.claims, lib.analysis.plots, lib.analysis.prose, lib.notebook.session"
+    done = python(f"import {modules}, sys; print({slow} & set(sys.modules))")
     assert done.stdout.strip() == "set()", done.stderr

@@ -30,7 +30,7 @@ def constraints():
 
 @pytest.fixture(scope="module")
 def requirements():
-    """Of both distributions, each other left out."""
+    """Requirements of both distributions, each other left out."""
     project, package = (
         tomllib.loads((paths.ROOT / folder / "pyproject.toml").read_text())["project"]
         for folder in ("", "packages/nbconvert-typst")

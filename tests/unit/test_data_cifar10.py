@@ -48,7 +48,7 @@ def home(tmp_path, monkeypatch):
 
 
 def leftovers():
-    """What lies in the cache folder beside the data set and its lock."""
+    """Files in the cache folder beside the data set and its lock."""
     return sorted(path.name for path in cache_folder().iterdir() if path.name not in ("cifar10.bin", "cifar10.lock"))
 
 
@@ -300,7 +300,7 @@ def test_a_full_disk_is_reported_with_the_space_needed_and_nothing_is_left(home,
 
 def test_a_cache_folder_that_cannot_be_used_is_reported(home):
     (home / "cache").write_text("a file in its place")
-    with pytest.raises(UserError, match=r"cannot be written to .*WRITEUP_CACHE"):
+    with pytest.raises(UserError, match=r"cannot be read or written to .*WRITEUP_CACHE"):
         fetch()
 
 

@@ -14,7 +14,7 @@ PUBLISHED_COUNTS = [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
 
 
 def official_train_labels():
-    """Of CIFAR-10's 50,000 training images; the file holds two to a byte, the earlier one in the high half."""
+    """Labels of CIFAR-10's 50,000 training images; the file holds two to a byte, the earlier one in the high half."""
     pairs = np.frombuffer(Path(__file__).with_name("cifar10_train_labels.u4").read_bytes(), np.uint8)
     return np.stack([pairs >> 4, pairs & 15], axis=1).ravel().astype(np.int64)
 

@@ -50,12 +50,25 @@ def test_a_kernel_reads_the_plan_and_no_parameter_file(mine, monkeypatch):
     assert planning.executed("mine", "convnet") == plan.values["convnet"]
 
 
+def test_a_plan_of_another_version_is_completed_or_left_aside(mine):
+    plan, file = Plan.of("mine", {"momentum": 0.8}), planning.file_of("mine")
+    old = {key: value for key, value in plan.values["convnet"].items() if key != "warmup"} | {"gone": 1}
+    plan.model_copy(update={"values": {"convnet": old}}).save(file)
+    assert planning.executed("mine", "convnet") == plan.values["convnet"]
+    for damage in ("", '{"profile": "mine"}', file.read_text()[:99]):
+        file.write_text(damage)
+        assert planning.executed("mine", "convnet") == Plan.of("mine").values["convnet"]
+
+
 @pytest.mark.parametrize(
     ("profile", "changes", "said"),
     [
         ("nowhere", {}, "no profile 'nowhere'; known profiles: mine, quick"),
         ("mine", {"momentun": 1}, "No notebook has a parameter 'momentun'"),
         ("mine", {"momentum": "much"}, "the command line: momentum has to be a number"),
+        ("mine", {"profile": "quick"}, "The profile is chosen by --profile"),
+        ("mine", {"readings": ["upside down"]}, "the command line: there is no reading 'upside down'; known ones: as"),
+        ("mine", {"nesterov": True, "momentum": 0}, "the command line: .*nesterov needs a momentum above 0"),
     ],
 )
 def test_a_wrong_plan_is_an_error_that_says_what_is_allowed(mine, profile, changes, said):

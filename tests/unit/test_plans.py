@@ -1,4 +1,4 @@
-"""Which runs are asked for, and which of them are stored."""
+"""The runs that notebooks ask for, and those of them that are stored."""
 
 import pytest
 from conftest import run, small
@@ -70,13 +70,6 @@ def test_readings_change_one_thing_each():
     for name, experiment in found.items():
         changed = {k for k, v in experiment.model_dump().items() if v != getattr(base, k)}
         assert len(changed) == (name != "as stated"), name
-
-
-def test_a_reading_that_does_not_exist_is_named():
-    here = asked("settings")
-    here.values["readings"] = ["upside down"]
-    with pytest.raises(UserError, match="There is no reading 'upside down'; known ones: as stated, batch 128"):
-        plans.readings(here, asked("convnet"))
 
 
 @pytest.mark.parametrize("profile", PROFILES)

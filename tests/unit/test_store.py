@@ -170,6 +170,16 @@ def test_a_record_of_another_format_is_refused_and_kept(stored, trained, capsys)
     assert (aside / "best.safetensors").exists()
 
 
+def test_a_damaged_run_in_a_further_folder_is_skipped_and_stays(stored, trained, tmp_path, capsys):
+    file = stored.path(trained[0].experiment) / "record.json"
+    file.write_text(file.read_text()[:-9])
+    store = Store(tmp_path / "first", stored.folder)
+    assert store.get(trained[0].experiment) is None
+    assert store.records() == []
+    assert "skipped" in capsys.readouterr().err
+    assert file.exists()
+
+
 def test_a_record_under_the_key_of_another_run_is_not_taken_for_it(stored, trained, capsys):
     other = small(seed=7)
     stored.path(trained[0].experiment).rename(stored.path(other))

@@ -3,6 +3,7 @@
 import atexit
 import json
 import logging
+import os
 import socket
 import tempfile
 import threading
@@ -51,7 +52,8 @@ class _Local:
         settings = {**_SETTINGS, "distributed.scheduler.dashboard.tls.cert": str(certificate)}
         common: dict[str, Any] = {"host": _HOST, "protocol": "tls://", "security": security, "dashboard": False}
         options = {**common, "nthreads": 1, "memory_limit": MEMORY_LIMIT // workers, "silence_logs": logging.CRITICAL}
-        gpus = [{"CUDA_VISIBLE_DEVICES": str(n)} if device.gpus() > 1 else {} for n in range(workers)]
+        visible = (os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(workers)))).split(",")
+        gpus = [{"CUDA_VISIBLE_DEVICES": visible[n]} if device.gpus() > 1 else {} for n in range(workers)]
         # Not by the cluster's own setting, which ends with it: closed connections are logged a moment later.
         for handler in logging.getLogger("distributed").handlers:
             handler.setLevel(logging.CRITICAL)

@@ -49,10 +49,10 @@ class Spread:
         self.running: dict[Any, _Running] = {}  # by Dask's key
         self.starts: Counter[str] = Counter()  # by run; each but the last one ended with its worker
         self.given_up: Counter[str] = Counter()  # by run, by Dask, which also counts starts that it was not told of
-        self.fit: set[str] = set()  # workers that take runs
-        self.unfit: dict[str, str] = {}  # worker -> reason
+        self.admitted: set[str] = set()  # workers that take runs
+        self.refused: dict[str, str] = {}  # worker -> reason
         self.said: set[str] = set()
-        self.looked, self.staffed = 0.0, time.monotonic()  # the last look; the last one that found a worker
+        self.looked, self.attended = 0.0, time.monotonic()  # the last look; the last one that found a worker
 
     def run(self) -> None:
         """Train and store the missing runs of the job; it raises as `lib.runs.sweep.run`."""
@@ -64,7 +64,7 @@ class Spread:
                 if time.monotonic() - self.looked > _EVERY:
                     self._look()
                 # Two runs per worker, so that none waits for its next run.
-                for _ in range(min(len(self.waiting), 2 * len(self.fit) - len(self.running))):
+                for _ in range(min(len(self.waiting), 2 * len(self.admitted) - len(self.running))):
                     self._begin(self.waiting.popleft())
                 with suppress(queue.Empty):
                     act, what = self.news.get(timeout=_EVERY / 4)
@@ -72,6 +72,7 @@ class Spread:
         finally:
             with suppress(Exception):  # the scheduler may be lost
                 self.client.cancel([run.future for run in self.running.values()], force=True)
+                self.client.unsubscribe_topic(self.topic)
             for run in self.running.values():
                 run.lock.release()
 
@@ -86,7 +87,7 @@ class Spread:
             self.job.over(experiment, lock)
             return
         checkpoint = store.checkpoint(experiment) if self.local else None
-        only = frozenset[str]() if self.local else frozenset(self.fit)
+        only = frozenset[str]() if self.local else frozenset(self.admitted)
         future = self.client.submit(
             worker.work,
             *(experiment, self.job.origin, self.topic, self.threads, checkpoint),
@@ -123,11 +124,11 @@ class Spread:
         if isinstance(error, KilledWorker):  # Dask also counts workers that another run has brought down
             key = run.experiment.key
             self.given_up[key] += 1
-            if max(self.starts[key], self.given_up[key]) < LOSSES:
+            if (times := max(self.starts[key], self.given_up[key])) < LOSSES:
                 self._again(run)
                 return
             error = UserError(
-                f"its worker process was ended from outside (out of memory?), {LOSSES} times; run again to go on."
+                f"its worker process was ended from outside (out of memory?), {times} times; run again to go on."
             )
         if error is None:
             try:
@@ -145,27 +146,27 @@ class Spread:
             raise UserError("The Dask scheduler is lost; finished runs are stored. Start one and run again.")
         try:
             workers = self.client.scheduler_info(n_workers=-1)["workers"]
-            self.fit = set(workers) if self.local else self.fit & workers.keys() | self._admit(workers)
+            self.admitted = set(workers) if self.local else self.admitted & workers.keys() | self._admit(workers)
         except OSError:  # no answer in time: busy or lost, which the next look tells
             return
         if workers:
-            self.staffed = self.looked
-            if workers.keys() <= self.unfit.keys():
-                reasons = "; ".join(f"{address}: {self.unfit[address]}" for address in sorted(workers))
+            self.attended = self.looked
+            if workers.keys() <= self.refused.keys():
+                reasons = "; ".join(f"{address}: {self.refused[address]}" for address in sorted(workers))
                 raise UserError(f"No worker can train for this program. {reasons}.")
         elif not self.local:
             self._say("There is no worker; waiting for one.")
-        elif self.looked - self.staffed > _RESTART:
+        elif self.looked - self.attended > _RESTART:
             raise UserError("The worker processes have ended and were not started again; finished runs are stored.")
         if self.job.progress:
-            self.job.progress.workers = max(1, len(self.fit))
+            self.job.progress.workers = max(1, len(self.admitted))
         for run in list(self.running.values()):
-            if not (self.local or run.only & self.fit):  # all workers that it was sent to have left
+            if not (self.local or run.only & self.admitted):  # all workers that it was sent to have left
                 self._again(run)
 
     def _admit(self, workers: Mapping[str, Any]) -> set[str]:
         """Return the new workers that can take runs; the others are named with the reason."""
-        reasons, new = {}, workers.keys() - self.fit - self.unfit.keys()
+        reasons, new = {}, workers.keys() - self.admitted - self.refused.keys()
         for address, found in self._ask(new, worker.examiner()).items():
             if (threads := workers[address]["nthreads"]) != 1:
                 reasons[address] = f"it would train {threads} runs at a time in one process; start it with --nthreads 1"
@@ -174,12 +175,12 @@ class Spread:
             else:
                 reasons[address] = worker.difference(found, self.versions)
         if any(run.data == "cifar10" for run in self.job.missing):
-            fit = [address for address, reason in reasons.items() if not reason]
-            lacking = [address for address, reason in self._ask(fit, worker.receive, None).items() if reason]
+            able = [address for address, reason in reasons.items() if not reason]
+            lacking = [address for address, reason in self._ask(able, worker.receive, None).items() if reason]
             reasons |= {address: self._send_data(address) for address in lacking}
         for address, reason in reasons.items():
             if reason:
-                self.unfit[address] = reason
+                self.refused[address] = reason
                 self._say(f"Worker {address} gets no runs: {reason}.")
         return {address for address, reason in reasons.items() if not reason}
 

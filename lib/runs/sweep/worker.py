@@ -61,7 +61,7 @@ def receive(content: bytes | None) -> str:
         try:
             data.fetch("disk") if content is None else data.install(content)
             return ""
-        except UserError as error:
+        except (UserError, OSError) as error:
             reason = str(error)
     os.environ["WRITEUP_CACHE"] = str(own)
     return reason
