@@ -164,8 +164,7 @@ def output(monkeypatch):
     return output
 
 
-def test_a_person_sees_one_figure_that_grows_and_how_far_the_sweep_is(store, output, capsys, monkeypatch):
-    monkeypatch.setattr(exhibits, "_SHARE", 1e9)  # however slow drawing is
+def test_a_person_sees_one_figure_that_grows_and_how_far_the_sweep_is(store, output, capsys):
     watched = exhibits.Live("curves", store=store)
     records = sweep.run([tiny(epochs=2)], store=store, workers=1, on_epoch=watched.on_epoch, tell=watched.tell)
     lines = [data["text/plain"] for data, _ in output.shown]
