@@ -241,13 +241,13 @@ def notebook(tmp_path):
 
 def test_a_kernel_that_is_ended_from_outside_is_said(notebook):
     said = notebook("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
-    assert said == "its kernel was ended from outside while it worked; most likely there was no memory left"
+    assert said == "its kernel was ended from outside while it worked; most likely there was no memory left."
 
 
 def test_a_kernel_that_cannot_start_is_said(notebook, tmp_path, monkeypatch):
     (tmp_path / "ipykernel_launcher.py").write_text("raise SystemExit(1)")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    assert notebook("pass") == "its kernel could not start (Kernel died before replying to kernel_info)"
+    assert notebook("pass") == "its kernel could not start (Kernel died before replying to kernel_info)."
 
 
 def heed_sigint():
