@@ -43,6 +43,10 @@ def publish(profile: str) -> Path:
         new.mkdir()
         for file in files:
             shutil.copy(file, new)
+        for file, notebook in zip(executed, notebooks, strict=True):
+            for key in {"input_path", "output_path"} & notebook.metadata.get("papermill", {}).keys():
+                notebook.metadata.papermill[key] = paths.shown(Path(notebook.metadata.papermill[key]))
+            nbformat.write(notebook, new / file.name)
         shown = {key for note in notes for key in note["runs"]}
         kept = {run.name for run in (target / "runs").glob("[0-9a-f]" * 16)}  # no record is ever dropped
         looked_at = {key for note in notes if note["name"] == _LOOKED_AT for key in note["runs"]}

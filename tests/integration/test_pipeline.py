@@ -102,6 +102,8 @@ def test_what_is_published_is_the_report_its_notebooks_and_its_records(smoke, pu
     used = {note for n in NOTEBOOKS for note in runs_of(published / "smoke" / f"{n}.ipynb")}
     assert {p.name for p in (published / "smoke" / "runs").iterdir()} == used
     assert len(list(published.glob("smoke/runs/*/best.safetensors"))) == 1  # of the network whose mistakes are shown
+    for name in NOTEBOOKS:  # no path of the machine that executed it
+        assert str(paths.NOTEBOOKS) not in (published / "smoke" / f"{name}.ipynb").read_text()
     readme = (published / "README.md").read_text()
     assert "claims,** tested on these runs" in readme
     assert "What the *smoke* profile found" in readme
