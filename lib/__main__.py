@@ -66,7 +66,7 @@ def verify(
 
     compared = verifying.verify(paths.PUBLISHED / profile / "runs", count, seed, on_epoch=tell)
     for comparison in compared:
-        print(comparison.line())
+        print(comparison.line)
     if not all(comparison.holds for comparison in compared):
         raise typer.Exit(1)
 

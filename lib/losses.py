@@ -19,10 +19,6 @@ from torch import Tensor
 
 from lib.system.errors import UserError
 
-#: "count": divided by the number of images N (Cui et al.).
-#: "weights": by the sum of their class weights, as torch.nn.functional.cross_entropy(weight=...) does.
-REDUCTIONS = ("count", "weights")
-
 
 def effective_number(counts: Sequence[int], beta: float) -> Tensor:
     """Effective number of samples E_n = (1 - beta^n) / (1 - beta) (Cui et al. 2019, proposition 1).
@@ -59,7 +55,7 @@ def class_balanced_weights(counts: Sequence[int], beta: float) -> Tensor:
 
 
 def _reduce(per_image: Tensor, image_weights: Tensor, reduction: str) -> Tensor:
-    """Weighted sum of the per-image losses [N], divided as `reduction` says."""
+    """Weighted sum of the losses [N], over N ("count", Cui et al.) or the sum of the weights ("weights", torch)."""
     total = (image_weights * per_image).sum()
     return total / (image_weights.sum() if reduction == "weights" else len(per_image))
 
@@ -109,7 +105,7 @@ class LossSettings:
     counts: Sequence[int]  # training images per class, [C]
     beta: float | None = None  # class-balancing strength; None: every class weighs 1
     gamma: float = 0.0  # focusing strength
-    reduction: str = "count"  # one of REDUCTIONS
+    reduction: str = "count"  # "count" or "weights", see _reduce
     epochs: int = 1  # of the run, for a loss that changes on the way
     device: str | torch.device = "cpu"
 

@@ -58,7 +58,6 @@ def one_thread():
 def two_cores_and_no_gpu(monkeypatch):
     """Two cores and no GPU for a sweep, here and in its workers; no worker is left at the end."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    monkeypatch.setattr(sweep.device, "gpus", lambda: 0)
     monkeypatch.setattr(sweep.device, "default_device", lambda: torch.device("cpu"))
     monkeypatch.setattr(sweep.device, "cores", lambda: 2)
     yield

@@ -22,10 +22,7 @@ DATASETS: dict[str, ModuleType] = {
 
 
 def load(name: str) -> Dataset:
-    """Load a data set by its name in DATASETS.
-
-    Raises UserError for an unknown name, and whatever the loader raises: no source, a damaged copy.
-    """
+    """Load a data set by its name in DATASETS; UserError for an unknown name, no source, or a damaged copy."""
     return _module(name).load()
 
 

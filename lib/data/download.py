@@ -1,21 +1,17 @@
 """Downloads with a progress display, resumption, and a lower limit on speed."""
 
-import errno
-import os
-import re
-import shutil
-import signal
-import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from http.client import HTTPException, HTTPResponse
+from collections.abc import Iterator
+from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic
 from typing import NamedTuple
 from urllib.parse import urlsplit
+
+from tqdm import tqdm
 
 
 class SourceFailed(Exception):
@@ -39,111 +35,51 @@ def say(line: str) -> None:
     print(f"CIFAR-10: {line}", file=sys.stderr, flush=True)
 
 
-@contextmanager
-def transfer(host: str, size: int, patience: Patience, first: int = 1) -> Iterator[Callable[[int], None]]:
-    """Show a transfer: a line at its start and its end, and on a terminal a progress bar between them.
+def download(url: str, target: Path, size: int, patience: Patience) -> None:
+    """Stream `url` into `target`, and resume when the connection is cut; `size` is for the display.
 
-    Yields a function to call with the number of bytes so far, about once per second or more often. It raises
-    SourceFailed when too few arrived in one of the windows that follow one another, the first of which is `first`
-    times as long.
+    Prints a line at each end, and on a terminal a progress bar between them. Raises SourceFailed where the server is
+    unreachable, refuses, cuts off again and again, or is too slow in one of the windows that follow one another.
     """
-    from tqdm import tqdm
-
+    host = urlsplit(url).netloc
     say(f"downloading {size / 1e6:.0f} MB from {host}")
-    started = monotonic()
-    since, before = started + (first - 1) * patience.window, 0  # the present window
+    started = since = monotonic()
+    before = 0  # bytes at the start of the present window
     with tqdm(total=size, unit="B", unit_scale=True, leave=False, disable=None) as bar:  # None: on a terminal alone
-
-        def arrived(done: int) -> None:
-            nonlocal since, before
+        for done in _stream(url, host, target, patience.window):
             bar.update(done - bar.n)
             if (seconds := monotonic() - since) >= patience.window:
                 if (rate := (done - before) / seconds) < patience.rate:
                     raise SourceFailed(f"too slow: {rate / 1000:.0f} kB/s over {seconds:.0f} s")
                 since, before = since + seconds, done
-
-        yield arrived
     say(f"downloaded in {monotonic() - started:.0f} s")
 
 
-def download(url: str, target: Path, size: int, patience: Patience = HURRIED) -> None:
-    """Stream `url` into `target`, and resume when the connection is cut; `size` is for the display.
-
-    Raises SourceFailed where it is unreachable, refused, too slow, or cut off again and again.
-    """
-    host = urlsplit(url).netloc
+def _stream(url: str, host: str, target: Path, timeout: float) -> Iterator[int]:
+    """Write what arrives into `target`; yield the number of bytes so far after each block and each cut."""
     done = cuts = 0
-    with target.open("wb") as file, transfer(host, size, patience) as arrived:
-        while True:
-            with _open(url, host, done, patience.window) as response:
-                if response.status != 206:  # the first request, or a server that cannot resume
-                    file.seek(0)
-                    file.truncate()
-                    done = 0
-                before = done
-                total = before + int(response.headers.get("Content-Length", 0))
-                # read1 returns what has arrived, not a full block, so that a trickle is noticed as too slow.
-                with suppress(TimeoutError, ConnectionError, HTTPException):
-                    while block := response.read1(1 << 18):
-                        file.write(block)
-                        done += len(block)
-                        arrived(done)
-            if done >= total:  # also where the server does not tell how much there is
-                return
-            cuts = 0 if done > before else cuts + 1
-            if cuts == 3:
-                raise SourceFailed(f"cut off at {done / 1e6:.0f} of {total / 1e6:.0f} MB, {cuts} times in a row")
-            arrived(done)
-
-
-def _open(url: str, host: str, start: int, timeout: float) -> HTTPResponse:
-    headers = {"User-Agent": "longtail-writeup"} | ({"Range": f"bytes={start}-"} if start else {})
-    try:
-        return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout)
-    except urllib.error.HTTPError as error:
-        raise SourceFailed(f"{host} answers {error.code} {error.reason}") from error
-    except (OSError, HTTPException) as error:
-        raise SourceFailed(f"{host} unreachable: {getattr(error, 'reason', error)}") from error
-
-
-def npm_pack(package: str, size: int, folder: Path, patience: Patience = HURRIED) -> Path:
-    """Run `npm pack name@version` in `folder`, displayed and limited as a download; return the tarball.
-
-    Raises SourceFailed where npm is missing, too slow or fails (with its reason), and OSError (ENOSPC) where npm runs
-    out of space.
-    """
-    npm = shutil.which("npm")
-    if npm is None:
-        raise SourceFailed("npm is not installed")
-    # A cache of its own: its size shows how much npm has received.
-    cache, log = folder / "npm-cache", folder / "npm.log"
-    # npm's own defaults would retry an unreachable registry for minutes.
-    options = "--fetch-retries=1 --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=2000 --no-progress"
-    options += " --no-audit --no-fund --no-update-notifier --ignore-scripts"
-    command = [npm, "pack", package, f"--pack-destination={folder}", f"--cache={cache}", *options.split()]
-    # npm asks for the package's description before it downloads.
-    with transfer("the npm registry", size, patience, first=2) as arrived, log.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-        )
+    while True:
+        before = done
+        headers = {"User-Agent": "longtail-writeup"} | ({"Range": f"bytes={done}-"} if done else {})
         try:
-            while process.poll() is None:
-                # When everything has arrived npm still unpacks and checks, without a limit of time.
-                with suppress(FileNotFoundError):  # npm moves files
-                    done = sum(file.stat().st_size for file in cache.rglob("*"))
-                    if done < 0.99 * size:
-                        arrived(done)
-                sleep(0.1)
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)  # with npm's children, which share its session
-                process.wait()
-    shutil.rmtree(cache, ignore_errors=True)
-    tarball = next(folder.glob("*.tgz"), None)
-    if process.returncode or not tarball:
-        text = log.read_text(errors="replace")
-        if "ENOSPC" in text:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        said = re.findall(r"^npm (?:error|ERR!) (?!errno|syscall|A complete log)(?:code )?(.+)$", text, re.MULTILINE)
-        raise SourceFailed(f"npm failed: {': '.join(said[:2])[:200] or 'no reason given'}")
-    return tarball
+            response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout)
+        except urllib.error.HTTPError as error:
+            raise SourceFailed(f"{host} answers {error.code} {error.reason}") from error
+        except (OSError, HTTPException) as error:
+            raise SourceFailed(f"{host} unreachable: {getattr(error, 'reason', error)}") from error
+        # Another status than 206: the first request, or a server that cannot resume.
+        with response, target.open("ab" if response.status == 206 else "wb") as file:
+            done = file.tell()
+            total = done + int(response.headers.get("Content-Length", 0))
+            # read1 returns what has arrived, not a full block, so that a trickle is noticed as too slow.
+            with suppress(TimeoutError, ConnectionError, HTTPException):
+                while block := response.read1(1 << 18):
+                    file.write(block)
+                    done += len(block)
+                    yield done
+        if done >= total:  # also where the server does not tell how much there is
+            return
+        cuts = 0 if done > before else cuts + 1
+        if cuts == 3:
+            raise SourceFailed(f"cut off at {done / 1e6:.0f} of {total / 1e6:.0f} MB, {cuts} times in a row")
+        yield done

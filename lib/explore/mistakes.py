@@ -5,7 +5,6 @@ from functools import cache
 
 import ipywidgets as widgets
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -100,7 +99,7 @@ def _name(record: Record) -> str:
 def probabilities(experiment: Experiment, dataset: Dataset) -> Tensor:
     """Return the best epoch's class probabilities of the test images, [N, C]."""
     model = models.build(experiment.model, experiment.seed, len(dataset.classes))
-    model.load_state_dict(everything().weights(experiment, "best"))
+    model.load_state_dict(everything().tensors(experiment, "best"))
     # Emulated bfloat16 takes ten times as long; the few predictions it would change are near ties.
     precision = experiment.precision if has_bfloat16("cpu") else "float32"
     logits = predict(model, dataset.test.images, precision, dataset)
@@ -119,9 +118,8 @@ def cell(record: Record, dataset: Dataset, true: int, predicted: int) -> np.ndar
     return inside[given[inside, predicted].argsort(descending=True)].numpy()
 
 
-@mpl.rc_context(plots.STYLE)
 def draw(record: Record, dataset: Dataset, true: int, predicted: int) -> tuple[Figure | None, str]:
-    """Draw the images of a cell, each with bars for its most probable classes and the true one.
+    """Draw the images of a cell, each with its most probable classes and the true one.
 
     Returns the figure, None where the cell is empty; and a sentence with the number of images and their order.
     """
@@ -131,27 +129,13 @@ def draw(record: Record, dataset: Dataset, true: int, predicted: int) -> tuple[F
     if not inside.size:
         return None, f"{said}."
     order = f"the {MOST} most confident" if len(inside) > MOST else "most confident first"
-    said += f"; {order}, each with the most probable classes, the true one in bold."
-    inside = inside[:MOST]
-    given, columns = probabilities(record.experiment, dataset).numpy(), 6
-    rows = -(-len(inside) // columns)
-    size, ratios = (plots.WIDTH, 1.85 * rows), [1, 0.55] * rows
-    figure, grid = plt.subplots(2 * rows, columns, figsize=size, height_ratios=ratios, squeeze=False)
-    figure.subplots_adjust(left=0.01, right=0.99, top=0.99, bottom=0.02, hspace=0.08, wspace=0.12)
-    for axes in grid.flat:
-        axes.axis("off")
-    for n, position in enumerate(inside):
-        above, below = grid[n // columns * 2 :, n % columns][:2]
-        above.imshow(dataset.test.images[position].permute(1, 2, 0).numpy(), interpolation="nearest")
-        likely = list(given[position].argsort()[::-1][:3])
-        if true not in likely:
-            likely[-1] = true
-        below.barh(range(len(likely)), given[position, likely], color="#C8C8C8")  # black text on it can be read
-        below.set(xlim=(0, 1), ylim=(2.6, -0.6))
-        for line, k in enumerate(likely):
-            label, weight = f"{dataset.classes[k]} {100 * given[position, k]:.0f} %", "bold" if k == true else "normal"
-            below.text(0.02, line, label, fontsize=7, va="center", weight=weight)
-    return figure, said
+    given, titles = probabilities(record.experiment, dataset), []
+    for row in given[inside[:MOST]].numpy():
+        likely = list(row.argsort()[::-1][:3])
+        likely = likely if true in likely else [*likely[:2], true]
+        titles.append("\n".join(f"{dataset.classes[k]} {100 * row[k]:.0f} %" for k in likely))
+    drawn = plots.mistakes(dataset.test.images[inside[:MOST]], titles)
+    return drawn, f"{said}; {order}, each with its most probable classes and the true one."
 
 
 def _place(classes: Sequence[str], true: int, predicted: int) -> str:

@@ -94,16 +94,13 @@ class Live:
     handle: Any = None  # of the output that shows the drawings; by default a new one
 
     def __post_init__(self):
-        self.line = self._dashboard = ""
+        self.line = ""
         self._histories: dict[str, list[Epoch]] = {}
         self._rest_until = 0.0
 
     def tell(self, event: Event) -> None:
         """Take the sweep's progress as the figure's title."""
         self.line = event.line
-        if event.dashboard != self._dashboard:
-            self._dashboard = event.dashboard
-            print(f"Dask shows its workers at {event.dashboard}")
 
     def on_epoch(self, experiment: Experiment, epoch: Epoch) -> None:
         """Take a finished epoch and draw, at most a tenth of the time: watching does not slow a training down much."""

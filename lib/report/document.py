@@ -90,13 +90,9 @@ def assemble(
 ) -> NotebookNode:
     """One notebook out of executed ones, in their order: summary, notice, contents, a section each, appendix.
 
-    A notebook without a first-level heading gets its name as heading. One that is named in `missing`, or does not
-    exist, leaves a box that says so in its place.
-
-    Args:
-        facts: the lines of the title block.
-        summary, notice, appendix: markdown. A heading with `{.unnumbered}` gets no number.
-        missing: the reason by name of a notebook that failed.
+    `facts` are the lines of the title block; summary, notice and appendix are markdown, in which a heading with
+    `{.unnumbered}` gets no number. A notebook without a first-level heading gets its name as heading. One that does not
+    exist, or failed with a reason in `missing`, leaves a box that says so in its place.
     """
     cells = [new_markdown_cell(summary)] if summary else []
     if notice:

@@ -36,7 +36,11 @@ def publish(profile: str) -> Path:
     if failed := [title for notebook in notebooks for title in failed_runs(notebook)]:
         raise UserError(f"This report is without {len(failed)} runs that failed: {', '.join(failed)}.")
     notes = [note for notebook in notebooks for note in exhibits(notebook)]
-    readme = _readme(profile, [line for notebook in notebooks for line in headlines(notebook)])
+    lines = [line for notebook in notebooks for line in headlines(notebook)]
+    block = render("readme", profile=profile, folder=paths.shown(target), figure=_SHOWN, headlines=lines) + "\n\n"
+    readme, marks = _BLOCK.subn(lambda match: match[1] + block + match[2], README.read_text())
+    if not marks:
+        raise UserError("README.md lacks the marks of its generated block; _BLOCK in lib/report/publish.py has them.")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as folder:
         new = Path(folder) / profile
@@ -62,13 +66,3 @@ def publish(profile: str) -> Path:
         new.replace(target)
     README.write_text(readme)
     return target
-
-
-def _readme(profile: str, lines: list[str]) -> str:
-    """The README with its generated block written anew."""
-    folder = paths.shown(paths.PUBLISHED / profile)
-    block = render("readme", profile=profile, folder=folder, figure=_SHOWN, headlines=lines) + "\n\n"
-    text, found = _BLOCK.subn(lambda match: match[1] + block + match[2], README.read_text())
-    if not found:
-        raise UserError("README.md lacks the marks of its generated block; _BLOCK in lib/report/publish.py has them.")
-    return text

@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import IO, Any
@@ -73,10 +73,7 @@ def report(profile: str, changes: dict[str, Any] | None = None, show_code: bool 
 
 
 def execute(notebook: Path, values: dict[str, Any], output: Path, label: str) -> Execution:
-    """Execute one notebook with parameters that were checked; errors of its cells are returned, not raised.
-
-    Its lines in the terminal start with `label`.
-    """
+    """Execute one notebook with checked parameters; errors are returned. Its terminal lines start with `label`."""
     print(f"{label} ...", flush=True)
     output.parent.mkdir(parents=True, exist_ok=True)
     start, peak = time.monotonic(), Peak()
@@ -125,23 +122,17 @@ def _execute(notebook: Path, output: Path, values: dict[str, Any]) -> None:
 
 
 class Peak:
-    """The most memory, in bytes, that the children of this process used together.
-
-    Files that they have mapped (libraries, the data set) are counted once, as the most that one of them has mapped.
-    """
+    """The most memory, in bytes, that the children of this process used together; shared memory counts once."""
 
     bytes = 0
 
     def look(self) -> None:
-        own, files = 0, [0]
+        used = 0
         for child in psutil.Process().children(recursive=True):
-            try:
-                used = child.memory_info()
-            except psutil.Error:  # it has ended meanwhile
-                continue
-            files.append(getattr(used, "shared", 0))  # on Linux alone
-            own += used.rss - files[-1]
-        self.bytes = max(self.bytes, own + max(files))
+            with suppress(psutil.Error):  # it has ended meanwhile
+                memory = child.memory_full_info()
+                used += getattr(memory, "pss", memory.uss)  # outside Linux what is shared is not known
+        self.bytes = max(self.bytes, used)
 
 
 @contextmanager
@@ -172,7 +163,7 @@ def _follow(events: IO[str], label: str, peak: Peak, done: threading.Event) -> N
             peak.look()
             lines, newline, rest = (rest + events.read()).rpartition("\n")
             for event in progress.read(lines + newline):
-                status.update(f"{label} · {event.line}{f' · {event.dashboard}' if event.dashboard else ''}")
+                status.update(f"{label} · {event.line}")
                 if event.worth_a_line and not console.is_terminal:
                     console.print(f"{label} · {event.line}")
             done.wait(_EVERY)

@@ -23,7 +23,6 @@ class Event(NamedTuple):
 
     line: str
     worth_a_line: bool  # in a log: every epoch of a single run, the last epoch of each of several
-    dashboard: str = ""  # link to Dask's display of its workers
 
 
 class Progress:
@@ -31,7 +30,6 @@ class Progress:
 
     def __init__(self, missing: Sequence[Experiment], tell: Callable[[Event], None] | None = None):
         self._tell = tell or emit
-        self.dashboard = ""
         self.workers = 1
         self._left = {e.key: e.epochs for e in missing}  # epochs to go, by run
         self._rates: deque[float] = deque(maxlen=64)  # images per second of the latest epochs
@@ -56,7 +54,7 @@ class Progress:
             f"{sweep}{experiment.title} · epoch {epoch.epoch}/{experiment.epochs} · test {epoch.test.accuracy:.1%} · "
             f"{rate:,.0f} images/s · {readable(seconds)} left"
         )
-        self._tell(Event(line, self._runs == 1 or ended, self.dashboard))
+        self._tell(Event(line, self._runs == 1 or ended))
 
     def ended(self, experiment: Experiment) -> None:
         """Note that a run is over, also one that failed or that another program has trained."""

@@ -30,10 +30,6 @@ FORMAT = 1
 _ABANDONED = 24 * 3600
 
 
-class _OtherFormat(ValueError):
-    """A record that another version of this library wrote."""
-
-
 class Store:
     """Finished runs by the key of their experiment.
 
@@ -88,49 +84,41 @@ class Store:
         found = (self._read(folder / experiment.key) for folder in self.folders)
         return next((record for record in found if record and record.experiment == experiment), None)
 
-    def weights(self, experiment: Experiment, epoch: str = "last") -> Weights:
-        """Return the weights of the "best" or the "last" epoch; UserError where there are none, or damaged ones."""
-        file = self.file(experiment.key, f"{epoch}.safetensors")
-        if file is None:
-            raise UserError(f"No {epoch} weights are stored for run {experiment.key}; {_again(self.path(experiment))}")
-        try:
-            return load_file(file)
-        except SafetensorError as error:
-            raise UserError(
-                f"The {epoch} weights of run {experiment.key} are damaged ({error}); {_again(file.parent)}"
-            ) from error
+    def tensors(self, experiment: Experiment, name: str = "last") -> dict[str, Tensor]:
+        """Return tensors of a run by their name: the weights of its "best" or "last" epoch, or its "logits".
 
-    def logits(self, experiment: Experiment) -> Tensor | None:
-        """Return the last epoch's logits on the test set, float16 [N, C] in the test set's order; None if not kept.
-
-        Runs keep them since 2026-11-25. Damaged ones are an error, as for `weights`.
+        Logits are those of the last epoch on the test set, float16 [N, C] under "test"; runs keep them since
+        2026-11-25. Raises UserError where the tensors are not stored, or damaged.
         """
-        if self.file(experiment.key, "logits.safetensors") is None:
-            return None
-        return self.weights(experiment, "logits")["test"]
+        file, reason = self.file(experiment.key, f"{name}.safetensors"), "not stored"
+        try:
+            if file:
+                return load_file(file)
+        except SafetensorError as error:
+            reason = f"damaged ({error})"
+        folder = file.parent if file else self.path(experiment)
+        raise UserError(f"{name}.safetensors of run {experiment.key} is {reason}; remove {folder} and train it again.")
 
     def put(self, record: Record, weights: dict[str, Weights]) -> None:
         """Store a run. It appears under its key complete or not at all, also after a kill or a full disk.
 
         Raises NoRoom where the disk is full or the folder cannot be written.
         """
-        final = self.path(record.experiment)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._tidy()
-            temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=self.folder))
-            temporary.chmod(0o755)  # temporary folders are private, the store is not
-        except OSError as error:
-            raise NoRoom(_cannot_store(record.key, self.folder, error)) from error
-        try:
-            for name, tensors in weights.items():
-                save_file(tensors, temporary / f"{name}.safetensors")
-            _write_json(temporary / "record.json", record)
-            _move(temporary, final)
+            with tempfile.TemporaryDirectory(prefix=".tmp-", dir=self.folder, ignore_cleanup_errors=True) as temporary:
+                new = Path(temporary, record.key)
+                new.mkdir()
+                for name, tensors in weights.items():
+                    save_file(tensors, new / f"{name}.safetensors")
+                _write_json(new / "record.json", record)
+                _move(new, self.path(record.experiment))
         except (OSError, SafetensorError) as error:  # safetensors reports a full disk as either
-            raise NoRoom(_cannot_store(record.key, self.folder, error)) from error
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            reason = getattr(error, "strerror", None) or error
+            raise NoRoom(
+                f"Run {record.key} could not be stored in {self.folder}: {reason}. Make room and run again."
+            ) from error
         index.note(self.folder, record)
         self.checkpoint(record.experiment).unlink(missing_ok=True)
 
@@ -171,7 +159,7 @@ class Store:
                 print(f"Run {folder.name} in {folder.parent} cannot be read ({reason}); skipped.", file=sys.stderr)
                 return None
             with suppress(FileNotFoundError):  # another program has just set it aside
-                aside = _set_aside(folder, "other-format" if isinstance(error, _OtherFormat) else "damaged")
+                aside = _set_aside(folder)
                 print(f"Run {folder.name} cannot be read ({reason}); set aside as {aside.name}.", file=sys.stderr)
             return None
 
@@ -191,43 +179,30 @@ def everything() -> Store:
     return Store(None, *sorted(paths.PUBLISHED.glob("*/runs")))
 
 
-def _set_aside(folder: Path, why: str) -> Path:
+def _set_aside(folder: Path) -> Path:
     """Rename a run's folder so that the store ignores it; folders set aside before stay."""
-    names = (f"{why}-{folder.name}{suffix}" for suffix in itertools.chain([""], (f"-{n}" for n in itertools.count(2))))
-    aside = next(path for path in map(folder.with_name, names) if not path.exists())
+    names = (folder.with_name(f"unreadable-{folder.name}-{n}") for n in itertools.count(1))
+    aside = next(path for path in names if not path.exists())
     os.replace(folder, aside)
     return aside
 
 
-def _move(temporary: Path, final: Path) -> None:
+def _move(new: Path, final: Path) -> None:
     """Put a complete folder in its place, replacing one that is there.
 
-    The old one (another process finished the same run: both hold the same numbers) is renamed before it is
-    deleted, so that a kill never leaves half a run under its key.
+    The old one (another process finished the same run: both hold the same numbers) is renamed first, and deleted with
+    the folder that `new` lies in, so that a kill never leaves half a run under its key.
     """
-    old = temporary.with_name(f"{temporary.name}.old")
-    for _ in range(10):
+    for attempt in range(10):
         try:
-            os.replace(temporary, final)
+            os.replace(new, final)
             return
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-        try:
-            os.replace(final, old)
-        except FileNotFoundError:
-            continue  # the other process is replacing it too
-        shutil.rmtree(old, ignore_errors=True)
+        with suppress(FileNotFoundError):  # the other process is replacing it too
+            os.replace(final, new.with_name(f"old-{attempt}"))
     raise OSError(errno.EBUSY, "other processes keep storing the same run")
-
-
-def _again(folder: Path) -> str:
-    return f"remove {folder} and train it again."
-
-
-def _cannot_store(key: str, folder: Path, error: Exception) -> str:
-    reason = getattr(error, "strerror", None) or error
-    return f"Run {key} could not be stored in {folder}: {reason}. Make room and run again."
 
 
 def _digest(content: dict) -> str:
@@ -246,7 +221,7 @@ def _write_json(file: Path, record: Record) -> None:
 def _read_json(file: Path) -> Record:
     whole = json.loads(file.read_text())
     if whole["format"] != FORMAT:
-        raise _OtherFormat(f"format {whole['format']} where this version reads {FORMAT}")
+        raise ValueError(f"format {whole['format']} where this version reads {FORMAT}")
     if _digest(whole["record"]) != whole["sha256"]:
         raise ValueError("its checksum does not match")
     record = Record.model_validate(whole["record"])

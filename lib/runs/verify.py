@@ -2,8 +2,8 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -22,78 +22,20 @@ LOSS_BOUND, ACCURACY_BOUND = 0.08, 0.05
 _SAME = ("device", "threads", "torch", "platform", "instructions")
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """A kept run and the same experiment trained again."""
+class Comparison(NamedTuple):
+    """A kept run beside the same experiment trained again."""
 
-    kept: Record
-    again: Record
-
-    @property
-    def same_machine(self) -> bool:
-        """True where every bit has to be the same; runs that lib 0.1 trained several at a time (replicas) are apart."""
-        now, then = self.again.machine, self.kept.machine
-        return "replicas" not in then and all(name in then and then[name] == now.get(name) for name in _SAME)
-
-    @property
-    def identical(self) -> bool:
-        """True where every number of every epoch is the same, apart from times."""
-        return _numbers(self.kept) == _numbers(self.again)
-
-    @property
-    def difference(self) -> float:
-        """Difference in test accuracy at the last epoch."""
-        return self.again.last.test.accuracy - self.kept.last.test.accuracy
-
-    @property
-    def loss_difference(self) -> float:
-        """Largest relative difference of an epoch's training loss."""
-        pairs = zip(self.again.history, self.kept.history, strict=True)
-        return max(abs(now.train_loss / then.train_loss - 1) for now, then in pairs)
-
-    @property
-    def same_images(self) -> bool:
-        """True where both were trained on the same images, as far as the records tell."""
-        return (self.again.data_digest, self.again.counts) == (self.kept.data_digest, self.kept.counts)
-
-    @property
-    def holds(self) -> bool:
-        """True where the kept run is confirmed."""
-        if self.identical or self.same_machine or not self.same_images:
-            return self.identical
-        return self.loss_difference <= LOSS_BOUND and abs(self.difference) <= ACCURACY_BOUND
-
-    def line(self) -> str:
-        """Return a one-line result."""
-        name = f"{self.kept.key[:8]} {self.kept.experiment.title}"
-        if self.identical:
-            return f"{name}: bit-identical"
-        if not self.same_images:
-            return f"{name}: NOT the same training images"
-        if self.same_machine:
-            return f"{name}: NOT the same, on the same machine"
-        return (
-            f"{name}: {'within' if self.holds else 'NOT within'} the bounds of another machine: training loss "
-            f"{self.loss_difference:.1%} off at most (bound {LOSS_BOUND:.0%}), accuracy {100 * self.difference:+.1f} "
-            f"points (bound {100 * ACCURACY_BOUND:g})"
-        )
-
-
-def _numbers(record: Record) -> list[dict]:
-    return [epoch.model_dump(exclude={"seconds", "images_per_second"}) for epoch in record.history]
+    holds: bool  # the kept run is confirmed
+    line: str  # one-line result
 
 
 def verify(
     folder: Path, count: int, seed: int | None = None, on_epoch: Callable[[Epoch], None] | None = None
 ) -> list[Comparison]:
-    """Pick kept runs at random, train them again and compare.
+    """Pick `count` of the runs kept in `folder` at random, train them again and compare.
 
-    Args:
-        folder: the kept runs.
-        count: number of runs.
-        seed: of the choice; None: a new choice each time.
-
-    Raises UserError where no run of this numerics version is kept.
+    The choice follows from the seed; None: a new choice each time. Raises UserError where no run of this numerics
+    version is kept.
     """
     records = [record for record in Store(folder).records() if record.numerics == NUMERICS_VERSION]
     if not records:
@@ -101,11 +43,37 @@ def verify(
     chosen = random.Random(seed).sample(records, min(count, len(records)))
     before = torch.get_num_threads()
     try:
-        return [_again(record, on_epoch) for record in chosen]
+        return [compare(record, _again(record, on_epoch)) for record in chosen]
     finally:
         torch.set_num_threads(before)
 
 
-def _again(record: Record, on_epoch: Callable[[Epoch], None] | None) -> Comparison:
+def compare(kept: Record, again: Record) -> Comparison:
+    """Compare two runs of one experiment: every number on the same machine, else within the bounds."""
+    name, now, then = f"{kept.key[:8]} {kept.experiment.title}", again.machine, kept.machine
+    if _numbers(kept) == _numbers(again):
+        return Comparison(True, f"{name}: bit-identical")
+    if (again.data_digest, again.counts) != (kept.data_digest, kept.counts):
+        return Comparison(False, f"{name}: NOT the same training images")
+    # Runs that lib 0.1 trained several at a time (replicas) are apart.
+    if "replicas" not in then and all(key in then and then[key] == now.get(key) for key in _SAME):
+        return Comparison(False, f"{name}: NOT the same, on the same machine")
+    pairs = zip(again.history, kept.history, strict=True)
+    loss = max(abs(new.train_loss / old.train_loss - 1) for new, old in pairs)
+    accuracy = again.last.test.accuracy - kept.last.test.accuracy
+    holds = loss <= LOSS_BOUND and abs(accuracy) <= ACCURACY_BOUND
+    return Comparison(
+        holds,
+        f"{name}: {'within' if holds else 'NOT within'} the bounds of another machine: training loss {loss:.1%} off at "
+        f"most (bound {LOSS_BOUND:.0%}), accuracy {100 * accuracy:+.1f} points (bound {100 * ACCURACY_BOUND:g})",
+    )
+
+
+def _numbers(record: Record) -> list[dict]:
+    """Every number of every epoch, apart from times."""
+    return [epoch.model_dump(exclude={"seconds", "images_per_second"}) for epoch in record.history]
+
+
+def _again(record: Record, on_epoch: Callable[[Epoch], None] | None) -> Record:
     torch.set_num_threads(min(int(record.machine.get("threads", device.cores())), device.cores()))
-    return Comparison(record, train(record.experiment, on_epoch=on_epoch)[0])
+    return train(record.experiment, on_epoch=on_epoch)[0]

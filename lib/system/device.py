@@ -19,11 +19,6 @@ def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def gpus() -> int:
-    """CUDA devices that this process may use."""
-    return torch.cuda.device_count() if torch.cuda.is_available() else 0
-
-
 def cores() -> int:
     """CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

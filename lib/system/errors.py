@@ -4,18 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 
-class Brief:
-    """Mixin for exceptions whose message is enough: a notebook shows them without a traceback."""
-
-    def _render_traceback_(self) -> list[str]:  # IPython asks for it
-        return [str(self)]
-
-
-class UserError(Brief, Exception):
+class UserError(Exception):
     """An error that its reader can correct; the message says what happened and what to do.
 
     The command line and notebooks print the message alone.
     """
+
+    def _render_traceback_(self: BaseException) -> list[str]:  # IPython asks for it
+        return [str(self)]
 
 
 class NoRoom(UserError):

@@ -18,8 +18,7 @@ _BINS = 15
 def predict(model: nn.Module, images: Tensor, precision: str, dataset: Dataset) -> Tensor:
     """Logits of uint8 images [N, 3, H, W], as float32 [N, C]; leaves the model in eval mode.
 
-    Args:
-        dataset: the data set whose mean and standard deviation normalise the images.
+    Images are normalised by the mean and standard deviation of `dataset`.
     """
     model.eval()
     parts = images.split(_BATCH[images.device.type])

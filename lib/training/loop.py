@@ -14,7 +14,7 @@ from lib import data, losses, models
 from lib.data import Dataset, ImageSet
 from lib.experiment import NUMERICS_VERSION, Experiment
 from lib.system import device
-from lib.system.errors import Brief, UserError
+from lib.system.errors import UserError
 from lib.training import checkpoint as checkpoints
 from lib.training.batches import training_batches, training_part
 from lib.training.checkpoint import Checkpoint
@@ -30,8 +30,10 @@ class Diverged(UserError):
     """The loss became NaN or infinite."""
 
 
-class Interrupted(Brief, KeyboardInterrupt):
+class Interrupted(KeyboardInterrupt):
     """Ctrl-C, an interrupted kernel or `stop`; `history` holds the finished epochs."""
+
+    _render_traceback_ = UserError._render_traceback_
 
     def __init__(self, message: str, history: Sequence[Epoch] = ()):
         super().__init__(message)
@@ -156,13 +158,10 @@ def train_epoch(
     number: int,
     stop: Stop | None = None,
 ) -> tuple[float, list[int], float]:
-    """Train one epoch; the device is asked for its results once, at the end.
+    """Train epoch `number`, from 1; the device is asked for its results once, at the end.
 
-    Args:
-        dataset: the data set whose mean and standard deviation normalise the images.
-        number: of the epoch, from 1.
-
-    Returns the mean loss over the images, images classified correctly by class [C], and the last learning rate.
+    Images are normalised by the mean and standard deviation of `dataset`. Returns the mean loss over the images, the
+    images classified correctly by class [C], and the last learning rate.
     """
     model.train()
     on = training.labels.device

@@ -18,8 +18,7 @@ _END = 1e4  # first rate / last rate
 def make_optimizer(model: nn.Module, experiment: Experiment, fused: bool = True) -> torch.optim.SGD:
     """SGD with momentum; weight decay on everything, except the output bias under a sigmoid loss.
 
-    Args:
-        fused: one kernel for all parameters; the same numbers as without, in less time.
+    `fused` is one kernel for all parameters: the same numbers as without, in less time.
     """
     exempt = [output_layer(model).bias] if LOSSES[experiment.loss].sigmoid else []
     decayed = [p for p in model.parameters() if all(p is not e for e in exempt)]
@@ -27,11 +26,7 @@ def make_optimizer(model: nn.Module, experiment: Experiment, fused: bool = True)
     if exempt:
         groups.append({"params": exempt, "weight_decay": 0.0})
     return torch.optim.SGD(
-        groups,
-        lr=experiment.learning_rate,
-        momentum=experiment.momentum,
-        nesterov=experiment.nesterov,
-        fused=fused,
+        groups, lr=experiment.learning_rate, momentum=experiment.momentum, nesterov=experiment.nesterov, fused=fused
     )
 
 

@@ -35,7 +35,7 @@ def test_workers_elsewhere_share_no_disk_and_give_the_same_bits(store, tmp_path)
     alone_store = Store(tmp_path / "alone")
     alone_records = sweep.run(runs, store=alone_store, workers=1, on_epoch=lambda *_: None)
     assert [numbers(r) for r in records] == [numbers(r) for r in alone_records]
-    assert store.weights(runs[0], "best").keys() == alone_store.weights(runs[0], "best").keys()
+    assert store.tensors(runs[0], "best").keys() == alone_store.tensors(runs[0], "best").keys()
     assert not list(store.checkpoint(runs[0]).parent.iterdir())
 
 

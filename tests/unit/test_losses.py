@@ -70,7 +70,7 @@ def test_ratio_of_largest_to_smallest_weight_is_what_the_field_knows(beta, ratio
 
 @pytest.mark.parametrize("beta", [0.0, 0.9, 0.9999])
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0, 5.0])
-@pytest.mark.parametrize("reduction", losses.REDUCTIONS)
+@pytest.mark.parametrize("reduction", ["count", "weights"])
 @pytest.mark.parametrize("name", ["cross_entropy", "focal", "sigmoid_focal"])
 def test_loss_equals_the_formula(batch, name, beta, gamma, reduction):
     logits, targets = batch

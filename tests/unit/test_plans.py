@@ -129,7 +129,7 @@ def test_what_is_published_is_loaded_and_the_rest_left_out(few, one_thread):
     stored(paths.PUBLISHED / "mine" / "runs", few, 0)
     stored(paths.RUNS, few, 1)
     store = opened("mine", "published")
-    assert store.weights(small(seed=0), "best")
+    assert store.tensors(small(seed=0), "best")
     assert [r.experiment.seed for r in store.records()] in ([0, 1], [1, 0])
     assert store.file(small(seed=2).key) is None
     found = here(store, runs="published").grid({"a": small(), "b": small(epochs=3)}, seeds=[0, 1, 2])

@@ -38,7 +38,7 @@ def test_what_is_put_is_got_again_bit_for_bit(stored, trained):
     record, weights = trained
     assert stored.get(record.experiment) == record
     for which in ("best", "last"):
-        again = stored.weights(record.experiment, which)
+        again = stored.tensors(record.experiment, which)
         assert again.keys() == weights[which].keys()
         assert all(torch.equal(again[name], value) for name, value in weights[which].items())
     assert folders(stored) == [record.key]
@@ -50,11 +50,8 @@ def test_weights_are_stored_as_safetensors_and_nothing_else(stored, trained):
     assert files == {"record.json", "best.safetensors", "last.safetensors", "logits.safetensors"}
 
 
-def test_logits_are_read_on_demand_and_are_none_for_runs_that_kept_none(stored, trained):
-    experiment = trained[0].experiment
-    assert torch.equal(stored.logits(experiment), trained[1]["logits"]["test"])
-    (stored.path(experiment) / "logits.safetensors").unlink()
-    assert stored.logits(experiment) is None
+def test_logits_are_read_by_their_name(stored, trained):
+    assert torch.equal(stored.tensors(trained[0].experiment, "logits")["test"], trained[1]["logits"]["test"])
 
 
 def test_storing_a_run_again_replaces_it_and_ends_its_checkpoint(stored, trained):
@@ -113,8 +110,8 @@ def test_a_damaged_record_is_set_aside_and_said(stored, trained, capsys, damage)
     assert stored.get(experiment) is None
     said = capsys.readouterr().err
     assert f"Run {experiment.key} cannot be read" in said
-    assert f"set aside as damaged-{experiment.key}" in said
-    assert folders(stored) == [f"damaged-{experiment.key}"]
+    assert f"set aside as unreadable-{experiment.key}-1" in said
+    assert folders(stored) == [f"unreadable-{experiment.key}-1"]
 
 
 def test_a_damaged_record_that_another_program_has_just_set_aside_is_missing(stored, trained, monkeypatch, capsys):
@@ -150,7 +147,7 @@ def test_what_is_set_aside_stays_and_is_not_looked_at_again(stored, trained, cap
         stored.get(experiment)
         stored.put(*trained)
     capsys.readouterr()
-    names = [experiment.key, f"damaged-{experiment.key}", f"damaged-{experiment.key}-2"]
+    names = [experiment.key, *(f"unreadable-{experiment.key}-{n}" for n in (1, 2))]
     assert folders(stored) == sorted(names)
     assert stored.records() == [trained[0]]
     assert folders(stored) == sorted(names)
@@ -165,7 +162,7 @@ def test_a_record_of_another_format_is_refused_and_kept(stored, trained, capsys)
     assert stored.get(experiment) is None
     assert f"format {storing.FORMAT + 1} where this version reads {storing.FORMAT}" in capsys.readouterr().err
     stored.put(*trained)  # trained anew; the other one is still there, with its weights
-    aside = stored.folder / f"other-format-{experiment.key}"
+    aside = stored.folder / f"unreadable-{experiment.key}-1"
     assert json.loads((aside / "record.json").read_text()) == content
     assert (aside / "best.safetensors").exists()
 
@@ -216,11 +213,11 @@ def test_missing_or_damaged_weights_are_said_with_the_remedy(stored, trained):
     experiment = trained[0].experiment
     file = stored.path(experiment) / "best.safetensors"
     file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(UserError, match=f"best weights of run {experiment.key} are damaged .*remove .*train it again"):
-        stored.weights(experiment, "best")
+    with pytest.raises(UserError, match=f"best.safetensors of run {experiment.key} is damaged .*remove .*again"):
+        stored.tensors(experiment, "best")
     file.unlink()
-    with pytest.raises(UserError, match=f"No best weights are stored for run {experiment.key}; remove .*again"):
-        stored.weights(experiment, "best")
+    with pytest.raises(UserError, match=f"best.safetensors of run {experiment.key} is not stored; remove .*again"):
+        stored.tensors(experiment, "best")
 
 
 def test_the_frame_has_a_row_for_each_run_oldest_first(stored, trained):

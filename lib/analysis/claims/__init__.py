@@ -13,17 +13,9 @@ from lib.analysis.claims.claim import VERDICTS, Claim, Evidence, Setting, Verdic
 __all__ = ["CLAIMS", "VERDICTS", "Claim", "Evidence", "Setting", "Verdict", "ledger", "table"]
 
 #: The ledger, by the claims' files. A new claim is added here.
-CLAIMS = [
-    Claim.of("batch_size"),
-    Claim.of("chosen_beta"),
-    Claim.of("every_class"),
-    Claim.of("regularisation"),
-    Claim.of("monotony"),
-    Claim.of("true_class"),
-    Claim.of("rare_classes"),
-    Claim.of("gamma"),
-    Claim.of("closing_table"),
-]
+_FILES = ("batch_size", "chosen_beta", "every_class", "regularisation", "monotony", "true_class", "rare_classes")
+_FILES += ("gamma", "closing_table")
+CLAIMS = [Claim.of(name) for name in _FILES]
 
 
 def ledger(evidence: Evidence) -> list[tuple[Claim, Verdict]]:

@@ -27,10 +27,9 @@ def run(
 ) -> list[Record]:
     """Return the records of `experiments`, in their order; equal experiments are trained once.
 
-    On a CPU, several runs are trained side by side by a local Dask cluster, which gives more images per second
-    than one run on all cores; on several GPUs, one on each. The threads of a run follow from the runs asked for, not
-    from those that are missing: threads change the last digits, and a sweep that was interrupted has to end as it
-    would have.
+    On a CPU, several runs are trained side by side by a local Dask cluster, which gives more images per second than one
+    run on all cores. The threads of a run follow from the runs asked for, not from those that are missing: threads
+    change the last digits, and a sweep that was interrupted has to end as it would have.
 
     Args:
         origin: the parameter file that asks for the runs, noted in new records.
@@ -66,7 +65,8 @@ def run(
 
 
 def _train(job: Job, asked: Sequence[Experiment], workers: int | None, scheduler: str) -> None:
-    together = min(workers or len({e.key for e in asked}), device.gpus() or device.cores())
+    most = device.cores() if device.default_device().type == "cpu" else 1
+    together = min(workers or len({e.key for e in asked}), most)
     if together == 1 and not scheduler:
         job.one_by_one()
         return
@@ -75,6 +75,6 @@ def _train(job: Job, asked: Sequence[Experiment], workers: int | None, scheduler
 
     threads = 1 if scheduler else max(1, device.cores() // together)
     with cluster.connected(scheduler) if scheduler else cluster.local(min(together, len(job.missing))) as client:
-        if job.progress and scheduler:
-            job.progress.dashboard = client.dashboard_link or ""
+        if scheduler and client.dashboard_link:
+            print(f"Dask shows its workers at {client.dashboard_link}")
         Spread(job, client, threads=threads, local=not scheduler).run()

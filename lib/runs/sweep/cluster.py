@@ -3,7 +3,6 @@
 import atexit
 import json
 import logging
-import os
 import socket
 import tempfile
 import threading
@@ -19,7 +18,6 @@ from distributed import Client, Nanny, Scheduler, Security, SpecCluster
 from distributed.comm import get_address_host_port
 from distributed.system import MEMORY_LIMIT
 
-from lib.system import device
 from lib.system.errors import UserError
 
 LOSSES = 3  # workers that a run may lose while it trains before it counts as failed
@@ -52,15 +50,13 @@ class _Local:
         settings = {**_SETTINGS, "distributed.scheduler.dashboard.tls.cert": str(certificate)}
         common: dict[str, Any] = {"host": _HOST, "protocol": "tls://", "security": security, "dashboard": False}
         options = {**common, "nthreads": 1, "memory_limit": MEMORY_LIMIT // workers, "silence_logs": logging.CRITICAL}
-        visible = (os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(workers)))).split(",")
-        gpus = [{"CUDA_VISIBLE_DEVICES": visible[n]} if device.gpus() > 1 else {} for n in range(workers)]
         # Not by the cluster's own setting, which ends with it: closed connections are logged a moment later.
         for handler in logging.getLogger("distributed").handlers:
             handler.setLevel(logging.CRITICAL)
         with dask.config.set(settings), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self.cluster = SpecCluster(
-                workers={n: {"cls": Nanny, "options": {**options, "env": env}} for n, env in enumerate(gpus)},
+                workers={n: {"cls": Nanny, "options": options} for n in range(workers)},
                 scheduler={"cls": Scheduler, "options": {**common, "dashboard_address": f"{_HOST}:0"}},
                 security=security,
             )
@@ -119,10 +115,7 @@ def local(workers: int) -> Iterator[Client]:
 
 @contextmanager
 def connected(scheduler: str) -> Iterator[Client]:
-    """Connect to a Dask cluster by its scheduler's address, or by the file that the scheduler wrote.
-
-    Raises UserError where it cannot be reached.
-    """
+    """Connect to a Dask cluster by its scheduler's address or the file that it wrote; UserError where it is not there."""
     try:
         file = Path(scheduler).expanduser()
         address = json.loads(file.read_text())["address"] if file.is_file() else scheduler

@@ -63,8 +63,8 @@ class Spread:
                     raise Interrupted(STOPPED)
                 if time.monotonic() - self.looked > _EVERY:
                     self._look()
-                # Two runs per worker, so that none waits for its next run.
-                for _ in range(min(len(self.waiting), 2 * len(self.admitted) - len(self.running))):
+                # One run per worker: Dask would not move a second one from a busy worker to an idle one.
+                for _ in range(min(len(self.waiting), len(self.admitted) - len(self.running))):
                     self._begin(self.waiting.popleft())
                 with suppress(queue.Empty):
                     act, what = self.news.get(timeout=_EVERY / 4)

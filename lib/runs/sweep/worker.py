@@ -1,7 +1,5 @@
 """Code that Dask workers run: their versions, the arrival of the data set, and one run."""
 
-import os
-import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -12,7 +10,6 @@ from distributed import get_worker
 
 from lib import data
 from lib.experiment import Experiment
-from lib.system import paths
 from lib.system.errors import UserError
 from lib.training import Epoch, Interrupted, Record, Weights, train
 
@@ -50,21 +47,15 @@ def difference(found: Any, wanted: dict[str, str]) -> str:
 
 
 def receive(content: bytes | None) -> str:
-    """Keep CIFAR-10 as the client sent it, in the cache or where that fails in a temporary folder.
+    """Keep CIFAR-10 as the client sent it; without content look on the disk only, as many workers would ask one server.
 
-    Without content it looks on the disk only: hundreds of workers would ask one server. Returns the reason where
-    CIFAR-10 is not on this machine's disk now, else "".
+    Returns the reason where CIFAR-10 is not on this machine's disk now, else "".
     """
-    own, reason = paths.cache_folder(), ""
-    for folder in (own, Path(tempfile.gettempdir()) / f"longtail-writeup-{os.getuid()}"):
-        os.environ["WRITEUP_CACHE"] = str(folder)
-        try:
-            data.fetch("disk") if content is None else data.install(content)
-            return ""
-        except (UserError, OSError) as error:
-            reason = str(error)
-    os.environ["WRITEUP_CACHE"] = str(own)
-    return reason
+    try:
+        data.fetch("disk") if content is None else data.install(content)
+    except (UserError, OSError) as error:
+        return str(error)
+    return ""
 
 
 def work(
