@@ -13,8 +13,8 @@ from lib.analysis.claims.claim import VERDICTS, Claim, Evidence, Setting, Verdic
 __all__ = ["CLAIMS", "VERDICTS", "Claim", "Evidence", "Setting", "Verdict", "ledger", "table"]
 
 #: The ledger, by the claims' files. A new claim is added here.
-_FILES = ("batch_size", "chosen_beta", "every_class", "regularisation", "monotony", "true_class", "rare_classes")
-_FILES += ("gamma", "closing_table")
+_FILES = ["batch_size", "chosen_beta", "every_class", "regularisation", "monotony", "true_class", "rare_classes"]
+_FILES += ["gamma", "closing_table"]
 CLAIMS = [Claim.of(name) for name in _FILES]
 
 
