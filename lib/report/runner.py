@@ -129,9 +129,11 @@ class Peak:
     def look(self) -> None:
         used = 0
         for child in psutil.Process().children(recursive=True):
-            with suppress(psutil.Error):  # it has ended meanwhile
-                memory = child.memory_full_info()
-                used += getattr(memory, "pss", memory.uss)  # outside Linux what is shared is not known
+            with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+                try:
+                    used += child.memory_full_info().pss
+                except (AttributeError, psutil.AccessDenied):  # not on Linux: what is shared counts each time
+                    used += child.memory_info().rss
         self.bytes = max(self.bytes, used)
 
 

@@ -29,7 +29,7 @@ class Progress:
     """Turn finished epochs into events, for the runs that a sweep has to train; stored ones do not count."""
 
     def __init__(self, missing: Sequence[Experiment], tell: Callable[[Event], None] | None = None):
-        self._tell = tell or emit
+        self.tell = tell or emit
         self.workers = 1
         self._left = {e.key: e.epochs for e in missing}  # epochs to go, by run
         self._rates: deque[float] = deque(maxlen=64)  # images per second of the latest epochs
@@ -54,7 +54,7 @@ class Progress:
             f"{sweep}{experiment.title} · epoch {epoch.epoch}/{experiment.epochs} · test {epoch.test.accuracy:.1%} · "
             f"{rate:,.0f} images/s · {readable(seconds)} left"
         )
-        self._tell(Event(line, self._runs == 1 or ended))
+        self.tell(Event(line, self._runs == 1 or ended))
 
     def ended(self, experiment: Experiment) -> None:
         """Note that a run is over, also one that failed or that another program has trained."""

@@ -43,13 +43,7 @@ def test_data_that_workers_lack_come_from_the_client(store, tmp_path, monkeypatc
     runs = [small(data="cifar10", epochs=1, batch_size=4, seed=seed) for seed in range(16)]
     with scheduler(tmp_path / "s") as (_, address), ExitStack() as stack:
         for n, cache in enumerate(caches):
-            (tmp_path / f"t{n}").mkdir()
-            nowhere = {
-                "WRITEUP_CACHE": cache,
-                "HOME": tmp_path / "home",
-                "PATH": "/nowhere",
-                "TMPDIR": tmp_path / f"t{n}",
-            }
+            nowhere = {"WRITEUP_CACHE": cache, "HOME": tmp_path / "home", "PATH": "/nowhere"}
             options = ("--preload", str(tmp_path / "preload.py"))
             stack.enter_context(worker(tmp_path / f"w{n}", address, *options, **nowhere))
         records = sweep.run(runs, store=store, scheduler=address, on_epoch=lambda *_: None)
@@ -57,6 +51,7 @@ def test_data_that_workers_lack_come_from_the_client(store, tmp_path, monkeypatc
     assert {r.data_digest for r in records} == {hashlib.sha256("".join(SUMS).encode()).hexdigest()}
     said = capsys.readouterr().err
     assert said.count("has no cifar10; it is sent there.") == 3
+    assert said.count("gets no runs: it has no cifar10 and cannot keep it") == 1
     assert (tmp_path / "cache1" / "cifar10.bin").read_bytes() == whole
     assert (tmp_path / "cache2" / "cifar10.bin").read_bytes() == whole
 

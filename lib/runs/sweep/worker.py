@@ -47,7 +47,7 @@ def difference(found: Any, wanted: dict[str, str]) -> str:
 
 
 def receive(content: bytes | None) -> str:
-    """Keep CIFAR-10 as the client sent it; without content look on the disk only, as many workers would ask one server.
+    """Keep CIFAR-10 as the client sent it; without content look on the disk only: all workers would ask one server.
 
     Returns the reason where CIFAR-10 is not on this machine's disk now, else "".
     """
