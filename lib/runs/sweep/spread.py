@@ -63,9 +63,12 @@ class Spread:
                     raise Interrupted(STOPPED)
                 if time.monotonic() - self.looked > _EVERY:
                     self._look()
-                # One run per worker: Dask would not move a second one from a busy worker to an idle one.
-                for _ in range(min(len(self.waiting), len(self.admitted) - len(self.running))):
-                    self._begin(self.waiting.popleft())
+                for _ in range(len(self.waiting)):
+                    # A second run per worker saves it the wait for its next one; not among the last runs, as Dask does
+                    # not move it from a busy worker to an idle one.
+                    ahead = 2 if len(self.waiting) > 2 * len(self.admitted) else 1
+                    if len(self.running) < ahead * len(self.admitted):
+                        self._begin(self.waiting.popleft())
                 with suppress(queue.Empty):
                     act, what = self.news.get(timeout=_EVERY / 4)
                     act(what)
