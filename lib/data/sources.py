@@ -84,10 +84,9 @@ def _npm(work: Path, patience: Patience) -> Iterator[bytes]:
     """Fetch the package's tarball from the registry that npm is configured for; npm itself downloads nothing."""
     if not (npm := shutil.which("npm")):
         raise SourceFailed("npm is not installed")
+    options: dict[str, Any] = {"cwd": work, "stdin": subprocess.DEVNULL, "timeout": patience.window}
     command = [npm, "config", "get", "registry"]
-    asked = subprocess.run(
-        command, cwd=work, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
-    )
+    asked = subprocess.run(command, capture_output=True, text=True, errors="replace", **options)
     registry = asked.stdout.strip().rstrip("/")
     if asked.returncode or not registry.startswith("http"):
         raise SourceFailed(f"npm names no registry ({' '.join(asked.stderr.split())[:200] or registry or 'no answer'})")

@@ -238,6 +238,14 @@ def test_npm_that_is_missing_is_reported(work, monkeypatch):
         sources._npm(work, HASTY)
 
 
+def test_npm_that_hangs_is_given_up(npm, work):
+    npm("sleep 25 & wait")
+    started = time.monotonic()
+    with pytest.raises(subprocess.TimeoutExpired, match="timed out after 1 seconds"):
+        sources._npm(work, Patience(rate=1, window=1))
+    assert time.monotonic() - started < 20  # not the 25 s of the sleep
+
+
 @pytest.mark.parametrize(
     ("script", "said"),
     [
