@@ -1,14 +1,23 @@
 """Values that the notebooks' sentences state: of class weights, confusion matrices, the beta sweep, draws."""
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations, compress
-from operator import attrgetter
+from itertools import combinations
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 
-from lib.analysis.statistics import Runs, accuracy, best_accuracy, by_seed, contrasts, paired_difference, shared_seeds
+from lib.analysis.statistics import (
+    Runs,
+    accuracy,
+    best_accuracy,
+    class_accuracies,
+    compare,
+    one_image,
+    records_of,
+    values,
+    welch,
+)
 from lib.losses import class_balanced_weights
 from lib.training import Record
 
@@ -26,6 +35,13 @@ def neutral_betas(counts: Sequence[int], betas: Sequence[float]) -> list[float]:
     beta^n takes from the weights is below single precision.
     """
     return [beta for beta in betas if bool((class_balanced_weights(counts, beta) == 1).all())]
+
+
+def weightings(counts: Sequence[int], betas: Sequence[float]) -> dict[str, list[float]]:
+    """Group ascending betas whose weights are exactly equal, under a name as "0 … 0.7"; most stand alone."""
+    same = neutral_betas(counts, betas)
+    groups = ([same] if same else []) + [[beta] for beta in betas if beta not in same]
+    return {f"{g[0]:g}" if len(g) == 1 else f"{g[0]:g} … {g[-1]:g}": g for g in groups}
 
 
 def beta_groups(counts: Sequence[int], betas: Sequence[float]) -> list[list[float]]:
@@ -72,32 +88,26 @@ def prior(matrix: np.ndarray, counts: Sequence[int]) -> SimpleNamespace:
     )
 
 
-def sweep(
-    betas: Sequence[float], values: np.ndarray, ce: np.ndarray, counts: Sequence[int], classes: Sequence
-) -> SimpleNamespace:
-    """Compare accuracies [betas, seeds, C] with each other and with those of cross-entropy, [seeds, C].
+def gain_at_best(by_group: Mapping[str, Runs], ce: Runs, weightings: int) -> SimpleNamespace | None:
+    """Compare the betas of the highest mean accuracy at the last epoch with cross-entropy and with the others.
 
-    Betas of equal weights count once. `counts` are the training images of the `classes`.
+    `by_group` are runs by betas of equal weights. The interval of the gain is corrected for the choice (Bonferroni)
+    among so many different `weightings`. Returns None without cross-entropy or a group.
     """
-    repeated = neutral_betas(counts, betas)[1:]
-    distinct = [i for i, beta in enumerate(betas) if beta not in repeated]
-    mean, seeds = values.mean(axis=1), values.shape[1]
-    best = int(mean.mean(axis=1).argmax())
-    gains, steps = mean[best] - ce.mean(axis=0), np.diff(mean[distinct], axis=0)
-    throughout = (steps >= 0).all(axis=0) | (steps <= 0).all(axis=0)  # plateaus allowed; a constant is not monotone
-    several = seeds > 1 and len(distinct) > 1
+    ran = {name: runs for name, runs in by_group.items() if runs}
+    if not ran or not ce:
+        return None
+    mean = {name: values(accuracy, runs).mean() for name, runs in ran.items()}
+    best = max(mean, key=lambda name: mean[name])
+    floor, others = one_image(ce), [name for name in ran if name != best]
+    against = {name: compare(accuracy, ran[best], ran[name], len(others), floor=floor) for name in others}
     return SimpleNamespace(
-        best=best,  # position of the beta with the highest mean accuracy
-        distinct=len(distinct),  # betas that differ in their weights
-        # Classes that gain and lose over cross-entropy at the best beta.
-        better=list(compress(classes, gains > 0)),
-        worse=list(compress(classes, gains < 0)),
-        monotone=list(compress(classes, throughout & steps.any(axis=0))) if len(distinct) > 2 else [],
-        lowest=mean[best].min(),  # accuracy of the worst class at the best beta
-        missed=list(compress(classes, mean[best] == 0)),  # never correct
-        # Standard deviation of the mean accuracy over betas, and the one expected from the seeds alone.
-        between=mean[distinct].mean(axis=1).std(ddof=1) if several else np.nan,
-        chance=np.sqrt(values.mean(axis=2)[distinct].var(axis=1, ddof=1).mean() / seeds) if several else np.nan,
+        best=best,
+        gain=compare(accuracy, ran[best], ce, weightings, floor=floor),
+        weightings=weightings,
+        level=[name for name in others if not against[name].above],  # not told apart from the best
+        # Classes by the sign of their gain over cross-entropy, where it is shown over all classes together.
+        classes=compare(class_accuracies, ran[best], ce, values(class_accuracies, ce).shape[1], floor=one_image(ce, 1)),
     )
 
 
@@ -107,28 +117,25 @@ def distance(values: np.ndarray, original: np.ndarray) -> float:
     return float(away.mean()) if away.size else np.nan
 
 
-def spread(
-    betas: Sequence[float],
-    values: np.ndarray,  # accuracies [betas, seeds, C] of one epoch each, paired by seed
-    counts: Sequence[int],  # training images per class
-    margin: float,  # difference in accuracy that counts as none
-    images: int,  # of the test set
-) -> SimpleNamespace | None:
+def spread(by_beta: Mapping[float, Runs], counts: Sequence[int], margin: float) -> SimpleNamespace | None:
     """Compare the changes due to beta with those due to the seed, up to the original's largest beta, 0.99.
 
-    Equivalent means that all pairs of betas are shown to differ by less than the margin: two one-sided t tests at 5 %
-    (Schuirmann 1987), the same as 90 % intervals inside the margin. All pairs have to pass, so each is tested at its
-    own level. Returns None with one seed, or one weighting.
+    Equivalent means that all pairs of betas with different weights are shown to differ by less than `margin` in
+    accuracy at the last epoch: two one-sided t tests at 5 % (Schuirmann 1987), the same as 90 % intervals inside the
+    margin. All pairs have to pass, so each is tested at its own level. Returns None with one seed, or one weighting.
     """
-    groups = beta_groups(counts, [beta for beta in betas if beta <= 0.99])
-    means = values.mean(axis=2)[[list(betas).index(group[0]) for group in groups]]  # [groups, seeds]
-    if values.shape[1] < 2 or len(groups) < 2:
+    ran = [beta for beta, runs in by_beta.items() if beta <= 0.99 and len(runs) > 1]
+    groups = beta_groups(counts, ran)
+    if len(groups) < 2:
         return None
-    differences = contrasts(means, list(combinations(range(len(means)), 2)), level=0.90, floor=1 / images)
+    runs = [by_beta[group[0]] for group in groups]
+    rows = [values(accuracy, each) for each in runs]
+    differences = [welch(a, b, level=0.90, floor=one_image(runs[0])) for a, b in combinations(rows, 2)]
     return SimpleNamespace(
         groups=groups,  # betas with different weights
-        over_seeds=np.sqrt(means.var(axis=1, ddof=1).mean()),  # standard deviation between runs of one beta
-        over_betas=means.mean(axis=1).std(ddof=1),  # and between the means of different betas
+        seeds=[*map(len, rows)],
+        over_seeds=np.sqrt(np.mean([row.var(ddof=1) for row in rows])),  # standard deviation between runs of one beta
+        over_betas=np.std([row.mean() for row in rows], ddof=1),  # and between the means of different betas
         equivalent=all(d.within(margin) for d in differences),
         largest=max(differences, key=lambda d: abs(d.mean)),
     )
@@ -142,35 +149,35 @@ def validation_accuracy(record: Record) -> float:
 def clean_choice(validated: Mapping[float, Runs], original: Sequence[float]) -> SimpleNamespace | None:
     """Choose beta on a validation split, and by the original's rule: best epoch and best beta on the test set.
 
-    Of the runs by beta those from the seeds that most betas share are used. `original` are the betas among which the
-    original chose. Returns None before two betas were run, and one of the original's.
+    `original` are the betas among which the original chose. Returns None before two betas were run, and one of the
+    original's.
     """
-    if not validated:
-        return None
-    _, ran = shared_seeds(validated, max(validated, key=lambda beta: len(validated[beta])))
+    ran = {beta: runs for beta, runs in validated.items() if runs}
     among = [beta for beta in ran if beta in original]
     if len(ran) < 2 or not among:
         return None
     held_out, last, best = (
-        pd.DataFrame(by_seed(value, *(validated[beta] for beta in ran)), index=ran)  # betas in rows, seeds in columns
+        {beta: values(value, runs) for beta, runs in ran.items()}
         for value in (validation_accuracy, accuracy, best_accuracy)
     )
-    scores = held_out.mean(axis=1)
-    clean, peeked = scores.idxmax(), best.loc[among].mean(axis=1).idxmax()
-    split = by_seed(attrgetter("last.validation.confusion"), validated[clean])[0, 0]
+    scores = pd.Series({beta: found.mean() for beta, found in held_out.items()})
+    clean, peeked = scores.idxmax(), max(among, key=lambda beta: best[beta].mean())
+    first = records_of(ran[clean])[0].last.validation
+    assert first is not None  # it was chosen by its split
+    split = np.asarray(first.confusion)
     images = split.sum(axis=1)
     # Half an image is added, so that none of a thousand does not give a variance of zero.
     shares = (split.diagonal() + 0.5) / (images + 1)
     return SimpleNamespace(
         beta=clean,
-        accuracies=last.loc[clean],
+        accuracies=last[clean],
         images=images,  # of the split, by class
         error=np.sqrt((shares * (1 - shares) / images).sum()) / len(images),  # of its mean, from its size alone
         range=np.ptp(scores),  # of its mean over the betas
         peeked=peeked,  # the choice by the original's rule, and the accuracies that it reports
-        reported=best.loc[peeked],
-        gain=paired_difference(best.loc[peeked], last.loc[clean]),  # of that rule, and the part of it by the epoch
-        by_epoch=best.loc[peeked].mean() - last.loc[peeked].mean(),
+        reported=best[peeked],
+        gain=welch(best[peeked], last[clean]),  # of that rule, and the part of it by the epoch
+        by_epoch=best[peeked].mean() - last[peeked].mean(),
     )
 
 
@@ -179,7 +186,7 @@ def draws(by_draw: Mapping[int, tuple[Runs, Runs]]) -> tuple[np.ndarray, float]:
 
     The second value is the standard deviation of the gains expected from the seeds alone; NaN where no draw has two.
     """
-    gains = [np.subtract(*by_seed(accuracy, balanced, ce)) for ce, balanced in by_draw.values() if ce.keys() & balanced]
-    within = [gain.var(ddof=1) for gain in gains if len(gain) > 1]
-    chance = np.sqrt(np.mean(within) * np.mean([1 / len(gain) for gain in gains])) if within else np.nan
-    return np.array([gain.mean() for gain in gains]), chance
+    found = [compare(accuracy, balanced, ce) for ce, balanced in by_draw.values() if ce and balanced]
+    within = [d.deviation**2 * sum(1 / n for n in d.seeds) for d in found if min(d.seeds) > 1]
+    chance = np.sqrt(np.mean(within)) if within else np.nan
+    return np.array([d.mean for d in found]), chance

@@ -140,37 +140,77 @@ def per_class(rows: Mapping[str, np.ndarray], original: Mapping[str, Sequence], 
     return figure
 
 
-def sweep_heatmap(betas: Sequence[float], values: np.ndarray, original: np.ndarray, classes: Sequence[str]) -> Figure:
-    """Accuracy [betas, C] by beta (rows) and class (columns) beside the original's [betas, C]; NaN as dashes."""
-    figure, pair = subplots(1, 2, height=0.27 * len(betas) + 1.4, sharey=True)
-    for axes, title, rows in zip(pair, ("reproduced", "original"), (values, original), strict=True):
-        _heat(axes, rows, classes, [f"{beta:g}" for beta in betas], fontsize=6.5)
+def sweep_heatmap(rows: Mapping[str, np.ndarray], original: Mapping[str, np.ndarray], classes: Sequence[str]) -> Figure:
+    """Mean accuracy by group of betas (rows) and class (columns): [seeds, C], and the original's [betas, C]."""
+    figure, pair = subplots(1, 2, height=0.27 * len(rows) + 1.4, sharey=True)
+    nothing = np.full(len(classes), np.nan)
+    published = [original[name].mean(axis=0) if len(original[name]) else nothing for name in rows]
+    for axes, title, values in zip(pair, ("reproduced", "original"), (rows.values(), published), strict=True):
+        means = np.array([np.atleast_2d(row).mean(axis=0) for row in values])
+        _heat(axes, means, classes, list(rows), fontsize=6.5)
         axes.set_title(f"{title} (%)", fontsize=9)
     pair[0].set_ylabel("β")
     return figure
 
 
-def sweep_curves(betas: Sequence[float], values: np.ndarray, original: np.ndarray, classes: Sequence[str]) -> Figure:
-    """Accuracy [betas, seeds, C] against beta, a panel per class, with 95 % intervals; the original's [betas, C]."""
-    rows, columns = panels(len(classes))
-    figure, grid = subplots(rows, columns, height=1.8 * rows, sharex=True, sharey=True, squeeze=False)
-    places, colour = np.arange(len(betas)), COLOUR["class-balanced"]
+def sweep_curves(rows: Mapping[str, np.ndarray], original: Mapping[str, np.ndarray], classes: Sequence[str]) -> Figure:
+    """Accuracy [seeds, C] against groups of betas, a panel per class, 95 % intervals; the original's [betas, C]."""
+    lines, columns = panels(len(classes))
+    figure, grid = subplots(lines, columns, height=2.0 * lines, sharex=True, sharey=True, squeeze=False)
+    places, colour = np.arange(len(rows)), COLOUR["class-balanced"]
+    mean, half = (np.array(part) for part in zip(*map(mean_interval, rows.values()), strict=True))  # [groups, C]
+    published = [(x, row) for x, name in enumerate(rows) for row in original[name]]
     for axes in grid.flat[len(classes) :]:
         axes.axis("off")
     for k, (axes, name) in enumerate(zip(grid.flat, classes, strict=False)):
-        mean, half = mean_interval(values[:, :, k].T)
-        axes.plot(places, mean, "-o", ms=3, lw=1.2, color=colour, label="reproduced")
-        if np.isfinite(half).all():
-            axes.fill_between(places, *np.clip((mean - half, mean + half), 0, 1), color=colour, alpha=0.25, lw=0)
-        axes.plot(places, original[:, k], ":s", ms=3, lw=1, color=COLOUR["original"], label="original")
+        axes.plot(places, mean[:, k], "-o", ms=3, lw=1.2, color=colour, label="reproduced, 95 % interval")
+        if np.isfinite(half).any():
+            low, high = np.clip((mean - half, mean + half), 0, 1)[:, :, k]
+            axes.fill_between(places, low, high, color=colour, alpha=0.25, lw=0)
+        if published:
+            x, y = zip(*((x, row[k]) for x, row in published), strict=True)
+            axes.plot(x, y, "s", ms=3, mfc="none", color=COLOUR["original"], label="original's rows")
         axes.set_title(name, fontsize=8.5)
-        axes.tick_params(axis="x", rotation=90, labelsize=6.5)
+        axes.tick_params(axis="x", rotation=90, labelsize=7)
     axes.set_ylim(-0.03, 1.03)  # shared, as the ticks are
     axes.yaxis.set_major_formatter(PERCENT)
-    axes.set_xticks(places, [f"{beta:g}" for beta in betas])
+    axes.set_xticks(places, list(rows))
     figure.supxlabel("β", fontsize=9)
     figure.supylabel("test accuracy", fontsize=9)
     figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=8)
+    return figure
+
+
+def closing_rows(
+    candidates: Mapping[str, Mapping[str, np.ndarray]], original: Mapping[str, Sequence[float]], classes: Sequence[str]
+) -> Figure:
+    """The original's closing table against our runs, a panel per candidate setting, up to six in a row.
+
+    `candidates` are accuracies [seeds, C] by setting and loss, CE first, drawn as bands from the lowest seed to the
+    highest; `original` are the two published rows [C], drawn as marks in every panel.
+    """
+    columns = min(6, len(candidates))
+    lines = -(-len(candidates) // columns)
+    figure, grid = subplots(lines, columns, height=1.9 * lines + 0.7, sharex=True, sharey=True, squeeze=False)
+    places = np.arange(len(classes))
+    looks = {"CE": (COLOUR["CE"], "d", "-"), "CB-Focal": (COLOUR["class-balanced"], "s", "--")}
+    for axes in grid.flat[len(candidates) :]:
+        axes.axis("off")
+    for axes, (setting, rows) in zip(grid.flat, candidates.items(), strict=False):
+        for name, (colour, mark, style) in looks.items():
+            if len(seeds := np.asarray(rows[name])):
+                axes.fill_between(places, seeds.min(axis=0), seeds.max(axis=0), color=colour, alpha=0.3, lw=0)
+                axes.plot(places, seeds.mean(axis=0), style, color=colour, lw=1.2, label=f"{name}, our seeds")
+            hollow = {"mfc": "white", "mec": colour, "ms": 4, "clip_on": False, "zorder": 3}
+            axes.plot(places, original[name], mark, **hollow, label=f"{name}, published")
+        axes.set_title(setting.replace(", ", "\n", 1), fontsize=8.5)
+    axes.set_ylim(-0.03, 1.03)
+    axes.yaxis.set_major_formatter(PERCENT)
+    for axes in grid[-1]:
+        axes.set_xticks(places, classes)
+        axes.tick_params(axis="x", rotation=90, labelsize=7)
+    figure.supylabel("test accuracy", fontsize=9)
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=8)
     return figure
 
 
@@ -179,6 +219,7 @@ def training(
     histories: Sequence[Sequence[Epoch]],  # the finished epochs of one run or more, each of at least one epoch
     classes: Sequence[str] = (),  # their names, the labels by default
     *,
+    counts: Sequence[int] = (),  # training images per class: training accuracy by class, and its mean over the classes
     epochs: int = 0,  # the axis reaches at least as far, for runs that are still under way
     original: float | None = None,  # an accuracy to compare with, as a dotted line
     title: str = "",
@@ -186,7 +227,8 @@ def training(
     """Loss, accuracy and learning rate by epoch, and below them the test accuracy of every class.
 
     A line per run; the best epoch on the test set is marked in each. Training values are solid and blue, test
-    values dashed and orange.
+    values dashed and orange. Where the runs keep it, training accuracy is averaged over the classes, as test accuracy
+    on the balanced test set is.
     """
     names = classes or [str(k) for k in range(len(histories[0][0].test.per_class))]
     rows, columns = panels(len(names))
@@ -201,7 +243,7 @@ def training(
         axes.remove()
     reach = max(epochs, *(history[-1].epoch for history in histories), 2)
     for number, history in enumerate(histories):
-        _run(upper, lower, history, label=number == 0, alpha=max(0.3, len(histories) ** -0.5))
+        _run(upper, lower, history, counts, label=number == 0, alpha=max(0.3, len(histories) ** -0.5))
     if original is not None:
         accuracy.axhline(original, color=COLOUR["original"], ls=":", lw=1.5, label="original")
     for axes, name in ((loss, "loss (nats)"), (accuracy, "accuracy"), (rate, "learning rate")):
@@ -224,12 +266,19 @@ def training(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
     lines = accuracy.get_legend_handles_labels()
     figure.legend(*lines, fontsize=8, ncols=4, loc="center right", bbox_to_anchor=(1, 0.472), borderaxespad=0)
-    figure.text(0.07, 0.465, "test accuracy by class", fontsize=9)
+    figure.text(0.07, 0.465, "accuracy by class", fontsize=9)
     figure.suptitle(title, fontsize=9, x=0.07, y=0.99, ha="left")
     return figure
 
 
-def _run(upper: Sequence[Axes], lower: Sequence[Axes], history: Sequence[Epoch], label: bool, alpha: float) -> None:
+def _run(
+    upper: Sequence[Axes],
+    lower: Sequence[Axes],
+    history: Sequence[Epoch],
+    counts: Sequence[int],
+    label: bool,
+    alpha: float,
+) -> None:
     """Draw one run's lines and its best epoch; the lines of the run with `label` are named in the legend."""
     loss, accuracy, rate = upper
     epochs = [e.epoch for e in history]
@@ -238,13 +287,17 @@ def _run(upper: Sequence[Axes], lower: Sequence[Axes], history: Sequence[Epoch],
     test = line | {"color": COLOUR["test"], "ls": "--", "label": "test" if label else None}
     loss.plot(epochs, [e.train_loss for e in history], **train)
     loss.plot(epochs, [e.test.loss for e in history], **test)
-    accuracy.plot(epochs, [e.train_accuracy for e in history], **train)
+    trained = np.array([e.train_hits for e in history]) / counts if len(counts) and history[0].train_hits else None
+    seen = [e.train_accuracy for e in history] if trained is None else trained.mean(axis=1)
+    accuracy.plot(epochs, seen, **train)
     accuracy.plot(epochs, [e.test.accuracy for e in history], **test)
     rate.plot(epochs, [e.learning_rate for e in history], **line, color="black")
     best = max(history, key=lambda e: e.test.accuracy)
     dot: dict[str, Any] = {"color": "black", "ls": "", "marker": "o", "zorder": 5}
     accuracy.plot(best.epoch, best.test.accuracy, ms=4, label="best epoch" if label else None, **dot)
     by_class = np.array([e.test.per_class for e in history])
-    for axes, values, highest in zip(lower, by_class.T, best.test.per_class, strict=True):
-        axes.plot(epochs, values, **test | {"lw": 1.2, "label": None})
-        axes.plot(best.epoch, highest, ms=2.5, **dot)
+    for k, axes in enumerate(lower):
+        if trained is not None:
+            axes.plot(epochs, trained[:, k], **train | {"lw": 1, "label": None})
+        axes.plot(epochs, by_class[:, k], **test | {"lw": 1.2, "label": None})
+        axes.plot(best.epoch, best.test.per_class[k], ms=2.5, **dot)

@@ -1,11 +1,21 @@
 """Words that a decision picks; sentences without one stand in the notebooks."""
 
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 
 import numpy as np
 
-from lib.analysis.statistics import Difference, Runs, best_accuracy, prediction_interval
-from lib.analysis.tables import difference, percent
+from lib.analysis.statistics import (
+    POWER,
+    Difference,
+    Runs,
+    best_accuracy,
+    per_class,
+    prediction_interval,
+    sampling_error,
+    seeds_needed,
+)
+from lib.analysis.tables import difference, percent, with_interval
 from lib.experiment import Experiment
 from lib.losses import LOSSES
 from lib.training import Record
@@ -22,11 +32,45 @@ def interval(d: Difference) -> str:
     return words if "[" in words else f"{words} points (one seed: no interval)"
 
 
-def resolution(differences: Sequence[Difference]) -> str:
-    """Return the size of the intervals, as half a sentence; "" for a single seed."""
-    half = np.array([d.high - d.mean for d in differences])
-    known = half.size and not np.isnan(half).any()
-    return f" (median half-width of the intervals: {100 * np.median(half):.0f} points)" if known else ""
+def of_seeds(*differences: Difference) -> str:
+    """Return the numbers of seeds behind some differences."""
+    pairs = {d.seeds for d in differences}
+    if len(pairs) == 1 and len(set(*pairs)) > 1:
+        return "{} and {} seeds".format(*pairs.pop())
+    return seeds_each([n for pair in pairs for n in pair])
+
+
+def seeds_each(numbers: Sequence[int]) -> str:
+    """Return the numbers of seeds of several settings."""
+    few, many = min(numbers), max(numbers)
+    return f"{few} to {many} seeds each" if few < many else f"{seeds_in_words(few)} each"
+
+
+def power(*differences: Difference) -> str:
+    """Return the size of a difference that some comparisons could have shown, as a sentence; "" without intervals."""
+    known = [d for d in differences if np.isfinite(d.detectable) and d.deviation > 0]
+    if not known:
+        return ""
+    found = [100 * d.detectable for d in known]
+    low, high = f"{min(found):.1f}", f"{max(found):.1f}"
+    needed = seeds_needed(max(d.deviation for d in known), 0.01)
+    return (
+        f" These runs show a true difference of {low if low == high else f'{low} to {high}'} points with a "
+        "probability of "
+        f"{100 * POWER:.0f} %; one point takes about {needed} seeds of each setting."
+    )
+
+
+def replication(rule: str, original: float, predicted: tuple[float, float]) -> str:
+    """Compare a published accuracy with the prediction interval of one more run; "" without an interval."""
+    low, high = predicted
+    lies = "inside" if low <= original <= high else "outside"
+    return (
+        f"The original's {percent(original)} % lies {lies} the 95 % prediction interval of one more run ({rule}): "
+        f"{percent(low)} to {percent(high)} %."
+        if np.isfinite(low)
+        else ""
+    )
 
 
 def seeds_in_words(n: int) -> str:
@@ -41,7 +85,7 @@ def mean_of(n: int) -> str:
 
 def named(classes: Sequence[str] | np.ndarray) -> str:
     """Return the names of some classes as a list in a sentence."""
-    *first, last = classes if len(classes) else ["no class"]
+    *first, last = classes if len(classes) else ["none"]
     return f"{', '.join(first)} and {last}" if first else last
 
 
@@ -81,15 +125,56 @@ def against_original(accuracies: Sequence[float], original: float) -> str:
     return f"{points(away)} the original's {percent(original)} %, which is {verdict}"
 
 
+def with_errors(records: Sequence[Record], rule: str = "best") -> str:
+    """Return the mean accuracy of some runs in percent with its errors over seeds and from drawing the test images."""
+    rows = per_class(records, rule)
+    images = int(np.sum(records[0].last.test.confusion)) // rows.shape[1]
+    seeds = f"95 % interval over {seeds_in_words(len(rows))}" if len(rows) > 1 else "one seed"
+    drawn = f"other test images: ± {100 * sampling_error(rows.mean(axis=0), images):.1f}"
+    return f"{with_interval(rows.mean(axis=1))} % ({seeds}; {drawn})"
+
+
+def tail(gap: float) -> str:
+    """Name what class-averaged training less test accuracy says of the rare classes."""
+    return (
+        "The difference over all images comes from the class frequencies, not from overfitting: the tail is "
+        "under-trained."
+        if gap < 0.05
+        else "What remains is overfitting."
+    )
+
+
+def best_gain(top: SimpleNamespace) -> str:
+    """Open the sentence on the best of several weightings, from `findings.gain_at_best`."""
+    return f"β gains {100 * top.gain.mean:.0f} points where it matters." if top.gain.above else "No β is shown to gain."
+
+
+def level(top: SimpleNamespace) -> str:
+    """Name the weightings that cannot be told apart from the best, as a sentence; "" where there is none."""
+    return f" β = {named(top.level)} cannot be told apart from it." if top.level else ""
+
+
+def settings_lead(ce_rate: float, balanced_rate: float, departure: str) -> str:
+    """Open the sentence on the closing table, from the learning rates nearest to its rows."""
+    if departure or ce_rate == balanced_rate:
+        return "Both losses with equal settings."
+    times = round(max(ce_rate, balanced_rate) / min(ce_rate, balanced_rate))
+    lower = "cross-entropy" if ce_rate < balanced_rate else "CB-Focal"
+    return f"The closing table sets {lower} at a {times}-fold smaller learning rate beside the other loss."
+
+
 def training_caption(records: Sequence[Record]) -> str:
     """Return the caption of the figure that shows the training of these runs."""
     settings = list(dict.fromkeys(r.experiment.setting for r in records))
     named = settings[0] if len(settings) == 1 else f"{len(settings)} settings, {settings[0]} to {settings[-1]}"
     runs = f"{len(records)} runs" if len(records) > 1 else "one run"
     return (
-        f"Learning curves of {runs} ({named}): loss, accuracy, learning rate, a line per run, and the test accuracy of "
-        "every class. Dots are the best epochs on the test set. Training values are means over the epoch, on "
-        "augmented images; the training loss is the one that was minimised, the test loss plain cross-entropy."
+        f"Learning curves of {runs} ({named}): loss, accuracy, learning rate, a line per run, and "
+        "training and test accuracy of every class. Dots are the best epochs on the test set. Accuracies above are "
+        "means "
+        "over the classes. Training values are means over the epoch, on augmented images; the training loss is the "
+        "one that "
+        "was minimised, the test loss plain cross-entropy."
     )
 
 

@@ -1,13 +1,15 @@
-"""Values of runs, intervals over seeds, paired comparisons. Accuracies are fractions.
+"""Values of runs, intervals over seeds, comparisons of settings. Accuracies are fractions.
 
-Quantiles come from scipy.special, as importing scipy.stats takes every notebook a second.
+Settings are compared by Welch's t test, as seeds are not paired: the correlation of two settings' accuracies over their
+seeds is not reliable, and settings may have run from different seeds. Quantiles come from scipy.special, as importing
+scipy.stats takes every notebook a second.
 """
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,9 +17,8 @@ from scipy.special import stdtrit
 
 from lib.training import Record
 
-#: Runs of one setting by their seed; runs of two settings are paired by it.
+#: Runs of one setting by their seed.
 Runs = Mapping[int, Record]
-Name = TypeVar("Name", bound=Hashable)  # of a setting
 
 #: Test accuracy at the last epoch. The test set is balanced, so this is the mean over the classes too.
 accuracy = attrgetter("last.test.accuracy")
@@ -25,6 +26,9 @@ accuracy = attrgetter("last.test.accuracy")
 best_accuracy = attrgetter("best.test.accuracy")
 #: Test accuracy of each class at the last epoch, [C].
 class_accuracies = attrgetter("last.test.per_class")
+
+#: Probability with which a difference of the size that `Difference.detectable` states is found.
+POWER = 0.8
 
 
 def records_of(*settings: Runs) -> list[Record]:
@@ -37,24 +41,9 @@ def per_class(records: Sequence[Record], rule: str = "best") -> np.ndarray:
     return np.array([getattr(record, rule).test.per_class for record in records])
 
 
-def by_seed(value: Callable[[Record], Any], *settings: Runs) -> np.ndarray:
-    """A value of the runs of some settings from the seeds that all of them share, [settings, seeds, ...]."""
-    seeds = sorted(set.intersection(*map(set, settings)))
-    return np.array([[value(runs[seed]) for seed in seeds] for runs in settings])
-
-
-def shared_seeds(runs: Mapping[Name, Runs], must: Name, least: int = 1) -> tuple[list[int], list[Name]]:
-    """Seeds that settings share, and these settings: the choice with the most runs that includes `must`.
-
-    A setting with few runs is left out, so that it does not cut all others down to its seeds.
-    """
-    choices = sorted({frozenset(by_seed.keys() & runs[must].keys()) for by_seed in runs.values()}, key=sorted)
-    found = [
-        (sorted(seeds), [name for name, by_seed in runs.items() if seeds <= by_seed.keys()])
-        for seeds in choices
-        if len(seeds) >= least
-    ]
-    return max(found, key=lambda choice: len(choice[0]) * len(choice[1]), default=([], []))
+def values(value: Callable[[Record], Any], runs: Runs) -> np.ndarray:
+    """Return a value of every run of a setting, [seeds, ...]."""
+    return np.array([value(runs[seed]) for seed in sorted(runs)])
 
 
 def one_image(runs: Runs, classes: int = 0) -> float:
@@ -63,36 +52,50 @@ def one_image(runs: Runs, classes: int = 0) -> float:
     return 1 / (confusion.sum() * (classes or len(confusion)) / len(confusion))
 
 
-def mean_interval(values: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def mean_interval(values: ArrayLike, comparisons: int = 1, floor: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """Mean [...] over the first axis of values [seeds, ...], and half the width of its 95 % interval (Student's t).
 
-    The half-widths are NaN for a single seed, which says nothing about the spread.
+    The half-widths are NaN for a single seed, which says nothing about the spread. `comparisons` and `floor` as in
+    `welch`.
     """
     array = np.asarray(values, dtype=float)
     n, mean = len(array), array.mean(axis=0)
     if n < 2:
         return mean, np.full_like(mean, np.nan)
-    return mean, stdtrit(n - 1, 0.975) * array.std(axis=0, ddof=1) / np.sqrt(n)
+    deviation = np.maximum(array.std(axis=0, ddof=1), floor)
+    return mean, stdtrit(n - 1, 1 - 0.025 / comparisons) * deviation / math.sqrt(n)
 
 
-def prediction_interval(values: Sequence[float]) -> tuple[float, float]:
-    """95 % prediction interval of one more run, given some (Student's t); NaN for a single one."""
-    mean, half = mean_interval(values)
-    wider = math.sqrt(len(values) + 1)  # of the mean's own uncertainty: sqrt(1 + 1/n) beside sqrt(1/n)
-    return float(mean - half * wider), float(mean + half * wider)
+def prediction_interval(values: ArrayLike, comparisons: int = 1, floor: float = 0.0) -> tuple[Any, Any]:
+    """Ends [...] of the 95 % prediction interval of one more run, given some; arguments as for `mean_interval`."""
+    mean, half = mean_interval(values, comparisons, floor)
+    wider = math.sqrt(len(np.asarray(values)) + 1)  # than the mean's own: sqrt(1 + 1/n) beside sqrt(1/n)
+    return mean - half * wider, mean + half * wider
+
+
+def sampling_error(accuracies: ArrayLike, images: int) -> float:
+    """Half the 95 % interval of a mean accuracy that comes from drawing the test set, for one fixed model.
+
+    `accuracies` [C] are those of the classes, with so many test images each (stratified binomial). Seeds do not reduce
+    it: every run is tested on the same images.
+    """
+    p = np.asarray(accuracies, dtype=float)
+    return float(1.96 * np.sqrt((p * (1 - p) / images).sum()) / len(p))
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean of paired differences with its confidence interval (Student's t); arrays for one of every class.
+    """Difference of two settings' means with its confidence interval; arrays for one of every class.
 
-    With one pair there is no interval: `low` and `high` are NaN, and nothing compares as true with them.
+    Where a setting has one run there is no interval: the ends are NaN, and nothing compares as true with them.
     """
 
     mean: Any
     low: Any
     high: Any
-    pairs: int
+    seeds: tuple[int, int]  # runs of each setting
+    deviation: Any  # standard deviation of a run, root mean square of both settings
+    detectable: Any  # true difference that these runs show with a probability of POWER
 
     @property
     def above(self) -> Any:
@@ -109,31 +112,66 @@ class Difference:
         return -margin < self.low and self.high < margin
 
 
-def contrasts(
-    values: ArrayLike,  # [settings, seeds], or [settings, seeds, C] for C differences in one
-    pairs: Sequence[tuple[int, int]],  # (i, j) for the mean of setting i less that of setting j
-    level: float = 0.95,
+def welch(
+    a: ArrayLike,  # [seeds of one setting, ...]
+    b: ArrayLike,  # [seeds of the other, ...]
     comparisons: int = 1,  # differences looked at together: all of these intervals hold at `level` (Bonferroni)
-    floor: float = 0.0,  # lower bound on the standard deviation of a value, as that of one image: seeds may agree
-) -> list[Difference]:
-    """Differences between settings that were run from the same seeds, with Student's t intervals.
+    level: float = 0.95,
+    floor: float = 0.0,  # lower bound on the standard deviation of a run, as that of one image: seeds may agree
+) -> Difference:
+    """Mean of `a` less mean of `b` with its interval (Welch 1947). The interval is about seeds, on this test set."""
+    first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    n, m = seeds = len(first), len(second)
+    mean = first.mean(axis=0) - second.mean(axis=0) if n and m else np.float64(np.nan)
+    if min(seeds) < 2:
+        unknown = np.full_like(mean, np.nan)
+        return Difference(mean, unknown, unknown, seeds, unknown, unknown)
+    v, w = (np.maximum(each.var(axis=0, ddof=1), floor**2) for each in (first, second))
+    variance = v / n + w / m
+    with np.errstate(invalid="ignore"):  # 0 / 0 where all runs agree and there is no floor
+        freedom = variance**2 / ((v / n) ** 2 / (n - 1) + (w / m) ** 2 / (m - 1))
+    freedom = np.where(variance > 0, freedom, n + m - 2)
+    quantile = stdtrit(freedom, 1 - (1 - level) / (2 * comparisons))
+    half, detectable = (np.sqrt(variance) * q for q in (quantile, quantile + stdtrit(freedom, POWER)))
+    return Difference(mean, mean - half, mean + half, seeds, np.sqrt((v + w) / 2), detectable)
 
-    The variance is what settings and seeds leave unexplained (two-way layout, seeds as blocks), pooled over all
-    settings: with two of them this is the paired t test, with more there are more degrees of freedom, so that three
-    seeds say something about ten differences. The intervals are about seeds, on this test set.
+
+def compare(value: Callable[[Record], Any], a: Runs, b: Runs, comparisons: int = 1, **options: Any) -> Difference:
+    """Compare a value of two settings' runs; options as in `welch`."""
+    return welch(values(value, a), values(value, b), comparisons, **options)
+
+
+def predicted_difference(value: Callable[[Record], Any], a: Runs, b: Runs) -> tuple[float, float]:
+    """95 % prediction interval of one more run of `a` less one more of `b`; NaN where one of them has a single run."""
+    first, second = values(value, a), values(value, b)
+    n, m = len(first), len(second)
+    if min(n, m) < 2:
+        return np.nan, np.nan
+    v, w = first.var(ddof=1), second.var(ddof=1)
+    half = np.sqrt(v * (1 + 1 / n) + w * (1 + 1 / m))
+    if half:
+        half *= stdtrit((v + w) ** 2 / (v**2 / (n - 1) + w**2 / (m - 1)), 0.975)
+    return first.mean() - second.mean() - half, first.mean() - second.mean() + half
+
+
+def seeds_needed(deviation: float, margin: float) -> int:
+    """Runs of each of two settings with which a difference of `margin` is found with a probability of POWER."""
+    if not deviation > 0:
+        return 2
+    n = 2
+    while (stdtrit(2 * n - 2, 0.975) + stdtrit(2 * n - 2, POWER)) * deviation * math.sqrt(2 / n) > margin:
+        n += 1
+    return n
+
+
+def trend(groups: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Test every class for a trend over ordered groups of runs, each [seeds, C] (Jonckheere 1954, Terpstra 1952).
+
+    Returns Kendall's tau of group and accuracy, which is the same statistic with the same variance under ties, and the
+    two-sided p, both [C]. A class of equal accuracies everywhere has no trend: tau 0, p 1.
     """
-    array = np.asarray(values, dtype=float)
-    settings, seeds = array.shape[:2]
-    means, half = array.mean(axis=1) if seeds else np.full(settings, np.nan), np.nan
-    if pairs and seeds > 1:
-        unexplained = array - means[:, None] - array.mean(axis=0) + array.mean(axis=(0, 1))
-        freedom = (settings - 1) * (seeds - 1)
-        variance = np.maximum((unexplained**2).sum(axis=(0, 1)) / freedom, floor**2)
-        half = stdtrit(freedom, 1 - (1 - level) / (2 * comparisons)) * np.sqrt(2 * variance / seeds)
-    differences = [means[i] - means[j] for i, j in pairs]
-    return [Difference(d, d - half, d + half, seeds) for d in differences]
+    from scipy.stats import kendalltau
 
-
-def paired_difference(a: ArrayLike, b: ArrayLike, comparisons: int = 1, floor: float = 0.0) -> Difference:
-    """Mean of a - b [pairs], paired by seed (equal initial weights, order and crops): the paired t test's interval."""
-    return contrasts(np.array([a, b]), [(0, 1)], comparisons=comparisons, floor=floor)[0]
+    order, stacked = np.repeat(np.arange(len(groups)), list(map(len, groups))), np.concatenate(groups)
+    found = [kendalltau(order, column, method="asymptotic") for column in stacked.T]
+    return np.nan_to_num([f.statistic for f in found]), np.nan_to_num([f.pvalue for f in found], nan=1.0)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
 
-from lib.analysis.statistics import Difference, Runs, accuracy, best_accuracy, by_seed, mean_interval, paired_difference
+from lib.analysis.statistics import Difference, Runs, accuracy, best_accuracy, compare, mean_interval
 from lib.models import parameter_count
 from lib.training import Record
 
@@ -42,7 +42,7 @@ def reached(runs: Runs, value: Callable[[Record], float] = accuracy) -> str:
 
 def difference(d: Difference) -> str:
     """Return a difference of accuracies in points, with its interval where there is one."""
-    if not d.pairs:
+    if not min(d.seeds):
         return NOT_RUN
     text = f"{100 * d.mean:+.1f}"
     return text if np.isnan(d.low) else f"{text} [{100 * d.low:+.1f}, {100 * d.high:+.1f}]"
@@ -64,23 +64,27 @@ def model(module: nn.Module) -> pd.DataFrame:
 
 
 def per_class(rows: Mapping[Any, np.ndarray], classes: Sequence[str], axis: Any = "accuracy (%)") -> pd.DataFrame:
-    """One row per name, one column per class and their mean; values [C], or [seeds, C] with 95 % intervals."""
+    """One row per name, one column per class and their mean; values [C], or [seeds, C].
+
+    The mean over the classes has its 95 % interval over seeds; those of the classes would not fit a page.
+    """
     lines = {}
     for name, values in rows.items():
         seeds = np.atleast_2d(np.asarray(values, dtype=float))
-        mean, half = mean_interval(np.column_stack([seeds, seeds.mean(axis=1)]))
-        lines[name] = [percent(m, h) for m, h in zip(mean, half, strict=True)]
+        lines[name] = [*map(percent, seeds.mean(axis=0)), with_interval(seeds.mean(axis=1))]
     return pd.DataFrame(lines, index=[*classes, "mean"]).T.rename_axis(axis)
 
 
-def sweep(betas: Sequence[float], values: np.ndarray, original: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
-    """Two rows per beta, as `per_class`: reproduced [betas, seeds, C], and the original's [betas, C], where known."""
-    rows: dict[tuple[str, str], Any] = {}
-    for beta, seeds, row in zip(betas, values, original, strict=True):
-        rows[f"{beta:g}", "reproduced"] = seeds
-        if not np.isnan(row).all():
-            rows[f"{beta:g}", "original"] = row
-    return per_class(rows, classes, ["β", "accuracy (%)"])
+def sweep(rows: Mapping[str, np.ndarray], original: Mapping[str, np.ndarray], classes: Sequence[str]) -> pd.DataFrame:
+    """Two rows per group of betas, as `per_class`: reproduced [seeds, C], and the mean of the original's [betas, C]."""
+    lines: dict[tuple[str, str], Any] = {}
+    for name, seeds in rows.items():
+        lines[name, "reproduced"] = seeds
+        if len(published := original[name]):
+            lines[name, f"original (mean of {len(published)})" if len(published) > 1 else "original"] = published.mean(
+                0
+            )
+    return per_class(lines, classes, ["β", "accuracy (%)"])
 
 
 def means(
@@ -127,34 +131,28 @@ def readings(runs: Mapping[str, Runs], original: float) -> pd.DataFrame:
 
 
 def by_two(runs: Mapping[tuple, Runs], rows: str, columns: str) -> pd.DataFrame:
-    """Accuracy at the last epoch of runs by two settings, {(row, column): runs by seed}."""
-    cells = {(f"{rows} = {row}", f"{columns} {column}"): reached(own) for (row, column), own in runs.items()}
+    """Accuracy at the last epoch of runs by two numbers, {(row, column): runs by seed}."""
+    cells = {(f"{rows} = {row:g}", f"{columns} = {column:g}"): reached(own) for (row, column), own in runs.items()}
     return pd.Series(cells).unstack(sort=False).rename_axis("accuracy (%)")
 
 
 def compared(runs: Mapping[str, Runs], base: str) -> pd.DataFrame:
-    """One row per setting: accuracy at the last epoch, and its difference to `base`, paired by seed (95 % interval)."""
+    """One row per setting: accuracy at the last epoch, and its difference to `base` (95 % interval)."""
     lines = {}
     for name, own in runs.items():
-        gain = paired_difference(*by_seed(accuracy, own, {} if name == base else runs[base]))
-        lines[name] = {
-            "last epoch (%)": reached(own),
-            f"difference to {base} (points)": difference(gain) if gain.pairs else "–",
-            "runs": len(own),
-            "pairs": "–" if name == base else gain.pairs,
-        }
+        gain = "–" if name == base else difference(compare(accuracy, own, runs[base]))
+        lines[name] = {"last epoch (%)": reached(own), f"difference to {base} (points)": gain, "seeds": len(own)}
     return pd.DataFrame(lines).T.rename_axis("setting")
 
 
 def alike(settings: Mapping[Hashable, tuple[Runs, Runs]]) -> pd.DataFrame:
-    """One row per setting, {setting: (CE, balanced)}: accuracies at the last epoch, and the difference by seed."""
+    """One row per setting, {setting: (CE, balanced)}: accuracies at the last epoch, and their difference."""
     lines = {}
-    for name, pair in settings.items():
-        ce, balanced = by_seed(accuracy, *pair)
+    for name, (ce, balanced) in settings.items():
         lines[str(name)] = {
-            "CE (%)": with_interval(ce),
-            "CB-Focal (%)": with_interval(balanced),
-            "difference (points)": difference(paired_difference(balanced, ce)),
-            "seeds": len(ce),
+            "CE (%)": reached(ce),
+            "CB-Focal (%)": reached(balanced),
+            "difference (points)": difference(compare(accuracy, balanced, ce)),
+            "seeds": f"{len(ce)}" if len(ce) == len(balanced) else f"{len(ce)}, {len(balanced)}",
         }
     return pd.DataFrame(lines).T.rename_axis("setting")

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -22,7 +23,7 @@ from lib.analysis import plots, prose
 from lib.experiment import Experiment
 from lib.runs.progress import Event
 from lib.runs.store import Store
-from lib.training import Epoch, Record
+from lib.training import Epoch, Record, training_part
 from lib.training.checkpoint import finished_epochs
 
 Records = Sequence[Record]
@@ -31,28 +32,42 @@ ALT = "Line plots over the epochs: loss, accuracy and learning rate, and below t
 
 
 def figure(
-    drawn: Figure, name: str, caption: str, *, alt: str, records: Records = (), width: str = "100%", handle: Any = None
+    drawn: Figure,
+    name: str,
+    caption: str,
+    *,
+    alt: str,
+    records: Records = (),
+    width: str = "100%",
+    handle: Any = None,
+    first_page: bool = False,
 ) -> None:
     """Show a figure with a caption in markdown; `alt` describes it in words, for readers who do not see it.
 
     The report's list of origins has `name` and `records`, the runs that the figure is drawn from. `width` is a share
-    of the text's width, in HTML and PDF. The figure takes the place of the output that has the `handle`, if any.
+    of the text's width, in HTML and PDF. The figure takes the place of the output that has the `handle`, if any. With
+    `first_page` the report shows it there, and not in the notebook's section.
     """
-    note = {"kind": "figure", "name": name, "alt": alt, "width": width, "caption": caption}
+    note = {"kind": "figure", "name": name, "alt": alt, "width": width, "caption": caption, "first_page": first_page}
+    note["float"] = not first_page
     _publish({"image/svg+xml": svg(drawn), "text/plain": alt}, note, records, handle)
 
 
-def table(content: pd.DataFrame, name: str, caption: str, *, records: Records = ()) -> None:
+def table(content: pd.DataFrame, name: str, caption: str, *, records: Records = (), first_page: bool = False) -> None:
     """Show a table; arguments as for `figure`."""
-    data = {"text/html": content.to_html(), "text/plain": content.to_string()}
-    _publish(data, {"kind": "table", "name": name, "caption": caption}, records)
+    data = {"text/html": _typeset(content.to_html()), "text/plain": content.to_string()}
+    _publish(data, {"kind": "table", "name": name, "caption": caption, "first_page": first_page}, records)
 
 
 def text(markdown: str, metadata: dict[str, Any] | None = None) -> None:
     """Show generated prose; nothing where it is empty."""
     if markdown:
-        unbroken = re.sub(r"(?<=\d) %", "\u00a0%", markdown)  # numbers and their percent signs stay on one line
-        ipython.display({"text/markdown": unbroken, "text/plain": markdown}, raw=True, metadata=metadata)
+        ipython.display({"text/markdown": _typeset(markdown), "text/plain": markdown}, raw=True, metadata=metadata)
+
+
+def _typeset(text: str) -> str:
+    """Keep numbers and their percent signs on one line, and set negative numbers with a minus sign."""
+    return re.sub(r"(?<![\w.-])-(?=\d)", "−", re.sub(r"(?<=\d) %", "\u00a0%", text))
 
 
 def failed(reasons: Sequence[tuple[Experiment, str]]) -> None:
@@ -62,9 +77,12 @@ def failed(reasons: Sequence[tuple[Experiment, str]]) -> None:
     text(f"**{len(reasons)} of the runs failed;** what follows leaves them out.\n\n{lines}", {"writeup_failed": titles})
 
 
-def headline(markdown: str) -> None:
-    """Show the notebook's main result in a sentence or two, also for the report's first page; as `text`."""
-    text(markdown, {"writeup_headline": True})
+def headline(markdown: str, first_page: int = 0) -> None:
+    """Show a main result in a sentence or two, also in the report's summary; as `text`.
+
+    With `first_page` it goes on the report's first page instead, as the first, second ... of its sentences.
+    """
+    text(markdown, {"writeup_headline": {"first_page": first_page}})
 
 
 def svg(drawn: Figure) -> str:
@@ -76,12 +94,18 @@ def svg(drawn: Figure) -> str:
     return buffer.getvalue()
 
 
-def _publish(data: dict[str, str], note: dict[str, str], records: Records, handle: Any = None) -> None:
+def _publish(data: dict[str, str], note: dict[str, Any], records: Records, handle: Any = None) -> None:
     show = handle.update if handle else ipython.display
     runs = list(dict.fromkeys(record.key for record in records))
     show(data, raw=True, metadata={"writeup": {**note, "runs": runs}})
-    below = {"text/markdown": f"*{note['caption']}*", "text/plain": note["caption"]}
+    below = {"text/markdown": f"*{_typeset(note['caption'])}*", "text/plain": note["caption"]}
     ipython.display(below, raw=True, metadata={"writeup": {"kind": "caption", "of": note["name"]}})
+
+
+@cache
+def _training_counts(experiment: Experiment) -> list[int]:
+    images, _ = training_part(data.load(experiment.data), experiment)
+    return images.counts(len(data.classes(experiment.data)))
 
 
 @dataclass
@@ -121,15 +145,16 @@ class Live:
         histories = [record.history for record in records]
         if records and self.name:
             classes = data.classes(records[0].experiment.data)
-            drawn = plots.training(histories, classes, original=self.original)
+            drawn = plots.training(histories, classes, counts=records[0].counts, original=self.original)
             figure(drawn, self.name, prose.training_caption(records), alt=ALT, records=records, handle=self.handle)
         elif records and self.handle:
             self._draw(histories, records[0].experiment)
 
     def _draw(self, histories: Sequence[Sequence[Epoch]], experiment: Experiment) -> None:
         """Draw epochs of runs, of which `experiment` is one, in the place of the last drawing."""
-        options = {"epochs": experiment.epochs, "original": self.original, "title": self.line}
-        drawn = plots.training(histories, data.classes(experiment.data), **options)
+        counts, classes = _training_counts(experiment), data.classes(experiment.data)
+        options = {"epochs": experiment.epochs, "counts": counts, "original": self.original, "title": self.line}
+        drawn = plots.training(histories, classes, **options)
         shown = {"image/svg+xml": svg(drawn), "text/plain": self.line}
         if self.handle:
             self.handle.update(shown, raw=True)

@@ -21,8 +21,11 @@ from lib.system.errors import UserError
 Values = dict[str, Any]
 #: Fields of an experiment that are set by parameters of another name; a list holds several values of its field.
 FIELDS = {"dataset": "data", "baseline_epochs": "epochs", "betas": "beta", "gammas": "gamma", "gamma_betas": "beta"}
-FIELDS |= {"batch_sizes": "batch_size", "learning_rates": "learning_rate", "normalisations": "normalisation"}
-FIELDS |= {"subset_seeds": "subset_seed", "losses": "loss"}
+FIELDS |= {"batch_sizes": "batch_size"}
+FIELDS |= {"subset_seeds": "subset_seed", "losses": "loss", "rescaled_betas": "beta", "confirm_betas": "beta"}
+#: Fields of an experiment that each item of the parameter `candidates` gives.
+CANDIDATE = ("learning_rate", "batch_size", "subset_seed")
+_MAY_BE_EMPTY = {"confirm_betas", "rescaled_betas"}
 _AT_LEAST_ONE = {"repeats", "seeds", "reach_seeds", "reach_epochs", "reading_repeats"}
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list"}
 #: The notebooks of the report, in its order.
@@ -34,13 +37,14 @@ VARIABLE = "WRITEUP_PLAN"
 #: Parameters that decide how a notebook is executed, not what it trains.
 MODES = {"headless", "profile", "runs", "scheduler"}
 #: Comparisons beyond the write-up's own runs, and numbers of seeds: a shorter list is no departure from its settings.
-_ADDITIONS = {"batch_sizes", "gamma_betas", "gammas", "learning_rates", "losses", "normalisations", "readings"}
-_ADDITIONS |= {"margin", "reading_repeats", "repeats", "subset_seeds", "validation"}
+_ADDITIONS = {"batch_sizes", "candidates", "confirm_betas", "confirm_repeats", "gamma_betas", "gammas", "losses"}
+_ADDITIONS |= {"margin", "reading_repeats", "readings", "repeats", "rescaled_betas", "subset_seeds", "validation"}
 
 #: Readings of the write-up's first part, as changes to its settings; `steps` are shares of the epochs.
 READINGS: dict[str, dict[str, Any]] = {
     "as stated": {},
     "batch 128": {"batch_size": 128},
+    "batch 128, rate 0.04": {"batch_size": 128, "learning_rate": 0.04},
     "no augmentation": {"augmentation": False},
     "no ReLU between the linear layers": {"model": "ConvNet-linear"},
     "steps at 60 and 80 % of the epochs": {"steps": (0.6, 0.8)},
@@ -121,17 +125,20 @@ def check(values: Values, notebook: Path, where: str) -> Values:
 def _check_value(name: str, value: Any, where: str) -> None:
     """Check a value before any run starts; an experiment would refuse it only after earlier runs were trained."""
     several = name in FIELDS and isinstance(value, list)
-    if (name in _AT_LEAST_ONE and value < 1) or (several and not value):
+    if (name in _AT_LEAST_ONE and value < 1) or (several and not value and name not in _MAY_BE_EMPTY):
         raise UserError(f"{where}: {name} has to be at least one, not {value!r}.")
     if name == "runs" and value not in SOURCES:
         raise UserError(f"{where}: {name} has to be one of {', '.join(map(repr, SOURCES))}, not {value!r}.")
     if name == "readings" and (unknown := [each for each in value if each not in READINGS]):
         raise UserError(f"{where}: there is no reading {unknown[0]!r}; known ones: {', '.join(READINGS)}.")
-    field = FIELDS.get(name, name)
+    if name == "candidates" and (wrong := [each for each in value if len(each) != len(CANDIDATE)]):
+        raise UserError(f"{where}: each of the candidates has to be [{', '.join(CANDIDATE)}], not {wrong[0]!r}.")
+    field, several = FIELDS.get(name, name), several or name == "candidates"
     for each in value if several else [value]:
         try:
-            if field in Experiment.model_fields:
-                Experiment.make(**{"model": "ConvNet", "epochs": 1, field: each})
+            fields = dict(zip(CANDIDATE, each, strict=True)) if name == "candidates" else {field: each}
+            if fields.keys() <= Experiment.model_fields.keys():
+                Experiment.make(**{"model": "ConvNet", "epochs": 1} | fields)
         except UserError as error:
             raise UserError(f"{where}: {name}: {str(error).removeprefix(f'{field}: ')}") from None
 

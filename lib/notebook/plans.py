@@ -4,14 +4,14 @@ from collections.abc import Hashable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
+import numpy as np
+
 from lib.analysis.claims import Evidence, Setting
 from lib.analysis.findings import neutral_betas
-from lib.analysis.statistics import shared_seeds
 from lib.experiment import Experiment
-from lib.notebook.parameters import FIELDS, READINGS
+from lib.losses import class_balanced_weights
+from lib.notebook.parameters import EXACT, FIELDS, READINGS, of_profile
 from lib.notebook.session import Notebook, Wanted, asked_by
-from lib.system.errors import UserError
-from lib.training import Record
 
 CE = "CE"
 
@@ -43,8 +43,19 @@ def both_losses(here: Notebook, *lists: str) -> Wanted:
 
 def closing_table(here: Notebook) -> Wanted:
     """Both rows of the closing table by settings: {(Setting, loss): experiment}."""
-    wanted = both_losses(here, "learning_rates", "batch_sizes")
-    return {(Setting(rate, size), loss): experiment for (rate, size, loss), experiment in wanted.items()}
+    wanted: dict[Hashable, Experiment] = {}
+    for rate, size, draw in here.values["candidates"]:
+        setting = Setting(float(rate), int(size), int(draw))
+        fields = {"learning_rate": rate, "batch_size": size, "subset_seed": draw}
+        wanted[setting, CE] = cross_entropy(here, **fields)
+        wanted[setting, "CB"] = here.experiment(**fields)
+    return wanted
+
+
+def forms(here: Notebook) -> dict[str, Experiment]:
+    """The balanced loss by form of the focal loss and batch size, under the names of a table's rows."""
+    found = by(here, "losses", "batch_sizes")
+    return {f"{form.replace('_', ' ')}, batch {size}": e for (form, size), e in found.items()}
 
 
 def readings(here: Notebook, convnet: Notebook) -> Wanted:
@@ -58,50 +69,70 @@ def readings(here: Notebook, convnet: Notebook) -> Wanted:
     return wanted
 
 
+def rescaled(here: Notebook, counts: Sequence[int]) -> Wanted:
+    """The balanced loss by beta in three forms: {(beta, form): experiment}.
+
+    Divided by the number of images; by the sum of their weights; and by their number with the learning rate divided by
+    the mean weight of a training image, so that the mean step is that without weights.
+    """
+    wanted: dict[Hashable, Experiment] = {}
+    for beta in here.values["rescaled_betas"]:
+        mean_weight = np.average(class_balanced_weights(counts, beta), weights=counts)
+        rate = round(here.values["learning_rate"] / float(mean_weight), 4)
+        wanted[beta, "by count"] = here.experiment(beta=beta)
+        wanted[beta, "by weights"] = here.experiment(beta=beta, normalisation="weights")
+        wanted[beta, "by count, rescaled rate"] = here.experiment(beta=beta, learning_rate=rate)
+    return wanted
+
+
 def seeds(here: Notebook, repeats: str = "repeats") -> range:
     """Return the seeds of a notebook's parameters."""
     return range(here.values["seed"], here.values["seed"] + here.values[repeats])
 
 
-def common_seeds(runs: Mapping[Hashable, Mapping[int, Record]], least: int) -> tuple[list[int], list[Hashable]]:
-    """Seeds that settings share with cross-entropy, and these settings.
+def fresh_seeds(here: Notebook) -> range:
+    """Return the seeds of the runs that confirm the sweep: those after its own."""
+    first = seeds(here).stop
+    return range(first, first + here.values["confirm_repeats"])
 
-    These are all settings with enough seeds for an interval, and the seeds that they share; if that leaves too few
-    seeds, the largest number of runs instead (lib.analysis.statistics.shared_seeds). Raises UserError where
-    cross-entropy and no beta share at least so many seeds.
-    """
-    shared = {name: by_seed.keys() & runs[CE].keys() for name, by_seed in runs.items()}
-    most = max((len(seeds) for name, seeds in shared.items() if name != CE), default=0)
-    enough = max(least, min(3, most))  # three make an interval worth showing
-    settings = [name for name, seeds in shared.items() if len(seeds) >= enough]
-    seeds = sorted(set.intersection(*(set(shared[name]) for name in settings))) if settings else []
-    if len(seeds) < enough:
-        seeds, settings = shared_seeds(runs, CE, least)
-    if len(settings) < 2 or len(seeds) < least:
-        raise UserError(
-            f"Not run yet: cross-entropy and a beta from {least} seeds that they share. Train them with the parameter "
-            "runs=train."
-        )
-    return seeds, settings
+
+def confirmation(here: Notebook, counts: Sequence[int], **fields: Any) -> Wanted:
+    """The settings of the sweep that are confirmed on fresh seeds: cross-entropy and some betas."""
+    wanted = beta_sweep(here, counts, **fields)
+    return {name: wanted[name] for name in (CE, *here.values["confirm_betas"])}
+
+
+def departure(here: Notebook) -> str:
+    """Return how a long-tail notebook departs from the original's model or data, as half a sentence, or ""."""
+    exact = of_profile(EXACT, "beta_sweep")
+    departs = [name for name in ("dataset", "model", "imbalance", "factor") if here.values[name] != exact[name]]
+    said = ", ".join(f"{name} {here.values[name]} in place of {exact[name]}" for name in departs)
+    return f"not tested by this profile ({said})" if departs else ""
 
 
 def evidence(profile: str, counts: Sequence[int], original: Mapping[str, Any]) -> Evidence:
-    """Return the stored runs that the claims are tested on."""
+    """Return the stored runs that the claims are tested on; none where the profile departs in model or data."""
     sweep, settings, ablations = (asked_by(name, profile) for name in ("beta_sweep", "settings", "ablations"))
+    if departs := departure(sweep):
+        return Evidence(original=original, departure=departs)
     # The runs on the whole training set: those with a split held out only choose beta.
     swept = sweep.stored(beta_sweep(sweep, counts, validation=0), seeds(sweep))
+    for name, runs in sweep.stored(confirmation(sweep, counts, validation=0), fresh_seeds(sweep)).items():
+        swept[name] = {**swept[name], **runs}
     table = settings.stored(closing_table(settings), seeds(settings))
     wanted = readings(settings, asked_by("convnet", profile))
     network = settings.stored(wanted, seeds(settings, "reading_repeats"))
     tuned = ablations.stored(by(ablations, "gamma_betas", "gammas"), seeds(ablations))
-    first = ablations.values["gamma_betas"][0]
-    by_batch = [name for name in ("as stated", "batch 128") if network.get(name)]  # they differ in nothing else
     return Evidence(
         original=original,
         cross_entropy=swept.pop(CE),
         balanced=swept,
-        convnet={wanted[name].batch_size: network[name] for name in by_batch},
-        gammas={gamma: runs for (beta, gamma), runs in tuned.items() if beta == first},
-        gamma_beta=first,
+        # Readings that differ in batch and rate alone.
+        convnet={
+            Setting(wanted[name].learning_rate, wanted[name].batch_size): runs
+            for name, runs in network.items()
+            if READINGS[name].keys() <= {"batch_size", "learning_rate"}
+        },
+        gammas={beta: {g: runs for (b, g), runs in tuned.items() if b == beta} for beta, _ in tuned},
         candidates={setting: (table[setting, CE], table[setting, "CB"]) for setting, loss in table if loss == CE},
     )

@@ -38,9 +38,15 @@ class Notebook:
         return Experiment.make(**{"data": self.values["dataset"]} | own | fields)
 
     def stored(self, settings: Wanted, seeds: Sequence[int]) -> dict[Hashable, dict[int, Record]]:
-        """Return stored runs by setting and then by seed; a setting without any has an empty entry."""
+        """Return stored runs by setting and then by seed; a setting without any has an empty entry.
+
+        Where nothing is trained, every run that the repository keeps of a setting counts, whatever its seed: a setting
+        has the same runs in every notebook of the report.
+        """
         found = {name: {seed: self.store.get(e.replace(seed=seed)) for seed in seeds} for name, e in settings.items()}
-        return {name: {seed: run for seed, run in by_seed.items() if run} for name, by_seed in found.items()}
+        kept = {} if self.trains else {name: self.store.by_seed(e) for name, e in settings.items()}
+        together = {name: by_seed | kept.get(name, {}) for name, by_seed in found.items()}
+        return {name: {s: runs[s] for s in sorted(runs) if runs[s]} for name, runs in together.items()}
 
     def grid(
         self, settings: Wanted, seeds: Sequence[int], *, curves: str = "", original: float | None = None
@@ -80,15 +86,18 @@ class Notebook:
 
 def not_run(runs: Mapping[Hashable, Mapping[int, Record]], seeds: Sequence[int]) -> str:
     """Name the wanted runs that are not stored, in a sentence; "" where none is missing."""
-    missing = [(name, len(by_seed)) for name, by_seed in runs.items() if len(by_seed) < len(seeds)]
+    missing = [(name, len(by_seed.keys() & set(seeds))) for name, by_seed in runs.items()]
+    missing = [(name, n) for name, n in missing if n < len(seeds)]
     said = ", ".join(f"{_in_words(name)} ({n or 'none'} of {len(seeds)})" for name, n in missing)
     return f"**Not run yet,** by setting and runs that are there: {said}." if missing else ""
 
 
-def _in_words(name: Hashable) -> str:
+def _in_words(name: Hashable, symbol: str = "β") -> str:
     if isinstance(name, tuple):
-        return " ".join(_in_words(part) for part in name)
-    return f"β = {name:g}" if isinstance(name, float) else str(name)
+        return ", ".join(_in_words(part, symbol) for part, symbol in zip(name, "βγ", strict=True))
+    if isinstance(name, float):
+        return f"{symbol} = {name:g}"
+    return f"draw {name}" if isinstance(name, int) else str(name)
 
 
 def begin(name: str, namespace: dict[str, Any]) -> Notebook:

@@ -2,7 +2,7 @@
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
-from nbformat.v4 import new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from lib.runs.store import opened
 from lib.system.errors import UserError
@@ -47,9 +47,11 @@ def failed_runs(notebook: NotebookNode) -> list[str]:
     return [title for _, titles in _noted(notebook, "writeup_failed") for title in titles]
 
 
-def headlines(notebook: NotebookNode) -> list[str]:
-    """The main results that an executed notebook states, as markdown."""
-    return [output.data["text/markdown"] for output, _ in _noted(notebook, "writeup_headline")]
+def headlines(notebooks: Iterable[NotebookNode], first_page: bool = False) -> list[str]:
+    """The main results that executed notebooks state for the summary, or those for the first page, as markdown."""
+    found = [(noted["first_page"], output) for nb in notebooks for output, noted in _noted(nb, "writeup_headline")]
+    chosen = [(place, output) for place, output in found if bool(place) == first_page]
+    return [output.data["text/markdown"] for _, output in sorted(chosen, key=lambda each: each[0])]
 
 
 def missing_artefacts(executed: Path) -> str | None:
@@ -86,23 +88,29 @@ def assemble(
     summary: str = "",
     notice: str = "",
     appendix: str = "",
+    origins: str = "",
     missing: Mapping[str, str] | None = None,
 ) -> NotebookNode:
-    """One notebook out of executed ones, in their order: summary, notice, contents, a section each, appendix.
+    """One notebook out of executed ones, in their order: first page, summary, contents, a section each, appendix.
 
-    `facts` are the lines of the title block; summary, notice and appendix are markdown, in which a heading with
-    `{.unnumbered}` gets no number. A notebook without a first-level heading gets its name as heading. One that does not
-    exist, or failed with a reason in `missing`, leaves a box that says so in its place.
+    The first page has the notice, and what the notebooks mark for it: figures, headlines, tables. `facts` are the
+    lines of the title block; summary, notice, appendix and origins are markdown, in which a heading with
+    `{.unnumbered}` gets no number. The origins come last, folded in HTML and left out of the PDF. A notebook without a
+    first-level heading gets its name as heading. One that does not exist, or failed with a reason in `missing`, leaves
+    a box that says so in its place.
     """
-    cells = [new_markdown_cell(summary)] if summary else []
-    if notice:
-        cells.append(_cell(notice, "notice"))
-    cells.append(_cell("", "contents"))
-    for path in notebooks:
-        reason = (missing or {}).get(path.stem) or (None if path.is_file() else "It was not executed.")
+    reasons = {path: (missing or {}).get(path.stem) or _absent(path) for path in notebooks}
+    cells = [_cell(notice, kind="notice")] if notice else []
+    cells.extend(_first_page([nbformat.read(path, 4) for path, reason in reasons.items() if not reason]))
+    if summary:
+        cells.append(new_markdown_cell(summary))
+    cells.append(_cell("", kind="contents"))
+    for path, reason in reasons.items():
         cells.extend(_missing(path, reason) if reason else _section(path))
     if appendix:
         cells.append(new_markdown_cell(appendix))
+    if origins:
+        cells.append(_cell(origins, kind="details", summary="Runs of each figure, and the details of each run"))
     for number, cell in enumerate(cells):
         cell.id = f"cell-{number}"  # two notebooks may use the same ids
     return new_notebook(cells=cells, metadata={"title": title, METADATA: {"facts": facts}})
@@ -130,8 +138,27 @@ def write_report(document: NotebookNode, folder: Path, show_code: bool = False) 
     return folder / "report.html", folder / "report.pdf"
 
 
-def _cell(markdown: str, kind: str) -> NotebookNode:
-    return new_markdown_cell(markdown, metadata={METADATA: {"kind": kind}})
+def _cell(markdown: str, **metadata: str) -> NotebookNode:
+    return new_markdown_cell(markdown, metadata={METADATA: metadata})
+
+
+def _absent(path: Path) -> str | None:
+    return None if path.is_file() else "It was not executed."
+
+
+def _on_first_page(output: NotebookNode) -> bool:
+    return bool(output.get("metadata", {}).get(METADATA, {}).get("first_page"))
+
+
+def _first_page(notebooks: Sequence[NotebookNode]) -> Iterator[NotebookNode]:
+    """Cells with the figures, the headlines and the tables that notebooks mark for the first page."""
+    shown = [output for notebook in notebooks for output, _ in _noted(notebook, METADATA) if _on_first_page(output)]
+    lines = headlines(notebooks, first_page=True)
+    for kind in ("figure", "headlines", "table"):
+        if outputs := [output for output in shown if output.metadata[METADATA]["kind"] == kind]:
+            yield new_code_cell(outputs=outputs)
+        elif kind == "headlines" and lines:
+            yield new_markdown_cell("\n".join(f"{number}. {line}" for number, line in enumerate(lines, start=1)))
 
 
 def _section(path: Path) -> Iterator[NotebookNode]:
@@ -139,15 +166,18 @@ def _section(path: Path) -> Iterator[NotebookNode]:
     if not any(cell.cell_type == "markdown" and re.search(r"^# ", cell.source, re.M) for cell in notebook.cells):
         yield _heading(path)
     for cell in notebook.cells:
-        if cell.cell_type == "code" and "training" in cell.metadata.get("tags", []):
-            cell.outputs = [output for output in cell.outputs if output.output_type != "stream"]
+        if cell.cell_type == "code":
+            training = "training" in cell.metadata.get("tags", [])
+            kept = (output for output in cell.outputs if not (training and output.output_type == "stream"))
+            cell.outputs = [output for output in kept if not _on_first_page(output)]
         yield cell
 
 
 def _missing(path: Path, reason: str) -> Iterator[NotebookNode]:
     kept = f" What was executed is kept in `{shown(path)}`." if path.is_file() else ""
     yield _heading(path)
-    yield _cell(f"**This part is missing.** The notebook `{path.stem}` did not finish: {reason}{kept}", "notice")
+    message = f"**This part is missing.** The notebook `{path.stem}` did not finish: {reason}{kept}"
+    yield _cell(message, kind="notice")
 
 
 def _heading(path: Path) -> NotebookNode:

@@ -46,11 +46,11 @@ def _commit() -> str:
 
 
 def summary(plan: Plan, executions: Sequence[Execution]) -> str:
-    """The notebooks' main results, and the terms used in the report; "" without any result."""
+    """The main results that are not on the first page, and the terms used in the report; "" without any result."""
     keys = {key for e in executions for note in exhibits(e.notebook) for key in note["runs"]}
     return render(
         "summary",
-        headlines=[line for e in executions for line in headlines(e.notebook)],
+        headlines=headlines(e.notebook for e in executions),
         nothing_trained=any(values.get("runs") == "published" for values in plan.values.values()),
         kept=sum((paths.PUBLISHED / plan.profile / "runs" / key).exists() for key in keys),
         runs=len(keys),
@@ -62,22 +62,31 @@ def shortened(plan: Plan) -> str:
     return render("shortened", plan=plan) if plan.departures else ""
 
 
-def appendix(plan: Plan, executions: Sequence[Execution]) -> str:
-    """Runs of each figure, parameter file of each run, execution times, references."""
+def appendix(plan: Plan, executions: Sequence[Execution]) -> tuple[str, str]:
+    """Return the runs by setting with the figures that show them, execution times and references; and the origins.
+
+    The origins list the runs of each figure and the details of each run: what a reader looks up, and nobody reads.
+    """
     records = {record.key: record for record in opened(plan.profile, "published").records()}
-    runs: dict[str, Record] = {}
+    noted = [(note, execution.name) for execution in executions for note in exhibits(execution.notebook)]
     figures, numbers = [], Counter[str]()
-    for execution in executions:
-        for note in exhibits(execution.notebook):
-            numbers[note["kind"]] += 1
-            number = f"{note['kind'].capitalize()} {numbers[note['kind']]}"
-            keys = [key for key in note["runs"] if key in records]
-            figures.append({"number": number, "name": note["name"], "notebook": execution.name, "runs": keys})
-            runs |= {key: records[key] for key in keys}
-    machines = sorted({f"{run.machine['device']}, torch {run.machine['torch']}" for run in runs.values()})
+    shown: dict[str, list[str]] = {}  # figures by the key of a run
+    for note, notebook in sorted(noted, key=lambda each: not each[0].get("first_page")):  # in the report's order
+        numbers[note["kind"]] += 1
+        number = f"{note['kind'].capitalize()} {numbers[note['kind']]}"
+        keys = [key for key in note["runs"] if key in records]
+        figures.append({"number": number, "name": note["name"], "notebook": notebook, "runs": keys})
+        for key in keys:
+            shown.setdefault(key, []).append(f"{number[0]}{numbers[note['kind']]}")
+    runs = sorted((records[key] for key in shown), key=lambda run: (run.experiment.setting, run.experiment.seed))
+    settings: dict[str, list[Record]] = {}
+    for run in runs:
+        settings.setdefault(f"{run.experiment.setting}: {details(run.experiment)}", []).append(run)
+    machines = sorted({f"{run.machine['device']}, torch {run.machine['torch']}" for run in runs})
     kept = paths.shown(paths.PUBLISHED / plan.profile / "runs")
-    known = {"figures": figures, "runs": list(runs.values()), "machines": machines}
-    return render("appendix", **known, executions=executions, kept=kept)
+    known = {"figures": figures, "runs": runs, "shown": shown, "settings": settings, "machines": machines}
+    known |= {"executions": executions, "kept": kept}
+    return render("appendix", **known), render("origins", **known)
 
 
 def render(name: str, **values: Any) -> str:
@@ -88,7 +97,7 @@ def render(name: str, **values: Any) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"details": details, "failed_runs": failed_runs, "short": _short}
+    environment.filters |= {"details": details, "failed_runs": failed_runs, "short": _short, "figures": _figures}
     return environment.get_template(f"{name}.md.j2").render(values).strip()
 
 
@@ -96,3 +105,9 @@ def _short(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(v if isinstance(v, str) else f"{v:g}" for v in value)
     return f"{value}"
+
+
+def _figures(runs: Sequence[Record], shown: dict[str, list[str]]) -> str:
+    """Name the figures that show some runs, each once, figures before tables."""
+    found = {name for run in runs for name in shown[run.key]}
+    return ", ".join(sorted(found, key=lambda name: (name[0], int(name[1:]))))

@@ -15,8 +15,8 @@ from lib.system import paths
 from lib.system.errors import UserError
 
 README = paths.ROOT / "README.md"
-#: The figure that the README shows, and the exhibit that is computed from a network's weights.
-_SHOWN, _LOOKED_AT = "closing_figure", "mistakes"
+#: The figure and the table that the README shows, and the exhibit that is computed from a network's weights.
+_SHOWN, _LEDGER, _LOOKED_AT = "closing_rows", "ledger", "mistakes"
 _BLOCK = re.compile(r"(<!-- generated: make publish -->\n).*(<!-- end of generated -->)", re.DOTALL)
 
 
@@ -36,8 +36,10 @@ def publish(profile: str) -> Path:
     if failed := [title for notebook in notebooks for title in failed_runs(notebook)]:
         raise UserError(f"This report is without {len(failed)} runs that failed: {', '.join(failed)}.")
     notes = [note for notebook in notebooks for note in exhibits(notebook)]
-    lines = [line for notebook in notebooks for line in headlines(notebook)]
-    block = render("readme", profile=profile, folder=paths.shown(target), figure=_SHOWN, headlines=lines) + "\n\n"
+    lines = {"first_page": headlines(notebooks, first_page=True), "summary": headlines(notebooks)}
+    ledger = next(note for note in notes if note["name"] == _LEDGER)["data"]["text/html"]
+    known = {"profile": profile, "folder": paths.shown(target), "figure": _SHOWN, "ledger": ledger, "headlines": lines}
+    block = render("readme", **known) + "\n\n"
     readme, marks = _BLOCK.subn(lambda match: match[1] + block + match[2], README.read_text())
     if not marks:
         raise UserError("README.md lacks the marks of its generated block; _BLOCK in lib/report/publish.py has them.")

@@ -52,13 +52,15 @@ def report(profile: str, changes: dict[str, Any] | None = None, show_code: bool 
         ]
     finally:
         del os.environ[VARIABLE]
+    appendix, origins = front.appendix(plan, executions)
     document = assemble(
         [e.path for e in executions],
         front.TITLE,
         front.facts(profile),
         summary=front.summary(plan, executions),
         notice=front.shortened(plan),
-        appendix=front.appendix(plan, executions),
+        appendix=appendix,
+        origins=origins,
         missing={e.name: e.failure for e in executions if e.failure},
     )
     html, pdf = write_report(document, folder, show_code=show_code)

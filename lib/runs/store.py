@@ -42,6 +42,7 @@ class Store:
         self.folder = Path(folder) if folder else paths.RUNS
         self.folders = (self.folder, *also)
         self._tidied = False
+        self._kept: dict[Experiment, dict[int, Record]] | None = None
 
     def path(self, experiment: Experiment) -> Path:
         """Return the folder of a run, stored or not."""
@@ -136,6 +137,15 @@ class Store:
         files = (file for folder in reversed(self.folders) for file in folder.glob(f"{'[0-9a-f]' * 16}/record.json"))
         by_key = {record.key: record for file in files if (record := self._read(file.parent))}
         return sorted(by_key.values(), key=lambda r: (r.finished, r.key))
+
+    def by_seed(self, experiment: Experiment) -> dict[int, Record]:
+        """Return the runs in the store's own folder that differ from `experiment` in their seed alone, by seed."""
+        if self._kept is None:
+            self._kept = {}
+            for file in self.folder.glob(f"{'[0-9a-f]' * 16}/record.json"):
+                if record := self._read(file.parent):
+                    self._kept.setdefault(record.experiment.replace(seed=0), {})[record.experiment.seed] = record
+        return self._kept.get(experiment.replace(seed=0), {})
 
     def file(self, key: str, name: str = "record.json") -> Path | None:
         """Return a file of a key's run, or None."""

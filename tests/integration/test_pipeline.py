@@ -262,7 +262,7 @@ def test_runs_that_fail_are_named_in_their_place_and_the_rest_is_there(smoke, tm
     shutil.copytree(smoke[0] / "runs", tmp_path / "runs")
     use(tmp_path, monkeypatch, "settings")
     rates = parameters.read(paths.PARAMS / "smoke" / "settings.yaml", paths.NOTEBOOKS / "settings.ipynb")
-    assert not runner.report("smoke", {"learning_rates": [*rates["learning_rates"], 1e30]})
+    assert not runner.report("smoke", {"candidates": [*rates["candidates"], [1e30, 32, 0]]})
     assert re.search(r"settings is without \d+ runs that failed: ConvNet CE seed 0", capsys.readouterr().err)
     notebook = nbformat.read(tmp_path / "smoke" / "settings.ipynb", 4)
     said = [o for c in notebook.cells for o in c.get("outputs", []) if "writeup_failed" in o.get("metadata", {})]

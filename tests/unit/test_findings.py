@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
+import synthetic
 from conftest import small
+from synthetic import runs
 
 from lib import data
 from lib.analysis import findings, original
+from lib.analysis.statistics import welch
 from lib.training import Epoch, Evaluation, Record
 
-BETAS = [0.0, 0.9, 0.99]
 COUNTS = [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
 
 
@@ -88,61 +90,26 @@ def test_weights_by_beta():
     assert findings.weight_ratio([200, 100], 0.999999) == pytest.approx(2, rel=1e-3)
 
 
-def values(*rows):
-    """Accuracies [betas, 1 seed, C] from one row, or one number, per beta."""
-    return np.array([np.broadcast_to(row, 10) for row in rows], float)[:, None]
+def test_the_best_beta_is_compared_with_cross_entropy_and_with_the_others():
+    near = {s: synthetic.record(s, 0.45 + d) for s, d in enumerate((-0.002, 0.002, 0.001, -0.001))}
+    nearest = {s: synthetic.record(s, 0.451 + d) for s, d in enumerate((-0.002, 0.002, 0.001, -0.001))}
+    by_group = {"0 … 0.7": runs(0.40), "0.99": near, "0.999": nearest, "0.9999": {}}
+    found = findings.gain_at_best(by_group, runs(0.39), weightings=6)
+    assert (found.best, found.level) == ("0.999", ["0.99"])
+    a, b = ([r.last.test.accuracy for r in own.values()] for own in (by_group["0.999"], runs(0.39)))
+    assert (found.gain.low, found.gain.high) == (welch(a, b, 6).low, welch(a, b, 6).high)
+    assert found.classes.above.all()
+    worse = findings.gain_at_best({"0": runs(0.3)}, runs(0.39), weightings=1)
+    assert worse.gain.below
+    assert worse.classes.below.all()
+    assert findings.gain_at_best({"0": {}}, runs(0.39), 1) is None
+    assert findings.gain_at_best(by_group, {}, 1) is None
 
 
-def sweep(accuracies, betas=BETAS, counts=COUNTS):
-    return findings.sweep(betas, accuracies, np.full((1, 10), 0.4), counts, range(10))
-
-
-def test_classes_that_gain_and_lose_at_the_best_beta():
-    row = np.full(10, 0.5)
-    row[0], row[1] = 0.3, 0.4  # below and equal to cross-entropy
-    found = sweep(values(0.1, row, 0.2))
-    assert (found.best, found.better, found.worse) == (1, list(range(2, 10)), [0])
-    found = sweep(values(0.1, 0.3, 0.2))
-    assert (found.better, found.worse) == ([], list(range(10)))
-
-
-def test_monotone_classes():
-    zigzag = [np.full(10, v) for v in (0.1, 0.5, 0.2)]
-    assert sweep(values(*zigzag)).monotone == []
-    for row, rising, falling in zip(zigzag, (0.1, 0.2, 0.3), (0.5, 0.4, 0.4), strict=True):
-        row[2], row[7] = rising, falling
-    assert sweep(values(*zigzag)).monotone == [2, 7]
-
-
-def test_betas_of_equal_weights_count_once_towards_monotony():
-    betas, accuracies = [0.0, 0.1, 0.9, 0.99], values(0.2, 0.1, 0.3, 0.4)  # 0.1 is a repetition of 0
-    found = sweep(accuracies, betas)
-    assert (found.distinct, found.monotone) == (3, list(range(10)))
-    assert sweep(accuracies, betas, counts=[9] * 9 + [2]).monotone == []  # here it differs
-
-
-def test_classes_without_a_correct_image():
-    found = sweep(values(0.1, 0.5, 0.2))
-    assert (found.lowest, found.missed) == (0.5, [])
-    row = np.full(10, 0.5)
-    row[[4, 9]] = 0
-    found = sweep(values(0.1, row, 0.2))
-    assert (found.lowest, found.missed) == (0, [4, 9])
-
-
-def test_the_spread_over_betas_beside_that_over_seeds():
-    one = values(0.1, 0.5, 0.3)
-    assert np.isnan(sweep(one).chance)
-    found = sweep(np.concatenate([one - 0.01, one + 0.01], axis=1))
-    assert found.between == pytest.approx(0.2)
-    assert found.chance == pytest.approx(0.01)  # 1.41 points by sqrt(2)
-
-
-def test_the_distance_to_the_original_takes_betas_in_common_alone():
-    mean = values(0.1, 0.5, 0.3).mean(axis=1)
-    unknown = np.full(10, np.nan)
-    assert findings.distance(mean, np.array([unknown, np.full(10, 0.4), unknown])) == pytest.approx(0.1)
-    assert np.isnan(findings.distance(mean, np.array([unknown] * 3)))
+def test_betas_of_exactly_equal_weights_share_a_name():
+    groups = findings.weightings(COUNTS, [0.0, 0.3, 0.7, 0.8, 0.9])
+    assert groups == {"0 … 0.7": [0.0, 0.3, 0.7], "0.8": [0.8], "0.9": [0.9]}
+    assert findings.weightings([9] * 9 + [2], [0.5, 0.9]) == {"0.5": [0.5], "0.9": [0.9]}
 
 
 def test_the_originals_rows_are_unknown_for_other_classes():

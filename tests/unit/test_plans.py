@@ -1,5 +1,7 @@
 """The runs that notebooks ask for, and those of them that are stored."""
 
+from dataclasses import replace
+
 import pytest
 from conftest import run, small
 
@@ -32,7 +34,6 @@ def test_an_experiment_is_all_the_parameters_that_are_settings_of_a_run():
     assert (experiment.data, experiment.model) == ("cifar10", "ResNet-32")
     assert (experiment.loss, experiment.gamma, experiment.beta) == ("focal", 1, 0.9)
     assert (experiment.epochs, experiment.steps, experiment.learning_rate) == (10, (6, 8), 0.01)
-    assert experiment.validation == 0.1
     assert asked("convnet").experiment(model="ConvNet").epochs == 80  # not the baselines' epochs
 
 
@@ -54,22 +55,58 @@ def test_notebooks_that_ask_for_the_same_run_mean_the_same_record():
     table, drawn = plans.closing_table(asked("settings")), plans.both_losses(asked("ablations"), "subset_seeds")
     assert wrangled.key == swept[plans.CE].key == table[Setting(0.01, 32), plans.CE].key == drawn[0, plans.CE].key
     assert swept[0.8].key == table[Setting(0.01, 32), "CB"].key == drawn[0, "CB"].key
-    by_gamma, by_sum = (plans.by(asked("ablations"), "gamma_betas", others) for others in ("gammas", "normalisations"))
-    assert swept[0.99].key == by_gamma[0.99, 1.0].key == by_sum[0.99, "count"].key
-    assert by_sum[0.99, "weights"].key != swept[0.99].key
-    assert plans.by(asked("ablations"), "losses", "batch_sizes")["focal", 32].key == swept[0.8].key
+    by_gamma, rescaled = (
+        plans.by(asked("ablations"), "gamma_betas", "gammas"),
+        plans.rescaled(ablations_of(0.99), COUNTS),
+    )
+    assert swept[0.9].key == by_gamma[0.9, 1.0].key
+    assert swept[0.99].key == rescaled[0.99, "by count"].key
+    assert plans.forms(asked("ablations"))["focal, batch 32"].key == swept[0.8].key
+
+
+def ablations_of(*betas):
+    here = asked("ablations")
+    return replace(here, values={**here.values, "rescaled_betas": list(betas)})
+
+
+def test_two_forms_of_the_balanced_loss_keep_the_mean_step():
+    """The mean weight of a training image is 0.798 at 0.99 and 0.171 at 0.9999."""
+    wanted = plans.rescaled(ablations_of(0.99, 0.9999), COUNTS)
+    assert [e.learning_rate for (_, form), e in wanted.items() if "rescaled" in form] == [0.0125, 0.0585]
+    for (beta, form), experiment in wanted.items():
+        assert (experiment.beta, experiment.normalisation == "weights") == (beta, form == "by weights")
+    assert len({e.key for e in wanted.values()}) == 6
+
+
+def test_fresh_seeds_follow_those_of_the_sweep():
+    sweep = asked("beta_sweep")
+    fresh = plans.fresh_seeds(sweep)
+    assert not set(fresh) & set(plans.seeds(sweep))
+    assert set(plans.confirmation(sweep, COUNTS)) == {plans.CE, 0.8, 0.99, 0.999}
+
+
+def test_a_profile_that_departs_in_model_or_data_tests_no_claim_on_runs():
+    from lib.analysis import claims, original
+
+    ledger = claims.ledger(plans.evidence("quick", COUNTS, original.figures()))
+    verdicts = {row.claim.number: row.found.verdict for row in ledger}
+    assert verdicts.pop(6) == "contradicted"  # a calculation
+    assert set(verdicts.values()) == {"not tested"}
+    assert "model ConvNet in place of ResNet-32" in ledger[0].found.because
+    assert plans.departure(asked("settings")) == ""
 
 
 def test_readings_change_one_thing_each():
     convnet = asked("convnet")
-    found = plans.readings(asked("settings"), convnet)
+    settings = asked("settings")
+    found = plans.readings(replace(settings, values={**settings.values, "readings": list(plans.READINGS)}), convnet)
     assert set(found) == set(plans.READINGS)
     base = found["as stated"]
     assert base == convnet.experiment(model="ConvNet")
     assert found["steps at 60 and 80 % of the epochs"].steps == (48, 64)
     for name, experiment in found.items():
         changed = {k for k, v in experiment.model_dump().items() if v != getattr(base, k)}
-        assert len(changed) == (name != "as stated"), name
+        assert len(changed) == (0 if name == "as stated" else 2 if name == "batch 128, rate 0.04" else 1), name
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -80,8 +117,7 @@ def test_every_profile_has_valid_plans(profile):
         plans.closing_table(settings),
         plans.readings(settings, asked("convnet", profile)),
         plans.by(ablations, "gamma_betas", "gammas"),
-        plans.by(ablations, "gamma_betas", "normalisations"),
-        plans.by(ablations, "losses", "batch_sizes"),
+        plans.forms(ablations),
         plans.both_losses(ablations, "subset_seeds"),
     ):
         assert len(wanted) == len({str(name) for name in wanted}) > 0
@@ -91,7 +127,7 @@ def test_the_ledger_of_an_empty_store_finds_nothing(tmp_path):
     from lib.analysis import claims, original
 
     evidence = plans.evidence("writeup", COUNTS, original.figures())
-    verdicts = {claim.number: found.verdict for claim, found in claims.ledger(evidence)}
+    verdicts = {row.claim.number: row.found.verdict for row in claims.ledger(evidence)}
     assert verdicts.pop(6) == "contradicted"  # needs no runs
     assert set(verdicts.values()) == {"undecided"}
 
@@ -100,15 +136,18 @@ def test_the_claims_look_at_runs_on_the_whole_training_set(monkeypatch):
     """The split that only chooses beta is among the sweep's parameters, and not among the ledger's runs."""
     from lib.analysis import original
 
-    looked_at = []
+    looked_at, swept = [], asked("beta_sweep")
 
     def stored(self, settings, seeds):
         looked_at.extend(settings.values())
         return {name: {} for name in settings}
 
     monkeypatch.setattr(Notebook, "stored", stored)
+    monkeypatch.setitem(swept.values, "validation", 0.1)
+    monkeypatch.setattr(
+        plans, "asked_by", lambda name, profile: swept if name == "beta_sweep" else asked(name, profile)
+    )
     plans.evidence("writeup", COUNTS, original.figures())
-    assert asked("beta_sweep").values["validation"] > 0
     assert looked_at
     assert {experiment.validation for experiment in looked_at} == {0}
 
@@ -150,28 +189,14 @@ def test_where_runs_are_trained_the_grid_is_full(few, one_thread, monkeypatch):
     assert {seed: record.experiment.seed for seed, record in found["a"].items()} == {0: 0, 1: 1}
 
 
-def test_shared_seeds_leave_out_what_is_too_thin():
-    runs = {"CE": {0: None, 1: None, 2: None}, 0.8: {0: None, 1: None}, 0.999: {0: None}}
-    assert plans.common_seeds(runs, least=2) == ([0, 1], ["CE", 0.8])
-    runs |= {0.9: {0: None, 1: None, 2: None}}  # three seeds are enough, and two are not
-    assert plans.common_seeds(runs, least=2) == ([0, 1, 2], ["CE", 0.9])
-    for lacking in ({"CE": {}, 0.8: {0: None}}, {"CE": {0: None}}, {"CE": {0: None}, 0.8: {1: None}}):
-        with pytest.raises(UserError, match="Not run yet: cross-entropy and a beta from 1 seeds that they share"):
-            plans.common_seeds(lacking, least=1)
+def test_every_kept_run_of_a_setting_counts_where_nothing_is_trained(few):
+    store = stored(paths.PUBLISHED / "mine" / "runs", few, 0, 7)
+    assert sorted(store.by_seed(small(seed=3))) == [0, 7]
+    assert store.by_seed(small(epochs=5)) == {}
+    assert sorted(here(store, runs="published").stored({"a": small()}, [0])["a"]) == [0, 7]
+    assert sorted(here(store, runs="train").stored({"a": small()}, [0])["a"]) == [0]
 
 
 def test_a_setting_without_any_run_is_said(few):
     with pytest.raises(UserError, match="Not run yet: TwoLayerNet CE seed 0"):
         here(Store(), runs="published").repeated(small(), seeds=[0, 1])
-
-
-def test_a_sweep_shows_every_beta_that_has_three_seeds_from_the_seeds_that_all_share():
-    def of(*seeds):
-        return dict.fromkeys(seeds, "record")
-
-    runs = {plans.CE: of(0, 1, 2, 3, 4), 0.8: of(0, 1, 2, 3, 4), 0.9999: of(0, 1, 2), 0.99999: of(0)}
-    assert plans.common_seeds(runs, least=2) == ([0, 1, 2], [plans.CE, 0.8, 0.9999])
-    few = {plans.CE: of(0), 0.8: of(0), 0.9: of()}
-    assert plans.common_seeds(few, least=1) == ([0], [plans.CE, 0.8])
-    apart = {plans.CE: of(0, 1, 2, 3, 4, 5), 0.8: of(0, 1, 2), 0.9: of(3, 4, 5)}
-    assert plans.common_seeds(apart, least=2)[0] in ([0, 1, 2], [3, 4, 5], [0, 1, 2, 3, 4, 5])

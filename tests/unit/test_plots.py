@@ -17,8 +17,8 @@ def titles(figure):
 
 
 def test_the_map_of_the_sweep_has_a_dash_where_the_original_has_no_row():
-    original = np.array([[0.9] * 10, [np.nan] * 10])
-    figure = plots.sweep_heatmap([0.5, 0.999], np.full((2, 10), 0.253), original, list("abcdefghij"))
+    original = {"0 … 0.5": np.full((2, 10), 0.9), "0.999": np.empty((0, 10))}
+    figure = plots.sweep_heatmap({name: np.full((3, 10), 0.253) for name in original}, original, list("abcdefghij"))
     written = [[text.get_text() for text in axes.texts] for axes in figure.axes]
     plt.close(figure)
     assert written == [["25"] * 20, ["90"] * 10 + ["–"] * 10]
@@ -32,8 +32,30 @@ def test_the_confusion_matrix_carries_the_names_of_its_classes():
 
 
 def test_a_panel_for_every_class_of_a_sweep():
-    figure = plots.sweep_curves([0.5, 0.9], np.full((2, 2, 3), 0.5), np.full((2, 3), 0.4), CLASSES)
+    rows = {"0 … 0.5": np.full((2, 3), 0.5), "0.9": np.full((5, 3), 0.5)}
+    figure = plots.sweep_curves(rows, {"0 … 0.5": np.full((4, 3), 0.4), "0.9": np.empty((0, 3))}, CLASSES)
     assert titles(figure) == list(CLASSES)
+    marks = figure.axes[0].get_lines()[-1]
+    assert list(marks.get_xdata()) == [0, 0, 0, 0]  # every row of the original
+
+
+def test_the_closing_table_has_a_panel_for_every_candidate():
+    rows = {
+        "rate 0.1, batch 2": {"CE": np.full((2, 3), 0.5), "CB-Focal": []},
+        "rate 1, batch 2": {"CE": [], "CB-Focal": []},
+    }
+    figure = plots.closing_rows(rows, {"CE": [0.1] * 3, "CB-Focal": [0.2] * 3}, CLASSES)
+    assert titles(figure) == ["rate 0.1\nbatch 2", "rate 1\nbatch 2"]
+
+
+def test_training_accuracy_is_the_mean_over_the_classes():
+    run = record([diagonal(700, classes=2)] * 2, counts=[90, 10])
+    history = [e.model_copy(update={"train_hits": [90, 0], "train_accuracy": 0.9}) for e in run.history]
+    for counts, expected in (([90, 10], 0.5), ((), 0.9)):
+        figure = plots.training([history], counts=counts)
+        line = figure.axes[1].get_lines()[0]
+        plt.close(figure)
+        assert list(line.get_ydata()) == [expected] * 2
 
 
 @pytest.mark.parametrize("classes", [CLASSES, tuple("abcdefghij"), tuple("abcdefghijkl")])

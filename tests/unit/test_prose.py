@@ -10,7 +10,7 @@ from lib.analysis import prose
 def test_names_make_a_list_in_a_sentence():
     assert prose.named(["bee"]) == "bee"
     assert prose.named(["ant", "bee", "cat"]) == "ant, bee and cat"
-    assert prose.named([]) == "no class"
+    assert prose.named([]) == "none"
 
 
 def test_one_seed_is_no_mean():

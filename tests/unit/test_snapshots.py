@@ -18,13 +18,12 @@ def test_sentences_of_the_ledger(snapshot):
         original=CLAIMED,
         cross_entropy=runs(FALLING / 2, counts=FEW_IMAGES),
         balanced=balanced,
-        convnet={32: runs(0.8, jitter=0.01), 128: runs(0.75)},
-        gammas={0.0: runs(0.4), 1.0: runs(0.5)},
-        gamma_beta=0.9,
+        convnet={Setting(0.01, 32): runs(0.8, jitter=0.01), Setting(0.01, 128): runs(0.75)},
+        gammas={0.9: {0.0: runs(0.4), 1.0: runs(0.5)}},
         candidates={Setting(0.01, 32): (runs(FALLING / 2, at="best"), runs(FALLING, at="best"))},
     )
     for said in (evidence, Evidence(original=CLAIMED)):
-        assert [(c.statement, c.rule, v.verdict, v.because, v.short) for c, v in claims.ledger(said)] == snapshot
+        assert [(c.statement, c.rule, v.verdict, v.answer) for c, v, _ in claims.ledger(said)] == snapshot
 
 
 def test_the_first_page_of_a_profile_that_departs(snapshot):

@@ -8,11 +8,15 @@ from conftest import run, small
 from scipy import stats
 
 from lib.analysis.statistics import (
-    contrasts,
+    POWER,
     mean_interval,
-    paired_difference,
     per_class,
+    predicted_difference,
     prediction_interval,
+    sampling_error,
+    seeds_needed,
+    trend,
+    welch,
 )
 
 pytestmark = pytest.mark.usefixtures("one_thread")  # small steps are fastest on one thread, and repeatable
@@ -51,57 +55,91 @@ def test_accuracy_per_class_follows_the_rule_asked_for(few):
     assert (best.mean(axis=1) >= last.mean(axis=1)).all()
 
 
-A, B = [0.50, 0.53, 0.49, 0.55], [0.48, 0.50, 0.48, 0.51]
+A, B = [0.50, 0.53, 0.49, 0.55], [0.48, 0.50, 0.47]
 
 
-def test_a_paired_difference_is_the_paired_t_test():
-    ours, test = paired_difference(A, B), stats.ttest_rel(A, B)
+def test_settings_are_compared_by_welchs_test():
+    ours, test = welch(A, B), stats.ttest_ind(A, B, equal_var=False)
     low, high = test.confidence_interval(0.95)
-    assert (ours.mean, ours.low, ours.high) == pytest.approx((0.025, low, high))
+    assert (ours.mean, ours.low, ours.high) == pytest.approx((np.mean(A) - np.mean(B), low, high))
     assert ours.above == (test.pvalue < 0.05)
-    assert paired_difference(B, A).below
-    assert ours.pairs == 4
+    assert ours.seeds == (4, 3)
+    wide = welch(A, B, comparisons=10)
+    assert (wide.low, wide.high) == pytest.approx(test.confidence_interval(1 - 0.05 / 10))
+    ninety = welch(A, B, level=0.90)
+    assert (ninety.low, ninety.high) == pytest.approx(test.confidence_interval(0.90))
+    by_class = welch(np.column_stack([A, A]), np.column_stack([B, B]))
+    assert by_class.low == pytest.approx([low, low])
 
 
-def test_several_comparisons_widen_the_interval():
-    wide = paired_difference(A, B, comparisons=10)
-    low, high = stats.ttest_rel(A, B).confidence_interval(1 - 0.05 / 10)
-    assert (wide.low, wide.high) == pytest.approx((low, high))
-
-
-def test_one_pair_decides_nothing():
-    single = paired_difference([0.9], [0.1])
-    assert single.mean == pytest.approx(0.8)
+def test_one_run_decides_nothing():
+    single = welch([0.9], [0.1, 0.2])
+    assert single.mean == pytest.approx(0.75)
     assert [single.above, single.below, single.within(10)] == [False] * 3
-
-
-def test_contrasts_are_those_of_the_two_way_layout():
-    """Held against least squares on indicators of settings and seeds."""
-    values = np.random.default_rng(1).normal(size=(4, 3))
-    design = np.array([[*np.eye(4)[i], *np.eye(3)[j][1:]] for i in range(4) for j in range(3)])
-    solution, residual, rank, _ = np.linalg.lstsq(design, values.ravel(), rcond=None)
-    freedom = values.size - rank
-    contrast = np.array([1, 0, -1, 0, 0, 0])
-    error = np.sqrt(residual[0] / freedom * contrast @ np.linalg.inv(design.T @ design) @ contrast)
-    half = stats.t.ppf(1 - 0.05 / 2 / 6, freedom) * error
-    (found,) = contrasts(values, [(0, 2)], comparisons=6)
-    assert (found.mean, found.high - found.mean) == pytest.approx((solution[0] - solution[2], half))
-    assert freedom == 6
+    none = welch([], [0.1])
+    assert np.isnan(none.mean)
+    assert none.seeds == (0, 1)
 
 
 def test_seeds_that_agree_are_no_certainty():
-    twins = [[0.500, 0.500], [0.501, 0.501]]
-    assert contrasts(twins, [(1, 0)])[0].above
-    assert not contrasts(twins, [(1, 0)], floor=0.001)[0].above
-    far = contrasts([[0.5, 0.5], [0.9, 0.9]], [(1, 0)], floor=0.001)[0]
+    low, high = [0.500, 0.500], [0.501, 0.501]
+    assert welch(high, low).above
+    assert not welch(high, low, floor=0.001).above
+    far = welch([0.9, 0.9], [0.5, 0.5], floor=0.001)
     assert far.above
-    assert far.high - far.mean == pytest.approx(stats.t.ppf(0.975, 1) * 0.001)
+    assert far.high - far.mean == pytest.approx(stats.t.ppf(0.975, 2) * 0.001)  # as with two equal variances
 
 
-def test_no_common_seed_is_no_difference():
-    none = contrasts([[], []], [(0, 1)])[0]
-    assert np.isnan(none.mean)
-    assert none.pairs == 0
+def test_the_detectable_difference_is_found_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0, 0.01, (2, 5, 4000))
+    size = np.median(welch(a, b).detectable)
+    assert np.mean(welch(a + size, b).above) == pytest.approx(POWER, abs=0.04)
+
+
+def test_the_seeds_that_a_point_takes():
+    assert seeds_needed(0.012, 0.01) == 24  # 2 (1.96 + 0.84)^2 1.2^2 = 22.6, and a little for Student's t
+    n = seeds_needed(0.005, 0.01)
+    a, b = np.random.default_rng(0).normal(0, 0.005, (2, n, 4000))
+    assert np.mean(welch(a + 0.01, b).above) >= POWER - 0.02
+    assert seeds_needed(0.0, 0.01) == seeds_needed(np.nan, 0.01) == 2
+
+
+def test_one_more_pair_lies_in_the_prediction_interval_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    inside = []
+    for _ in range(2000):
+        a, b = dict(enumerate(rng.normal(0, 1, 5))), dict(enumerate(rng.normal(0, 2, 4)))
+        low, high = predicted_difference(lambda value: value, a, b)
+        inside.append(low <= rng.normal(0, 1) - rng.normal(0, 2) <= high)
+    assert np.mean(inside) == pytest.approx(0.95, abs=0.015)
+    assert np.isnan(predicted_difference(lambda value: value, {0: 1.0}, {0: 1.0, 1: 2.0})).all()
+
+
+def test_the_sampling_error_is_that_of_another_test_set():
+    accuracies = np.array([0.9, 0.5, 0.1])
+    drawn = np.random.default_rng(0).binomial(1000, accuracies, (20_000, 3)).mean(axis=1) / 1000
+    assert sampling_error(accuracies, 1000) == pytest.approx(1.96 * drawn.std(), rel=0.02)
+
+
+def jonckheere(groups):
+    """Jonckheere's statistic and its normal p without ties, by the formulas of the paper."""
+    pairs = [(a, b) for i, a in enumerate(groups) for b in groups[i + 1 :]]
+    count = sum((b[None] > a[:, None]).sum() for a, b in pairs)
+    sizes = np.array(list(map(len, groups)))
+    n = sizes.sum()
+    variance = (n**2 * (2 * n + 3) - (sizes**2 * (2 * sizes + 3)).sum()) / 72
+    z = (count - (n**2 - (sizes**2).sum()) / 4) / np.sqrt(variance)
+    return 2 * stats.norm.sf(abs(z))
+
+
+def test_the_trend_is_jonckheeres():
+    rng = np.random.default_rng(0)
+    groups = [rng.normal(0.1 * k, 0.2, n) for k, n in enumerate((5, 3, 4))]
+    tau, p = trend([np.column_stack([g, -g, np.full(len(g), 0.5)]) for g in groups])
+    assert p[0] == p[1] == pytest.approx(jonckheere(groups))
+    assert tau[0] == -tau[1] != 0
+    assert (tau[2], p[2]) == (0, 1)  # equal everywhere
 
 
 def test_a_prediction_interval_holds_one_more_run_as_often_as_it_says():
@@ -110,3 +148,10 @@ def test_a_prediction_interval_holds_one_more_run_as_often_as_it_says():
     inside = [low <= run[3] <= high for run in runs for low, high in [prediction_interval(run[:3])]]
     assert np.mean(inside) == pytest.approx(0.95, abs=0.01)
     assert np.isnan(prediction_interval([0.5])).all()
+    together = rng.normal(size=(4000, 4, 6))
+    held = [
+        ((low <= row[3]) & (row[3] <= high)).all()
+        for row in together
+        for low, high in [prediction_interval(row[:3], 6)]
+    ]
+    assert np.mean(held) >= 0.945  # Bonferroni: all six, at least as often

@@ -6,7 +6,7 @@ from scipy import stats
 from synthetic import CLAIMED, record, runs
 
 from lib.analysis import claims, findings, prose, tables
-from lib.analysis.claims import CLAIMS, Evidence, Setting, Verdict
+from lib.analysis.claims import CLAIMS, Answer, Evidence, Row, Setting, Verdict
 from lib.analysis.claims.closing_table import equal_settings
 from lib.analysis.statistics import accuracy, best_accuracy
 from lib.notebook import session
@@ -18,70 +18,64 @@ CE_ROW, CB_ROW = np.array(CLAIMED["cross_entropy"]), np.array(CLAIMED["class_bal
 def test_what_is_missing_is_named_with_how_much_of_it():
     found = {"CE": {0: None, 1: None}, 0.999: {}, (0.9, 2.0): {0: None}}
     text = session.not_run(found, seeds=range(2))
-    assert text == "**Not run yet,** by setting and runs that are there: β = 0.999 (none of 2), β = 0.9 β = 2 (1 of 2)."
+    assert (
+        text == "**Not run yet,** by setting and runs that are there: β = 0.999 (none of 2), β = 0.9, γ = 2 (1 of 2)."
+    )
     assert session.not_run({"CE": {0: None}}, seeds=[0]) == ""
 
 
-def sweep(*means, noise=0.0, seeds=4):
-    """[betas, seeds, C] around these means; a seed shifts all betas alike."""
-    rng = np.random.default_rng(0)
-    shift = np.linspace(-0.01, 0.01, seeds)
-    values = np.array(means)[:, None] + shift + noise * rng.standard_normal((len(means), seeds))
-    return np.repeat(values[:, :, None], 10, axis=2)
+def sweep(betas, means, noise=1e-3, seeds=4):
+    """Runs by beta whose accuracies lie around these means, evenly to both sides."""
+    shift = noise * np.linspace(-1, 1, seeds)
+    return {
+        beta: {s: record(s, mean + shift[s]) for s in range(seeds)} for beta, mean in zip(betas, means, strict=True)
+    }
 
 
-def spread(betas, values, margin=0.01):
-    return findings.spread(betas, values, COUNTS, margin, images=10_000)
+def spread(betas, means, margin=0.01, **options):
+    return findings.spread(sweep(betas, means, **options), COUNTS, margin)
 
 
 def test_betas_that_change_less_than_the_margin_are_shown_to_be_equivalent():
-    found = spread([0.0, 0.8, 0.9, 0.99], sweep(0.4, 0.4, 0.401, 0.399, noise=1e-4))
+    found = spread([0.0, 0.8, 0.9, 0.99], (0.4, 0.4, 0.401, 0.399))
     assert found.groups == [[0.0, 0.8], [0.9], [0.99]]
     assert found.equivalent
-    assert found.over_seeds == pytest.approx(np.linspace(-0.01, 0.01, 4).std(ddof=1), abs=1e-4)
+    assert found.over_seeds == pytest.approx(0.001 * np.linspace(-1, 1, 4).std(ddof=1), abs=1e-4)
     assert found.over_betas == pytest.approx(0.001, abs=1e-4)
 
 
-@pytest.mark.parametrize(("highest", "equivalent"), [(0.4085, True), (0.4115, False), (0.45, False)])
+@pytest.mark.parametrize(("highest", "equivalent"), [(0.408, True), (0.4115, False), (0.45, False)])
 def test_a_beta_that_matters_is_not_called_equivalent(highest, equivalent):
-    found = spread([0.0, 0.9, 0.99], sweep(0.4, 0.401, highest, noise=1e-4))
+    found = spread([0.0, 0.9, 0.99], (0.4, 0.401, highest))
     assert found.equivalent == equivalent
     assert found.largest.mean == pytest.approx(0.4 - highest, abs=5e-4)
 
 
 def test_betas_beyond_the_published_ones_are_left_out_of_the_spread():
-    found = spread([0.0, 0.9, 0.9999], sweep(0.4, 0.4, 0.9, noise=1e-4))
-    assert found.groups == [[0.0], [0.9]]
-    assert spread([0.0, 0.9], sweep(0.4, 0.5, seeds=1)) is None
-    assert spread([0.0, 0.8], sweep(0.4, 0.5)) is None  # no run could tell them apart
-
-
-def equivalence(means, margin):
-    """The verdict on these means [betas, seeds], with a test set so large that an image counts for nothing."""
-    values = np.repeat(np.array(means)[:, :, None], 10, axis=2)
-    return findings.spread([0.0, 0.9, 0.99][: len(values)], values, COUNTS, margin, images=10**9)
+    assert spread([0.0, 0.9, 0.9999], (0.4, 0.4, 0.9)).groups == [[0.0], [0.9]]
+    assert spread([0.0, 0.9], (0.4, 0.5), seeds=1) is None
+    assert spread([0.0, 0.8], (0.4, 0.5)) is None  # no run could tell them apart
 
 
 def test_equivalence_is_two_one_sided_tests():
-    a, b = [0.501, 0.499, 0.502, 0.500], [0.5, 0.5, 0.5, 0.5]
-    differences = np.subtract(a, b)
-    for margin in (0.0005, 0.002, 0.01):
+    runs = sweep([0.0, 0.9], (0.4, 0.402), noise=0.004)
+    a, b = ([r.last.test.accuracy for r in own.values()] for own in runs.values())
+    for margin in (0.004, 0.006, 0.008, 0.01):
         p = max(
-            stats.ttest_1samp(differences, -margin, alternative="greater").pvalue,
-            stats.ttest_1samp(differences, margin, alternative="less").pvalue,
+            stats.ttest_ind(np.add(a, margin), b, equal_var=False, alternative="greater").pvalue,
+            stats.ttest_ind(np.subtract(a, margin), b, equal_var=False, alternative="less").pvalue,
         )
-        assert equivalence([a, b], margin).equivalent == (p < 0.05)
-    assert equivalence([a, b], 0.01).equivalent
-    assert not equivalence([a, b], 0.0005).equivalent
+        assert findings.spread(runs, COUNTS, margin).equivalent == (p < 0.05)
+    assert findings.spread(runs, COUNTS, 0.01).equivalent
+    assert not findings.spread(runs, COUNTS, 0.004).equivalent
 
 
 def test_equivalence_of_several_is_that_of_each_to_each():
     """The first is near both others, which are far from one another."""
-    values = np.array([0.500, 0.494, 0.506])[:, None] + 1e-4 * np.random.default_rng(0).standard_normal((3, 5))
-    found = equivalence(values, 0.01)
+    found = spread([0.0, 0.9, 0.99], (0.500, 0.494, 0.506))
     assert not found.equivalent
     assert found.largest.mean == pytest.approx(-0.012, abs=3e-4)
-    assert equivalence(values[:2], 0.01).equivalent
+    assert spread([0.0, 0.9], (0.500, 0.494)).equivalent
 
 
 def validated(beta, test, validation, best=0.9, seeds=3):
@@ -94,7 +88,7 @@ def test_beta_is_chosen_on_the_validation_split_and_peeking_is_priced():
     found = findings.clean_choice(split, original=[0.0, 0.9])
     assert (found.beta, found.accuracies.tolist()) == (0.0, pytest.approx([0.40] * 3))
     assert (found.peeked, found.reported.tolist()) == (0.9, pytest.approx([0.47] * 3))
-    assert (found.gain.mean, found.gain.pairs) == (pytest.approx(0.07), 3)
+    assert (found.gain.mean, found.gain.seeds) == (pytest.approx(0.07), (3, 3))
     assert found.by_epoch == pytest.approx(0.05)
     assert found.range == pytest.approx(0.10)
     assert found.images.tolist() == [1000] * 10
@@ -104,9 +98,8 @@ def test_beta_is_chosen_on_the_validation_split_and_peeking_is_priced():
     assert findings.clean_choice({}, [0.0]) is None
 
 
-def test_a_beta_with_fewer_seeds_does_not_win_by_them():
-    split = validated(0.0, 0.40, 0.50) | validated(0.9, 0.42, 0.45) | validated(0.99, 0.5, 0.60, seeds=1)
-    assert findings.clean_choice(split, original=[0.0, 0.9]).beta == 0
+def test_betas_with_any_number_of_seeds_have_a_line():
+    split = validated(0.0, 0.40, 0.50) | validated(0.99, 0.5, 0.60, seeds=1)
     found = {beta: own.values() for beta, own in (split | {0.999: {}}).items()}
     table = tables.means(found, {"split": findings.validation_accuracy, "test": accuracy, "best": best_accuracy}, "β")
     assert table.loc[0.99].tolist() == ["60.0", "50.0", "90.0", 1]
@@ -134,17 +127,17 @@ def test_the_likeliest_reading_is_the_nearest_one():
     assert "Not run yet" in prose.likeliest_reading({"as stated": {}}, 0.807)
 
 
-def test_equal_settings_are_compared_where_they_have_the_most_seeds():
+def test_equal_settings_are_compared_where_the_balanced_row_is_nearest():
     candidates = {
-        Setting(0.1, 32): (runs(CB_ROW - 0.2), runs(CB_ROW - 0.3)),  # as many seeds, and farther from the original
+        Setting(0.1, 32): (runs(CB_ROW - 0.2), runs(CB_ROW - 0.3)),
         Setting(0.01, 32): tuple({s: record(s, row, best=row) for s in range(4)} for row in (CB_ROW - 0.02, CB_ROW)),
         Setting(0.001, 32): tuple({s: record(s, CE_ROW, best=CE_ROW) for s in range(2)} for _ in range(2)),
         Setting(0.0001, 32): (runs(CE_ROW), {}),
     }
     found = equal_settings(Evidence(original=CLAIMED, candidates=candidates))
     assert found.setting == Setting(0.01, 32)
-    assert found.gain.pairs == 4
-    assert found.gain.mean == pytest.approx(0.02)
+    assert found.gain.seeds == (4, 4)
+    assert found.gain.mean == pytest.approx(0.002, abs=0.02)
     assert found.ce == (Setting(0.001, 32), pytest.approx(0))
     assert found.balanced == (Setting(0.01, 32), pytest.approx(0))
     assert found.original == pytest.approx(CB_ROW.mean() - CE_ROW.mean())
@@ -168,10 +161,14 @@ def test_draws_are_compared_by_the_gain_of_the_balanced_loss_on_each():
 
 
 def test_the_ledgers_table_has_a_line_for_every_claim():
-    ledger = [(claim, Verdict("contradicted" if claim.number > 2 else "supported", "why")) for claim in CLAIMS]
+    yes, no = (Verdict(outcome, Answer("why", "because")) for outcome in ("supported", "contradicted"))
+    ledger = [Row(claim, no if claim.number > 2 else yes, None) for claim in CLAIMS]
     table = claims.table(ledger)
     assert table.index.tolist() == list(range(1, 10))
     assert table["verdict"].tolist() == ["supported"] * 2 + ["contradicted"] * 7
+    assert table.columns.tolist() == ["claim", "verdict", "because"]
+    again = claims.table([*ledger[:-1], Row(CLAIMS[-1], no, yes)])
+    assert again["fresh seeds"].tolist() == ["–"] * 8 + ["supported"]
 
 
 def test_tables_show_intervals_and_what_is_missing():
@@ -185,14 +182,15 @@ def test_tables_show_intervals_and_what_is_missing():
     assert quality.loc["CE", "calibration error"] == "10.0 ± 0.0"
     compared = tables.compared({"a": runs(0.4), "b": runs(0.5), "c": {}}, base="a")
     assert compared.loc["b", "difference to a (points)"].startswith("+")
-    assert compared.loc["c"].tolist() == ["not run yet", "–", 0, 0]
+    assert compared.loc["c"].tolist() == ["not run yet", "not run yet", 0]
     alike = tables.alike({"draw 0": ({0: record(0, 0.3)}, {0: record(0, 0.4)}), "draw 1": ({}, {})})
-    assert alike.loc["draw 0"].tolist() == ["30.0", "40.0", "+10.0", 1]
-    assert alike.loc["draw 1"].tolist() == ["not run yet"] * 3 + [0]
+    assert alike.loc["draw 0"].tolist() == ["30.0", "40.0", "+10.0", "1"]
+    assert alike.loc["draw 1"].tolist() == ["not run yet"] * 3 + ["0"]
     grid = tables.by_two({(0.9, 1.0): {0: record(0, 0.3)}, (0.9, 2.0): {}}, "β", "γ")
-    assert grid.loc["β = 0.9"].to_dict() == {"γ 1.0": "30.0", "γ 2.0": "not run yet"}
+    assert grid.loc["β = 0.9"].to_dict() == {"γ = 1": "30.0", "γ = 2": "not run yet"}
     uneven = tables.alike({"a": ({s: record(s, 0.3 + 0.1 * s) for s in range(3)}, {0: record(0, 0.35)})})
-    assert uneven.loc["a"].tolist() == ["30.0", "35.0", "+5.0", 1]  # columns that subtract
+    assert uneven.loc["a", "CE (%)"].startswith("40.0 ±")  # of all seeds
+    assert uneven.loc["a"].tolist()[1:] == ["35.0", "-5.0", "3, 1"]
     readings = tables.readings({"as stated": reached(0.7), "bfloat16": {}}, 0.807)
     assert readings.loc["as stated", "difference to the original (points)"] == "-10.7"
     assert readings.loc["bfloat16", "best epoch (%)"] == "not run yet"
@@ -207,10 +205,10 @@ def test_claims_are_about_whatever_records_there_are(seed):
         original=CLAIMED,
         cross_entropy=some[0],
         balanced={0.0: some[1], 0.8: some[2], 0.9: some[3]},
-        convnet={32: some[4], 128: some[5]},
-        gammas={1.0: some[6], 2.0: some[7]},
+        convnet={Setting(0.01, 32): some[4], Setting(0.01, 128): some[5]},
+        gammas={0.9: {1.0: some[6], 2.0: some[7]}},
         candidates={Setting(0.01, 32): (some[0], some[2])},
     )
-    for _, found in claims.ledger(evidence):
+    for _, found, _ in claims.ledger(evidence):
         assert found.verdict in claims.VERDICTS
         assert "nan" not in found.because

@@ -1,69 +1,91 @@
 """Claim 2: β = 0.8 is the best of the eleven; it is chosen because every class keeps some accuracy.
 
-Rule: Supported if every other β was run from at least three shared seeds and is lower, and every class has a correct
-prediction; contradicted if another β is higher, if another β has the same weights to within a thousandth (then the
-chosen one cannot be better), or if a class has no correct prediction in any of at least three seeds.
+Rule: Contradicted if another of the eleven has the same weights to within a thousandth (then the chosen one cannot be
+better), if another is shown to be higher, or if a class is shown to lie below 1 %. Supported if every other is shown to
+be lower, from at least three seeds each, and every class is shown to lie above 1 %.
 """
 
-from lib.analysis.claims.claim import SEVERAL, Evidence, Found, NotRun, Outcome
+import numpy as np
+
+from lib.analysis.claims.claim import FLOOR, SEVERAL, Answer, Evidence, Found, NotRun, Outcome
 from lib.analysis.findings import weight_ratio
-from lib.analysis.prose import interval, listed, named, seeds_in_words, spans
-from lib.analysis.statistics import by_seed, class_accuracies, contrasts, one_image, shared_seeds
+from lib.analysis.prose import interval, listed, named, of_seeds, power, replication, spans
+from lib.analysis.statistics import (
+    accuracy,
+    best_accuracy,
+    class_accuracies,
+    compare,
+    mean_interval,
+    one_image,
+    prediction_interval,
+    values,
+)
 
 
 def measure(evidence: Evidence) -> Found:
-    chosen = evidence.chosen
-    if not evidence.balanced.get(chosen):
+    chosen, published = evidence.chosen, evidence.original["class_balanced_focal"]
+    runs = evidence.balanced.get(chosen, {})
+    if not runs:
         raise NotRun(f"the sweep of beta, {chosen:g} among it")
-    treatments = evidence.treatments()
+    treatments = {group: own for group, own in evidence.treatments().items() if set(group) & set(published)}
     own = next(group for group in treatments if chosen in group)
-    seeds, ran = shared_seeds(treatments, own)
-    others = [group for group in treatments if group in ran and group != own]
-    rows = by_seed(class_accuracies, *(treatments[group] for group in (own, *others)))  # [groups, seeds, C]
-    scores, floor = rows.mean(axis=2), one_image(treatments[own])
-    pairs = [(0, i) for i in range(1, len(rows))]  # chosen beta less each other
-    together = dict(zip(others, contrasts(scores, pairs, comparisons=len(pairs), floor=floor), strict=True))
+    others = {group: other for group, other in treatments.items() if group != own and other}
+    floor = one_image(runs)
+    together = {group: compare(accuracy, runs, other, len(others), floor=floor) for group, other in others.items()}
+    names = np.array(evidence.classes)
+    mean, half = mean_interval(values(class_accuracies, runs), len(names), one_image(runs, 1))
     return Found(
-        *treatments.values(),
+        runs,
+        *others.values(),
         chosen=chosen,
         alike=[beta for beta in own if beta != chosen],
         ratio=weight_ratio(evidence.counts, chosen),
-        seeds=len(seeds),
-        together=together,  # intervals that hold together
-        singly=contrasts(scores, pairs, floor=floor),  # the same differences, each at 95 %
+        together=together,  # chosen less each other, intervals that hold together
+        singly=[compare(accuracy, runs, other, floor=floor) for other in others.values()],  # the same, each at 95 %
         better=[group[0] for group, d in together.items() if d.below],
-        # Classes without a correct prediction in any run.
-        empty=[name for name, row in zip(evidence.classes, rows[0].T, strict=True) if others and not row.any()],
-        missing=[group for group in treatments if group not in ran],
+        dead=names[mean + half < FLOOR],  # shown to lie below the floor
+        alive=bool((mean - half > FLOOR).all()),
+        missing=[group for group, other in treatments.items() if not other],
+        published=float(np.mean(published[chosen])),
+        predicted=prediction_interval(values(best_accuracy, runs)),
     )
 
 
 def judge(found: Found) -> Outcome:
-    if found.alike or found.better or (found.empty and found.seeds >= SEVERAL):
+    if found.alike or found.better or len(found.dead):
         return "contradicted"
-    best = bool(found.singly) and all(d.above for d in found.singly)
-    complete = not found.missing and found.seeds >= SEVERAL
-    return "supported" if best and complete and not found.empty else "undecided"
+    several = bool(found.singly) and min(n for d in found.singly for n in d.seeds) >= SEVERAL
+    best = several and all(d.above for d in found.singly) and not found.missing
+    return "supported" if best and found.alive else "undecided"
 
 
-def explain(found: Found) -> tuple[str, str]:
-    none_correct = f"no image of {named(found.empty)} is classified correctly"
+def explain(found: Found) -> Answer:
     times = f"{found.ratio:.2f} times" if found.ratio > 1.1 else f"{found.ratio:.6f} times"
-    said = f"At β = {found.chosen:g} the largest class weight is {times} the smallest"
+    weights = f"the largest class weight is {times} the smallest"
+    said, short = f"At β = {found.chosen:g} {weights}", "every other β is lower"
     if found.alike:
         said += f", as at β = {listed(found.alike)} to within a thousandth: no run can tell these β apart"
+        short = (
+            f"at β = {spans([sorted([found.chosen, *found.alike])])} the weights are the same to within a thousandth"
+        )
+    elif found.better:
+        short = f"β = {listed(found.better)} is better"
     said += "."
     if found.together:
         differences = "; ".join(f"β = {spans([g])}: {interval(d)}" for g, d in found.together.items())
-        said += f" β = {found.chosen:g} minus {differences}."
-        never = f" {none_correct[0].upper()}{none_correct[1:]} in any of {seeds_in_words(found.seeds)}."
-        said += never if found.empty else " Every class keeps some accuracy."
-    if found.missing:
-        said += f" Not run yet from the same seeds: β = {spans(found.missing)}."
-    if found.alike:
-        short = f"its class weights are those of smaller β: the largest is {times} the smallest"
-    elif found.better:
-        short = f"β = {listed(found.better)} is better"
+        said += f" β = {found.chosen:g} minus {differences} ({of_seeds(*found.singly)}).{power(*found.singly)}"
+    if len(found.dead):
+        dead = f"shown to lie below {100 * FLOOR:.0f} %: {named(found.dead)}"
+        short += f"; {dead}"
+        said += f" {dead.capitalize()}."
     else:
-        short = none_correct if found.empty else "every other β is lower"
-    return said, short
+        said += f" Every class is {'' if found.alive else 'not '}shown to lie above {100 * FLOOR:.0f} %."
+    if found.missing:
+        said += f" Not run yet: β = {spans(found.missing)}."
+    unweighted = "Its weights are those without reweighting, so β is not why a class keeps some accuracy."
+    return Answer(
+        short,
+        said,
+        replication("best epoch", found.published, found.predicted),
+        unweighted if found.alike and found.ratio < 1.001 else "",
+    )

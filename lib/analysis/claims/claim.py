@@ -1,19 +1,22 @@
 """A claim with its test, and the records that claims are tested on."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
 
 from lib import data
 from lib.analysis.findings import beta_groups
 from lib.analysis.statistics import Runs, records_of
 from lib.training import Record
 
-Outcome = Literal["supported", "contradicted", "undecided"]
-VERDICTS: tuple[Outcome, ...] = ("supported", "contradicted", "undecided")
+Outcome = Literal["supported", "contradicted", "undecided", "not tested"]
+VERDICTS: tuple[Outcome, ...] = ("supported", "contradicted", "undecided", "not tested")
 MARGIN = 0.01  # difference in accuracy that counts as none: one percentage point
+FLOOR = 0.01  # accuracy that counts as some: a tenth of guessing
 SEVERAL = 3  # number of seeds from which "in no run" and "the best of all" count
 
 
@@ -27,9 +30,11 @@ class Setting:
 
     learning_rate: float
     batch_size: int
+    subset_seed: int = 0
 
     def __str__(self) -> str:
-        return f"rate {self.learning_rate:g}, batch {self.batch_size}"
+        draw = f", draw {self.subset_seed}" if self.subset_seed else ""
+        return f"rate {self.learning_rate:g}, batch {self.batch_size}{draw}"
 
 
 @dataclass(frozen=True)
@@ -39,10 +44,20 @@ class Evidence:
     original: Mapping[str, Any]  # the original's figures, from lib.analysis.original
     cross_entropy: Runs = field(default_factory=dict)  # on the long tail
     balanced: Mapping[float, Runs] = field(default_factory=dict)  # class-balanced focal loss, by beta
-    convnet: Mapping[int, Runs] = field(default_factory=dict)  # on all of CIFAR-10, by batch size
-    gammas: Mapping[float, Runs] = field(default_factory=dict)  # class-balanced focal loss at one beta, by gamma
-    gamma_beta: float | None = None  # that beta
+    convnet: Mapping[Setting, Runs] = field(default_factory=dict)  # on all of CIFAR-10
+    gammas: Mapping[float, Mapping[float, Runs]] = field(default_factory=dict)  # as `balanced`, by beta and gamma
     candidates: Mapping[Setting, tuple[Runs, Runs]] = field(default_factory=dict)  # rows of the closing table: (CE, CB)
+    departure: str = ""  # how the profile departs from the original's model or data: then nothing is tested on runs
+
+    def among(self, seeds: Sequence[int]) -> "Evidence":
+        """The sweep's runs from these seeds, and no others."""
+
+        def some(runs: Runs) -> Runs:
+            return {seed: record for seed, record in runs.items() if seed in seeds}
+
+        balanced = {beta: runs for beta, every in self.balanced.items() if (runs := some(every))}
+        nothing: dict[str, Any] = {"convnet": {}, "gammas": {}, "candidates": {}}
+        return replace(self, cross_entropy=some(self.cross_entropy), balanced=balanced, **nothing)
 
     @property
     def chosen(self) -> float:
@@ -66,15 +81,22 @@ class Evidence:
         return [self.classes.index(name) for name in wanted]
 
     def treatments(self) -> dict[tuple[float, ...], Runs]:
-        """Group the original's betas by equal class weights, each with the runs of one beta of the group.
+        """Group the sweep's betas by equal class weights, each with the runs of one beta of the group.
 
-        The runs are those of the chosen beta where it is in the group, else of the first beta that was run.
+        The runs are those of the chosen beta where it is in the group, else of the first beta that was run. A group of
+        the original's betas alone, none of which was run, is there and empty.
         """
-        found = {}
-        for group in beta_groups(self.counts, list(self.original["class_balanced_focal"])):
+        found, betas = {}, {*self.original["class_balanced_focal"], *self.balanced}
+        for group in beta_groups(self.counts, sorted(betas)):
             preferred = sorted(group, key=lambda beta: beta != self.chosen)
             found[tuple(group)] = next((self.balanced[beta] for beta in preferred if self.balanced.get(beta)), {})
         return found
+
+    def replicates(self) -> np.ndarray:
+        """The original's rows [betas, C] whose class weights are those of its chosen beta to within a thousandth."""
+        rows = self.original["class_balanced_focal"]
+        alike = next(group for group in beta_groups(self.original["counts"], list(rows)) if self.chosen in group)
+        return np.array([rows[beta] for beta in alike])
 
 
 class Found(SimpleNamespace):
@@ -84,14 +106,28 @@ class Found(SimpleNamespace):
         super().__init__(records=records_of(*runs), **statistics)
 
 
+class Answer(NamedTuple):
+    """What the records say about a claim, as sentences of markdown."""
+
+    short: str  # the reason in half a sentence, for the ledger
+    letter: str  # does the statement hold here? the figures and the test
+    effect: str = ""  # is the original's figure what one more run would give?
+    mechanism: str = ""  # is the stated reason the reason?
+
+
 @dataclass(frozen=True)
 class Verdict:
     """The outcome of one claim on some records."""
 
     verdict: Outcome
-    because: str  # the figures and the test, as sentences of markdown
-    short: str = ""  # the reason in half a sentence, for the first page; used where the claim is decided
+    answer: Answer
     records: Sequence[Record] = ()
+
+    @property
+    def because(self) -> str:
+        """The answer as a list of its parts."""
+        parts = {"Letter": self.answer.letter, "Effect size": self.answer.effect, "Mechanism": self.answer.mechanism}
+        return "\n".join(f"- *{name}:* {said}" for name, said in parts.items() if said)
 
 
 @dataclass(frozen=True)
@@ -102,8 +138,8 @@ class Claim:
     statement: str
     rule: str
     measure: Callable[[Evidence], Found]  # raises NotRun where records are missing
-    judge: Callable[[Found], Outcome]  # the rule
-    explain: Callable[[Found], tuple[str, str]]  # `because` and `short` of the verdict
+    judge: Callable[[Found], Outcome]  # the rule, which decides the letter
+    explain: Callable[[Found], Answer]
 
     @classmethod
     def of(cls, name: str) -> "Claim":
@@ -118,5 +154,8 @@ class Claim:
         try:
             found = self.measure(evidence)
         except NotRun as missing:
-            return Verdict("undecided", f"Not run yet: {missing}.")
-        return Verdict(self.judge(found), *self.explain(found), found.records)
+            if evidence.departure:
+                said = f"{evidence.departure[0].upper()}{evidence.departure[1:]}."
+                return Verdict("not tested", Answer(evidence.departure, said))
+            return Verdict("undecided", Answer(f"not run yet: {missing}", f"Not run yet: {missing}."))
+        return Verdict(self.judge(found), self.explain(found), found.records)

@@ -1,64 +1,64 @@
 """Claim 5: Accuracy as a function of β is not monotone for any class.
 
-Rule: Over the β with different weights: a rise and a fall show that a class is not monotone; one of them shows that it
-is monotone where every step of more than a point in the other direction is excluded. Supported if all classes are shown
-not to be monotone, contradicted if one is shown to be.
+Rule: Over all betas of the sweep with different weights: a class is shown not to be monotone by a rise and a fall
+between two of them, and shown to have a trend by Jonckheere's test where no step against it is shown. Contradicted if a
+class has a trend, supported if every class is shown not to be monotone.
 """
 
-from functools import partial
 from itertools import combinations
+from math import factorial
 
 import numpy as np
 
-from lib.analysis.claims.claim import MARGIN, Evidence, Found, NotRun, Outcome
-from lib.analysis.prose import named, resolution, seeds_in_words, spans
-from lib.analysis.statistics import by_seed, class_accuracies, contrasts, one_image
+from lib.analysis.claims.claim import Answer, Evidence, Found, NotRun, Outcome
+from lib.analysis.prose import named, seeds_each, spans
+from lib.analysis.statistics import class_accuracies, compare, one_image, trend, values
 
 
 def measure(evidence: Evidence) -> Found:
     if not evidence.counts:
         raise NotRun("the sweep of beta")
-    treatments = evidence.treatments()
-    missing = [group for group, runs in treatments.items() if not runs]
-    if missing or len(treatments) < 3:
-        raise NotRun(f"three betas with different weights, and all of the original's (missing: {spans(missing)})")
-    runs = list(treatments.values())
-    rows = by_seed(class_accuracies, *runs)  # [groups, seeds, C]
-    if not rows.size:
-        raise NotRun("the betas from the same seeds")
-    names, ever_correct = np.array(evidence.classes), rows.any(axis=(0, 1))
-    pairs = [(j, i) for i, j in combinations(range(len(rows)), 2)]  # steps between two groups: later less earlier
-    steps = partial(contrasts, rows[:, :, ever_correct], pairs, floor=one_image(runs[0], 1))
-    of_class = steps(comparisons=len(pairs))
-    turning = np.any([d.above for d in of_class], axis=0) & np.any([d.below for d in of_class], axis=0)
-    # One class is enough to contradict, so all classes' steps hold together; within a class all are needed.
-    surely, within = steps(comparisons=len(names) * len(pairs)), steps(comparisons=len(names))
-    rises = np.any([d.above for d in surely], axis=0) & np.all([d.low > -MARGIN for d in within], axis=0)
-    falls = np.any([d.below for d in surely], axis=0) & np.all([d.high < MARGIN for d in within], axis=0)
-    monotone = ~turning & (rises | falls)
+    treatments = {group: runs for group, runs in evidence.treatments().items() if len(runs) > 1}
+    if len(treatments) < 3:
+        raise NotRun(f"three betas with different weights, from two seeds each (there are {spans(list(treatments))})")
+    runs, names = list(treatments.values()), np.array(evidence.classes)
+    pairs = list(combinations(runs, 2))
+    steps = [compare(class_accuracies, b, a, len(pairs), floor=one_image(a, 1)) for a, b in pairs]  # later less earlier
+    tau, p = trend([values(class_accuracies, each) for each in runs])
+    rises, falls = np.any([d.above for d in steps], axis=0), np.any([d.below for d in steps], axis=0)
+    trending = (p < 0.05 / len(names)) & ~(rises & falls)
     return Found(
         *runs,
         groups=list(treatments),  # betas with equal weights
-        seeds=rows.shape[1],
-        steps=of_class,
-        empty=names[~ever_correct],
-        turning=names[ever_correct][turning],
-        monotone=names[ever_correct][monotone],
-        open=names[ever_correct][~turning & ~monotone],
+        seeds=[*map(len, runs)],
+        turning=names[rises & falls],
+        upwards=names[trending & (tau > 0)],
+        downwards=names[trending & (tau < 0)],
+        open=names[~trending & ~(rises & falls)],
+        tau=float(np.abs(tau[trending]).mean()) if trending.any() else np.nan,
+        published=len(evidence.replicates()),
     )
 
 
 def judge(found: Found) -> Outcome:
-    if len(found.monotone):
+    if len(found.upwards) or len(found.downwards):
         return "contradicted"
-    return "undecided" if len(found.empty) or len(found.open) else "supported"
+    return "undecided" if len(found.open) else "supported"
 
 
-def explain(found: Found) -> tuple[str, str]:
-    said = (
-        f"{len(found.groups)} of the {sum(map(len, found.groups))} betas differ in their weights "
-        f"({spans(found.groups)}); {seeds_in_words(found.seeds)}. Shown to be monotone: {named(found.monotone)}; shown "
-        f"to rise and fall: {named(found.turning)}; no correct prediction at any β: {named(found.empty)}; undecided "
-        f"with these seeds: {named(found.open)}{resolution(found.steps)}."
+def explain(found: Found) -> Answer:
+    parts = {"rising": found.upwards, "falling": found.downwards}
+    shown = "; ".join(f"{word}: {named(who)}" for word, who in parts.items() if len(who))
+    return Answer(
+        f"trends over β, {shown}" if shown else f"shown to rise and fall: {named(found.turning)}",
+        f"{len(found.groups)} betas differ in their weights ({spans(found.groups)}; {seeds_each(found.seeds)}). Trend "
+        f"(Jonckheere, 5 % over all classes): {shown or 'none'}; shown to rise and fall: {named(found.turning)}; "
+        "neither: "
+        f"{named(found.open)}.",
+        f"The original's rows say nothing about it: {found.published} of its eleven are one treatment, and so many "
+        "values "
+        f"in random order are monotone with a probability of 2/{found.published}! = "
+        f"{2 / factorial(found.published):.1g} in a class."
+        if found.published > 1
+        else "",
     )
-    return said, f"monotone for {named(found.monotone)}" if len(found.monotone) else "every class both rises and falls"

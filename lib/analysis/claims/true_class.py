@@ -7,7 +7,7 @@ if it does not change.
 import torch
 
 from lib import losses
-from lib.analysis.claims.claim import Evidence, Found, Outcome
+from lib.analysis.claims.claim import Answer, Evidence, Found, Outcome
 
 
 def measure(evidence: Evidence) -> Found:
@@ -27,7 +27,7 @@ def judge(found: Found) -> Outcome:
     return "contradicted" if not found.ce else "undecided" if found.focal else "supported"
 
 
-def explain(found: Found) -> tuple[str, str]:
+def explain(found: Found) -> Answer:
     ce, focal = ("changes" if changed else "stays the same" for changed in (found.ce, found.focal))
     said = (
         "With the probability of the true class fixed at 0.4 and the rest distributed differently over the other "
@@ -35,4 +35,7 @@ def explain(found: Found) -> tuple[str, str]:
     )
     if not found.ce and not found.focal:
         said += ": with one true class per image both depend on its probability alone, and neither sums over classes"
-    return f"{said}.", "as calculated" if found.ce else "with one true class per image neither sums over classes"
+    short = "as calculated" if found.ce else "with one true class per image neither sums over classes"
+    return Answer(
+        short, f"{said}.", mechanism="" if found.ce else "It was offered as the reason for claim 4, and cannot be."
+    )

@@ -31,11 +31,12 @@ _ENVIRONMENT = re.compile(
 
 @dataclass(frozen=True)
 class Prose:
-    """Markdown or HTML, a table of an output included; boxed where a reader must not miss it."""
+    """Markdown or HTML, a table of an output included."""
 
     kind: ClassVar = "prose"
     body: Markup
-    boxed: bool = False
+    boxed: bool = False  # a reader must not miss it
+    folded: str = ""  # the line that it folds under in HTML; it is left out of the PDF
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class Figure:
     anchor: Anchor
     caption: Markup
     body: Prose | Picture | Verbatim
+    floating: bool = False  # may move to the bottom of a page of the PDF
 
 
 Block = Prose | Contents | Code | Verbatim | Picture | Figure
@@ -114,7 +116,8 @@ def markups_of(blocks: list[Block]) -> list[Markup]:
 
 
 def _markdown_cell(cell: NotebookNode, key: str) -> Block:
-    role = cell.metadata.get(key, {}).get("kind")
+    noted = cell.metadata.get(key, {})
+    role = noted.get("kind")
     if role == "contents":
         return Contents()
     source = cell.source
@@ -122,7 +125,8 @@ def _markdown_cell(cell: NotebookNode, key: str) -> Block:
         mime, data = next(iter(bundle.items()))
         for reference in (name, name.replace(" ", "%20")):
             source = source.replace(f"attachment:{reference}", f"data:{mime};base64,{data}")
-    return Prose(_markdown(source), boxed=role == "notice")
+    folded = noted.get("summary", "Details") if role == "details" else ""
+    return Prose(_markdown(source), boxed=role == "notice", folded=folded)
 
 
 def _markdown(source: str) -> Markup:
@@ -144,7 +148,7 @@ def _output(output: NotebookNode, captions: Captions, key: str) -> Iterator[Bloc
         return
     if kind in get_args(FigureKind):
         caption = Markup(noted.get("caption", ""), inline=True)
-        yield Figure(kind, captions.number(kind, noted.get("name", "")), caption, body)
+        yield Figure(kind, captions.number(kind, noted.get("name", "")), caption, body, bool(noted.get("float")))
     else:
         yield body
 

@@ -1,0 +1,283 @@
+"""Every number of the write-up report's first page and every verdict's figures, computed again from the records.
+
+Nothing of `lib` is used: records are read as JSON, settings are picked by their fields, intervals are scipy's.
+"""
+
+import itertools
+import json
+import re
+from math import factorial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from scipy import stats
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PUBLISHED = ROOT / "outputs" / "published" / "writeup"
+CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
+ORIGINAL = yaml.safe_load((ROOT / "lib" / "analysis" / "original.yaml").read_text())
+CE_ROW = np.array(ORIGINAL["cross_entropy"])
+ROWS = {beta: np.array(row) for beta, row in ORIGINAL["class_balanced_focal"].items()}
+COUNTS = np.array(ORIGINAL["counts"])
+FRESH = range(5, 10)
+LONG_TAIL = {"model": "ResNet-32", "imbalance": "exponential", "factor": 0.01, "subset_seed": 0, "epochs": 10}
+LONG_TAIL |= {"batch_size": 32, "learning_rate": 0.01, "normalisation": "count", "validation": 0.0}
+LONG_TAIL |= {"precision": "float32", "steps": [6, 8]}
+CONVNET = {"model": "ConvNet", "epochs": 80, "learning_rate": 0.01, "precision": "float32", "steps": [6, 8]}
+CONVNET |= {"augmentation": True}
+
+RECORDS = [json.loads(file.read_text())["record"] for file in sorted(PUBLISHED.glob("runs/*/record.json"))]
+
+
+def runs(base, **fields):
+    """Records by seed whose experiment has these fields."""
+    wanted = base | fields
+    found = {r["experiment"]["seed"]: r for r in RECORDS if {k: r["experiment"][k] for k in wanted} == wanted}
+    return dict(sorted(found.items()))
+
+
+def cross_entropy(**fields):
+    return runs(LONG_TAIL, loss="cross_entropy", beta=None, **fields)
+
+
+def balanced(beta, **fields):
+    return runs(LONG_TAIL, **{"loss": "focal", "gamma": 1.0, "beta": 0.0 if beta < 0.75 else beta} | fields)
+
+
+def by_class(some, rule="last"):
+    """Accuracies [seeds, C]."""
+    epochs = [r["history"] for r in some.values()]
+    chosen = [h[-1] if rule == "last" else max(h, key=lambda e: np.trace(e["test"]["confusion"])) for h in epochs]
+    return np.array([np.diag(e["test"]["confusion"]) / 1000 for e in chosen])
+
+
+def welch(a, b, comparisons=1):
+    """Difference in points with its interval, as the report writes it."""
+    test = stats.ttest_ind(a, b, equal_var=False)
+    low, high = test.confidence_interval(1 - 0.05 / comparisons)
+    return 100 * (np.mean(a) - np.mean(b)), 100 * low, 100 * high
+
+
+def mean(some, rule="last"):
+    return by_class(some, rule).mean(axis=1)
+
+
+def written(values):
+    mean, low, high = (f"{value:+.1f}".replace("-", "−") for value in values)
+    return f"{mean} points [{low}, {high}]"
+
+
+def weights(beta):
+    effective = (1 - beta**COUNTS.astype(float)) / (1 - beta) if beta else np.ones(10)
+    return (1 / effective) / (1 / effective).sum() * 10
+
+
+SWEEP = sorted({0.0, *(r["experiment"]["beta"] for r in RECORDS if r["experiment"]["beta"]), *ROWS})
+SWEEP = [beta for beta in SWEEP if balanced(beta)]
+#: Betas of the sweep by different weights, each with the runs of 0.8 where it is among them.
+TREATMENTS = [balanced(0.8)] + [balanced(beta) for beta in SWEEP if beta > 0.8]
+
+
+@pytest.fixture(scope="module")
+def said():
+    """Headlines of the published notebooks on the first page, and its ledger: rows of (claim, verdict, fresh, because)."""
+    lines, ledger = {}, None
+    for name in ("beta_sweep", "settings", "claims"):
+        for cell in json.loads((PUBLISHED / f"{name}.ipynb").read_text())["cells"]:
+            for output in cell.get("outputs", []):
+                metadata = output.get("metadata", {})
+                if place := metadata.get("writeup_headline", {}).get("first_page"):
+                    lines[place] = "".join(output["data"]["text/markdown"]).replace("\u00a0", " ")
+                if metadata.get("writeup", {}).get("name") == "ledger":
+                    html = "".join(output["data"]["text/html"])
+                    cells = [re.findall(r"<t[hd]>(.*?)</t[hd]>", row) for row in html.split("<tr>")]
+                    ledger = {int(row[0]): row[1:] for row in cells if row and row[0].isdigit()}
+    assert set(lines) == {1, 2, 3}
+    assert ledger is not None
+    return lines, ledger
+
+
+def candidates():
+    found = {}
+    for rate, size in itertools.product((0.01, 0.005, 0.001, 0.0001), (32, 64, 128)):
+        fields = {"learning_rate": rate, "batch_size": size}
+        pair = cross_entropy(**fields), balanced(0.8, **fields)
+        if all(len(each) >= 3 for each in pair):
+            found[f"rate {rate:g}, batch {size}"] = pair
+    return found
+
+
+def test_the_closing_tables_sentence(said):
+    line, found = said[0][1], candidates()
+    away = {
+        row: {s: 100 * np.abs(by_class(pair[i], "best").mean(axis=0) - wanted).mean() for s, pair in found.items()}
+        for i, (row, wanted) in enumerate({"ce": CE_ROW, "cb": ROWS[0.8]}.items())
+    }
+    ce, cb = (min(away[row], key=away[row].get) for row in ("ce", "cb"))
+    assert f"cross-entropy row ({100 * CE_ROW.mean():.1f} %) is nearest to our runs with {ce}" in line
+    assert f"classes {away['ce'][ce]:.1f} points), the CB-Focal row ({100 * ROWS[0.8].mean():.1f} %) to {cb}" in line
+    assert f"{cb} ({away['cb'][cb]:.1f})" in line
+    gain = welch(mean(found[cb][1]), mean(found[cb][0]))
+    assert f"CB-Focal minus cross-entropy is {written(gain)} at the last epoch" in line
+    assert f"not {100 * (ROWS[0.8].mean() - CE_ROW.mean()):+.1f}." in line
+    rates = [float(re.search(r"rate ([\d.e-]+)", name)[1]) for name in (ce, cb)]
+    assert f"{max(rates) / min(rates):.0f}-fold smaller learning rate" in line
+
+
+def test_the_sentence_on_one_treatment(said):
+    line = said[0][2]
+    alike = [beta for beta in ROWS if np.abs(weights(beta) / weights(0.0) - 1).max() <= 1e-3]
+    rows = np.array([ROWS[beta] for beta in alike])
+    assert line.startswith(f"**{len(alike)} of the original's {len(ROWS)} β are one treatment.** On its counts")
+    assert f"β = 0 to {max(alike):g} agree" in line
+    low, high = 100 * rows.mean(axis=1).min(), 100 * rows.mean(axis=1).max()
+    assert f"rows, {low:.1f} to {high:.1f} % on average" in line
+    spread = rows.max(axis=0) - rows.min(axis=0)
+    assert f"up to {100 * spread.max():.1f} points in a class, {CLASSES[spread.argmax()]}" in line
+
+
+def test_the_sentence_on_the_best_beta(said):
+    line, ce = said[0][3], cross_entropy()
+    groups = {0.0: balanced(0.0), **{beta: balanced(beta) for beta in SWEEP if beta > 0.75}}
+    best = max(groups, key=lambda beta: mean(groups[beta]).mean())
+    gain = welch(mean(groups[best]), mean(ce), comparisons=len(TREATMENTS))
+    assert f"at β = {best:g}, class-balanced loss minus cross-entropy is {written(gain)}" in line
+    assert f"the choice among {len(TREATMENTS)} weightings" in line
+    assert line.startswith(f"**β gains {gain[0]:.0f} points where it matters.**") == (gain[1] > 0)
+    others = [beta for beta in groups if beta != best]
+    level = [b for b in others if welch(mean(groups[best]), mean(groups[b]), len(others))[1] <= 0]
+    assert f"β = {' and '.join(f'{beta:g}' for beta in level)} cannot be told apart" in line
+    fresh = [{s: r for s, r in own.items() if s in FRESH} for own in (groups[best], ce)]
+    if min(map(len, fresh)) > 1:
+        assert f"give {written(welch(*map(mean, fresh))).replace(' points', '')}." in line
+    numbers = {len(groups[best]), len(ce)}
+    assert f"({numbers.pop()} seeds each" in line if len(numbers) == 1 else "and" in line
+
+
+def intervals(rows, comparisons, prediction=False):
+    """Ends [C] of Student's intervals of the mean, or of one more run; a run varies at least by an image."""
+    n, middle = len(rows), rows.mean(axis=0)
+    deviation = np.maximum(rows.std(axis=0, ddof=1), 0.001)
+    half = stats.t.ppf(1 - 0.025 / comparisons, n - 1) * deviation * np.sqrt(prediction + 1 / n)
+    return middle - half, middle + half
+
+
+def test_the_ledgers_first_claim(said):
+    verdict, *_, because = said[1][1][1:]
+    pair = runs(CONVNET, batch_size=32), runs(CONVNET, batch_size=128)
+    gain = welch(mean(pair[0]), mean(pair[1]))
+    assert because == f"{written(gain)} with batch 32"
+    several = min(map(len, pair)) >= 3
+    assert verdict == ("undecided" if not several or gain[1] <= 0 <= gain[2] else "supported" if gain[1] > 0 else "contradicted")
+
+
+def below_the_floor(some, classes):
+    _, high = intervals(by_class(some)[:, [CLASSES.index(name) for name in classes]], len(classes))
+    return [name for name, end in zip(classes, high, strict=True) if end < 0.01]
+
+
+def named(names):
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names or ["none"])
+
+
+def test_the_ledgers_claims_on_the_sweep(said):
+    ledger, chosen, ce = said[1], balanced(0.8), cross_entropy()
+    assert ledger[2][1] == "contradicted"  # by calculation: eight other betas have the same weights
+    assert "at β = 0 to 0.8 the weights are the same to within a thousandth" in ledger[2][-1]
+    dead = below_the_floor(chosen, CLASSES)
+    assert ("shown to lie below 1 %: " + named(dead) in ledger[2][-1]) == bool(dead)
+
+    gains = [welch(by_class(chosen)[:, k], by_class(ce)[:, k], 10) for k in range(10)]
+    up = [name for name, (_, low, _) in zip(CLASSES, gains, strict=True) if low > 0]
+    down = [name for name, (_, _, high) in zip(CLASSES, gains, strict=True) if high < 0]
+    assert f"shown to be higher: {named(up)}; lower: {named(down)}" in ledger[3][-1]
+    assert ledger[3][-1].endswith(written(welch(mean(chosen), mean(ce))))
+    assert (ledger[3][1] == "contradicted") == ("bird" in up or bool(set(down) - {"bird"}))
+
+    order = np.repeat(np.arange(len(TREATMENTS)), list(map(len, TREATMENTS)))
+    rows = [by_class(some) for some in TREATMENTS]
+    rising, falling = [], []
+    for k, name in enumerate(CLASSES):
+        tau = stats.kendalltau(order, np.concatenate([row[:, k] for row in rows]), method="asymptotic")
+        pairs = list(itertools.combinations(range(len(rows)), 2))
+        steps = [welch(rows[j][:, k], rows[i][:, k], len(pairs)) for i, j in pairs if np.ptp(rows[i][:, k]) > 0]
+        both = any(low > 0 for _, low, _ in steps) and any(high < 0 for _, _, high in steps)
+        if tau.pvalue < 0.005 and not both:
+            (rising if tau.statistic > 0 else falling).append(name)
+    assert f"rising: {named(rising)}; falling: {named(falling)}" in ledger[5][-1]
+    assert ledger[5][1] == "contradicted"
+
+    dead = below_the_floor(chosen, ["horse", "ship", "truck"])
+    assert (ledger[7][1] == "contradicted") == bool(dead)
+    assert (f"shown to lie below 1 %: {named(dead)}" == ledger[7][-1]) == bool(dead)
+
+
+def test_the_ledgers_claim_on_overfitting(said):
+    row = said[1][4]
+
+    def gaps(some):
+        kept = [r for r in some.values() if r["final_train_correct"]]
+        shown = by_class({n: r for n, r in enumerate(kept)})[:, :2] if kept else np.empty((0, 2))
+        trained = np.array([np.array(r["final_train_correct"][:2]) / COUNTS[:2] for r in kept]).reshape(-1, 2)
+        return (trained - shown).mean(axis=1)
+
+    ce, plain, weighted = map(gaps, (cross_entropy(), balanced(0.8), balanced(0.99)))
+    if min(map(len, (ce, plain, weighted))) < 2:
+        assert row[1] == "undecided"
+        return
+    reduction = written(welch(plain, weighted, 2))
+    low, high = intervals(ce[:, None], 1)
+    if high[0] < 0.01:
+        assert "cross-entropy does not overfit these classes" in row[-1]
+    else:
+        assert row[-1] == f"the weights reduce the gap between training and test by {reduction}"
+
+
+def test_the_ledgers_claim_on_gamma(said):
+    tuned = {}
+    for beta in (0.9, 0.999):
+        for gamma in (0.0, 0.5, 2.0, 5.0):
+            if len(some := balanced(beta, gamma=gamma)) > 1:
+                tuned[beta, gamma] = mean(some), mean(balanced(beta))
+    gains = [welch(*pair, comparisons=len(tuned)) for pair in tuned.values()]
+    row = said[1][8]
+    if not any(low > 0 for _, low, _ in gains):
+        assert row[-1].endswith(written(max(gains)))
+        assert row[1] != "supported"
+
+
+def test_the_ledgers_claim_on_equal_settings(said):
+    alike = np.array([ROWS[beta] for beta in ROWS if beta <= 0.8])
+
+    def with_mean(rows):
+        return np.column_stack([rows, rows.mean(axis=1)])
+
+    fits = {"ce": [], "cb": []}
+    for name, (ce, cb) in candidates().items():
+        low, high = intervals(with_mean(by_class(ce, "best")), 11, prediction=True)
+        row = with_mean(CE_ROW[None])[0]
+        if ((low <= row) & (row <= high)).all():
+            fits["ce"].append(name)
+        ours, theirs = with_mean(by_class(cb, "best")), with_mean(alike)
+        n, m = len(ours), len(theirs)
+        v, w = (np.maximum(each.var(axis=0, ddof=1), 1e-6) for each in (ours, theirs))
+        freedom = (v / n + w / m) ** 2 / ((v / n) ** 2 / (n - 1) + (w / m) ** 2 / (m - 1))
+        half = stats.t.ppf(1 - 0.025 / 11, freedom) * np.sqrt(v / n + w / m)
+        if (np.abs(ours.mean(axis=0) - theirs.mean(axis=0)) <= half).all():
+            fits["cb"].append(name)
+    row = said[1][9]
+    ce, cb = (named(found) if found else "no candidate" for found in fits.values())
+    assert row[-1].startswith(f"the cross-entropy row fits {ce}, the CB-Focal row {cb} (nearest: ")
+    assert (row[1] == "supported") == bool(set(fits["ce"]) & set(fits["cb"]))
+
+
+def test_chance_of_a_monotone_order():
+    text = "".join(json.dumps(json.loads((PUBLISHED / "claims.ipynb").read_text()), ensure_ascii=False))
+    assert f"2/9! = {2 / factorial(9):.1g} in a class" in text
+
+
+def test_the_report_has_no_hole():
+    for file in [PUBLISHED / "report.html", *PUBLISHED.glob("*.ipynb")]:
+        assert "not run yet" not in file.read_text().lower(), file.name
