@@ -19,6 +19,7 @@ from lib.analysis.statistics import (
     welch,
 )
 from lib.losses import class_balanced_weights
+from lib.system.errors import UserError
 from lib.training import Record
 
 
@@ -88,15 +89,15 @@ def prior(matrix: np.ndarray, counts: Sequence[int]) -> SimpleNamespace:
     )
 
 
-def gain_at_best(by_group: Mapping[str, Runs], ce: Runs, weightings: int) -> SimpleNamespace | None:
+def gain_at_best(by_group: Mapping[str, Runs], ce: Runs, weightings: int) -> SimpleNamespace:
     """Compare the betas of the highest mean accuracy at the last epoch with cross-entropy and with the others.
 
     `by_group` are runs by betas of equal weights. The interval of the gain is corrected for the choice (Bonferroni)
-    among so many different `weightings`. Returns None without cross-entropy or a group.
+    among so many different `weightings`. Raises UserError without cross-entropy or a group.
     """
     ran = {name: runs for name, runs in by_group.items() if runs}
     if not ran or not ce:
-        return None
+        raise UserError("There is no run of cross-entropy, or none of the balanced loss. Train them with runs=train.")
     mean = {name: values(accuracy, runs).mean() for name, runs in ran.items()}
     best = max(mean, key=lambda name: mean[name])
     floor, others = one_image(ce), [name for name in ran if name != best]
@@ -109,12 +110,6 @@ def gain_at_best(by_group: Mapping[str, Runs], ce: Runs, weightings: int) -> Sim
         # Classes by the sign of their gain over cross-entropy, where it is shown over all classes together.
         classes=compare(class_accuracies, ran[best], ce, values(class_accuracies, ce).shape[1], floor=one_image(ce, 1)),
     )
-
-
-def distance(values: np.ndarray, original: np.ndarray) -> float:
-    """Mean absolute distance of accuracies [betas, C] to the original's, where it has any; else NaN."""
-    away = np.abs(values - original)[~np.isnan(original)]
-    return float(away.mean()) if away.size else np.nan
 
 
 def spread(by_beta: Mapping[float, Runs], counts: Sequence[int], margin: float) -> SimpleNamespace | None:

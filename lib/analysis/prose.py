@@ -55,9 +55,8 @@ def power(*differences: Difference) -> str:
     low, high = f"{min(found):.1f}", f"{max(found):.1f}"
     needed = seeds_needed(max(d.deviation for d in known), 0.01)
     return (
-        f" These runs show a true difference of {low if low == high else f'{low} to {high}'} points with a "
-        "probability of "
-        f"{100 * POWER:.0f} %; one point takes about {needed} seeds of each setting."
+        f" These runs show a true difference of {low if low == high else f'{low} to {high}'} points with a probability "
+        f"of {100 * POWER:.0f} %; one point takes about {needed} seeds of each setting."
     )
 
 
@@ -169,11 +168,9 @@ def training_caption(records: Sequence[Record]) -> str:
     named = settings[0] if len(settings) == 1 else f"{len(settings)} settings, {settings[0]} to {settings[-1]}"
     runs = f"{len(records)} runs" if len(records) > 1 else "one run"
     return (
-        f"Learning curves of {runs} ({named}): loss, accuracy, learning rate, a line per run, and "
-        "training and test accuracy of every class. Dots are the best epochs on the test set. Accuracies above are "
-        "means "
-        "over the classes. Training values are means over the epoch, on augmented images; the training loss is the "
-        "one that "
+        f"Learning curves of {runs} ({named}): loss, accuracy, learning rate, a line per run, and training and test "
+        "accuracy of every class. Dots are the best epochs on the test set. Accuracies above are means over the "
+        "classes. Training values are means over the epoch, on augmented images; the training loss is the one that "
         "was minimised, the test loss plain cross-entropy."
     )
 
@@ -206,6 +203,6 @@ def likeliest_reading(runs: Mapping[str, Runs], original: float) -> str:
     not_run = f" Not run yet: {missing}." if missing else ""
     return (
         f"{text}Of {len(ran)} readings the nearest is **{nearest}** ({points(away[nearest])} it); the prediction "
-        f"interval contains the original's accuracy for {', '.join(holding) or 'none with several runs'}."
-        f"{not_run} This names the likeliest reading; nothing in the rest of the report is tuned by it."
+        f"interval contains the original's accuracy for {', '.join(holding) or 'none with several runs'}.{not_run} "
+        "This names the likeliest reading; nothing in the rest of the report is tuned by it."
     )

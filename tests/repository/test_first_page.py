@@ -16,7 +16,7 @@ from scipy import stats
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PUBLISHED = ROOT / "outputs" / "published" / "writeup"
-CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
+CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 ORIGINAL = yaml.safe_load((ROOT / "lib" / "analysis" / "original.yaml").read_text())
 CE_ROW = np.array(ORIGINAL["cross_entropy"])
 ROWS = {beta: np.array(row) for beta, row in ORIGINAL["class_balanced_focal"].items()}
@@ -70,7 +70,7 @@ def written(values):
 
 
 def weights(beta):
-    effective = (1 - beta**COUNTS.astype(float)) / (1 - beta) if beta else np.ones(10)
+    effective = (1 - beta ** COUNTS.astype(float)) / (1 - beta) if beta else np.ones(10)
     return (1 / effective) / (1 / effective).sum() * 10
 
 
@@ -82,7 +82,7 @@ TREATMENTS = [balanced(0.8)] + [balanced(beta) for beta in SWEEP if beta > 0.8]
 
 @pytest.fixture(scope="module")
 def said():
-    """Headlines of the published notebooks on the first page, and its ledger: rows of (claim, verdict, fresh, because)."""
+    """Headlines of the published notebooks on the first page, and its ledger by claim: statement, verdict, reason."""
     lines, ledger = {}, None
     for name in ("beta_sweep", "settings", "claims"):
         for cell in json.loads((PUBLISHED / f"{name}.ipynb").read_text())["cells"]:
@@ -170,7 +170,9 @@ def test_the_ledgers_first_claim(said):
     gain = welch(mean(pair[0]), mean(pair[1]))
     assert because == f"{written(gain)} with batch 32"
     several = min(map(len, pair)) >= 3
-    assert verdict == ("undecided" if not several or gain[1] <= 0 <= gain[2] else "supported" if gain[1] > 0 else "contradicted")
+    assert verdict == (
+        "undecided" if not several or gain[1] <= 0 <= gain[2] else "supported" if gain[1] > 0 else "contradicted"
+    )
 
 
 def below_the_floor(some, classes):
@@ -219,7 +221,7 @@ def test_the_ledgers_claim_on_overfitting(said):
 
     def gaps(some):
         kept = [r for r in some.values() if r["final_train_correct"]]
-        shown = by_class({n: r for n, r in enumerate(kept)})[:, :2] if kept else np.empty((0, 2))
+        shown = by_class(dict(enumerate(kept)))[:, :2] if kept else np.empty((0, 2))
         trained = np.array([np.array(r["final_train_correct"][:2]) / COUNTS[:2] for r in kept]).reshape(-1, 2)
         return (trained - shown).mean(axis=1)
 
@@ -228,7 +230,7 @@ def test_the_ledgers_claim_on_overfitting(said):
         assert row[1] == "undecided"
         return
     reduction = written(welch(plain, weighted, 2))
-    low, high = intervals(ce[:, None], 1)
+    _, high = intervals(ce[:, None], 1)
     if high[0] < 0.01:
         assert "cross-entropy does not overfit these classes" in row[-1]
     else:

@@ -9,6 +9,7 @@ from synthetic import runs
 from lib import data
 from lib.analysis import findings, original
 from lib.analysis.statistics import welch
+from lib.system.errors import UserError
 from lib.training import Epoch, Evaluation, Record
 
 COUNTS = [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
@@ -102,8 +103,9 @@ def test_the_best_beta_is_compared_with_cross_entropy_and_with_the_others():
     worse = findings.gain_at_best({"0": runs(0.3)}, runs(0.39), weightings=1)
     assert worse.gain.below
     assert worse.classes.below.all()
-    assert findings.gain_at_best({"0": {}}, runs(0.39), 1) is None
-    assert findings.gain_at_best(by_group, {}, 1) is None
+    for lacking in (({"0": {}}, runs(0.39)), (by_group, {})):
+        with pytest.raises(UserError, match="no run of cross-entropy, or none"):
+            findings.gain_at_best(*lacking, 1)
 
 
 def test_betas_of_exactly_equal_weights_share_a_name():

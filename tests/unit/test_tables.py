@@ -10,6 +10,7 @@ from lib.analysis.claims import CLAIMS, Answer, Evidence, Row, Setting, Verdict
 from lib.analysis.claims.closing_table import equal_settings
 from lib.analysis.statistics import accuracy, best_accuracy
 from lib.notebook import session
+from lib.system.errors import UserError
 
 COUNTS = CLAIMED["counts"]
 CE_ROW, CB_ROW = np.array(CLAIMED["cross_entropy"]), np.array(CLAIMED["class_balanced_focal"][0.8])
@@ -141,7 +142,8 @@ def test_equal_settings_are_compared_where_the_balanced_row_is_nearest():
     assert found.ce == (Setting(0.001, 32), pytest.approx(0))
     assert found.balanced == (Setting(0.01, 32), pytest.approx(0))
     assert found.original == pytest.approx(CB_ROW.mean() - CE_ROW.mean())
-    assert equal_settings(Evidence(original=CLAIMED, candidates={Setting(0.01, 32): ({}, {})})) is None
+    with pytest.raises(UserError, match="No candidate has runs of both losses"):
+        equal_settings(Evidence(original=CLAIMED, candidates={Setting(0.01, 32): ({}, {})}))
 
 
 def test_draws_are_compared_by_the_gain_of_the_balanced_loss_on_each():

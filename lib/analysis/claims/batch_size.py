@@ -43,8 +43,7 @@ def explain(found: Found) -> Answer:
             reason = "a larger rate does as well without more updates"
         control = (
             f"Batch 128 with four times the rate minus batch 128: {interval(found.by_rate)}; batch 32 minus batch 128 "
-            "with "
-            f"four times the rate: {interval(found.left)} ({of_seeds(found.left)}). Thus {reason}."
+            f"with four times the rate: {interval(found.left)} ({of_seeds(found.left)}). Thus {reason}."
         )
     return Answer(
         f"{gain} with batch 32",

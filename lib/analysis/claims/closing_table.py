@@ -3,37 +3,24 @@
 Rule: A candidate setting fits the original's cross-entropy row where that lies in the prediction intervals of one more
 run, and its CB-Focal row where the original's rows with the same weights do not differ from the runs by Welch's test;
 both class by class and in the mean, jointly at 95 %, at the best epoch, from at least three seeds. Supported if one
-candidate fits both rows, contradicted if none does; undecided while one is untested that fits as far as it was run.
+candidate fits both rows, contradicted if none does; undecided while one that may fit has fewer seeds.
 """
 
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from lib import data
+from lib.analysis import statistics as stats
 from lib.analysis.claims.claim import SEVERAL, Answer, Evidence, Found, NotRun, Outcome
 from lib.analysis.prose import interval, named, of_seeds
-from lib.analysis.statistics import (
-    Runs,
-    accuracy,
-    best_accuracy,
-    compare,
-    one_image,
-    per_class,
-    prediction_interval,
-    welch,
-)
 from lib.analysis.tables import percent, reached
+from lib.system.errors import UserError
 
-
-def distance(runs: Runs, row: np.ndarray) -> float:
-    """Mean absolute difference over the classes between a row and the mean of some runs; NaN where not comparable.
-
-    The runs are taken at their best epoch on the test set, the original's rule, which its rows follow.
-    """
-    mean = per_class(list(runs.values())).mean(axis=0) if runs else np.empty(0)
-    return float(np.abs(mean - row).mean()) if len(mean) == len(row) else np.nan
+LOSSES = ("CE", "CB-Focal")
 
 
 def original_rows(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
@@ -42,40 +29,49 @@ def original_rows(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
     return np.array(figures["cross_entropy"]), np.array(figures["class_balanced_focal"][evidence.chosen])
 
 
-def _with_mean(rows: np.ndarray) -> np.ndarray:
-    return np.column_stack([rows, rows.mean(axis=1)])
+def distance(runs: stats.Runs, row: np.ndarray) -> float:
+    """Mean absolute difference over the classes between a row and the mean of some runs; NaN without either.
+
+    The runs are taken at their best epoch on the test set, the original's rule, which its rows follow.
+    """
+    return float(np.abs(stats.per_class(list(runs.values())).mean(axis=0) - row).mean()) if runs else np.nan
 
 
-def misfit(runs: Runs, original: np.ndarray) -> np.ndarray | None:
+def misfit(runs: stats.Runs, original: np.ndarray) -> np.ndarray | None:
     """Labels of the classes in which the original's rows [N, C] do not fit some runs; label C is their mean.
 
     One row is compared with the prediction intervals of one more run, several by Welch's test, all jointly at 95 %.
-    Returns None for fewer than three runs.
+    Returns None for fewer than three runs, or where the original has no row.
     """
-    if len(runs) < SEVERAL:
+    if len(runs) < SEVERAL or np.isnan(original).any():
         return None
-    ours, theirs = _with_mean(per_class(list(runs.values()))), _with_mean(original)
-    comparisons, floor = theirs.shape[1], one_image(runs, 1)
+    rows = stats.per_class(list(runs.values())), original
+    ours, theirs = (np.column_stack([each, each.mean(axis=1)]) for each in rows)
+    comparisons, floor = theirs.shape[1], stats.one_image(runs, 1)
     if len(theirs) > 1:
-        found = welch(ours, theirs, comparisons, floor=floor)
+        found = stats.welch(ours, theirs, comparisons, floor=floor)
         return np.flatnonzero(found.above | found.below)
-    low, high = prediction_interval(ours, comparisons, floor)
+    low, high = stats.prediction_interval(ours, comparisons, floor)
     return np.flatnonzero((theirs[0] < low) | (theirs[0] > high))
 
 
-def candidates(evidence: Evidence) -> pd.DataFrame:
-    """One row per candidate: distances of both losses' rows to the original's, their misfits and numbers of seeds."""
-    (published, chosen), alike = original_rows(evidence), evidence.replicates()
-    rows = {
-        setting: {
-            "ce": distance(ce, published),
-            "balanced": distance(balanced, chosen),
-            "ce_misfit": misfit(ce, published[None]),
-            "balanced_misfit": misfit(balanced, alike),
-        }
-        for setting, (ce, balanced) in sorted(evidence.candidates.items(), reverse=True)
+def _by_candidate(evidence: Evidence, value: Callable[..., Any], rows: Sequence[np.ndarray]) -> pd.DataFrame:
+    """One row per candidate, one column per loss: a value of its runs and the original's."""
+    found = {
+        setting: [value(runs, row) for runs, row in zip(pair, rows, strict=True)]
+        for setting, pair in evidence.candidates.items()
     }
-    return pd.DataFrame.from_dict(rows, orient="index")
+    return pd.DataFrame(found, index=LOSSES).T
+
+
+def distances(evidence: Evidence) -> pd.DataFrame:
+    """Distance of each candidate (rows) to the original's row of each loss (columns)."""
+    return _by_candidate(evidence, distance, original_rows(evidence)).astype(float)
+
+
+def misfits(evidence: Evidence) -> pd.DataFrame:
+    """`misfit` of each candidate (rows) for each loss (columns)."""
+    return _by_candidate(evidence, misfit, (original_rows(evidence)[0][None], evidence.replicates()))
 
 
 def _fits(misfit: np.ndarray | None) -> bool | None:
@@ -86,28 +82,25 @@ def measure(evidence: Evidence) -> Found:
     ran = {setting: pair for setting, pair in evidence.candidates.items() if all(pair)}
     if not ran:
         raise NotRun("both losses under candidate settings")
-    found = candidates(evidence).loc[sorted(ran, reverse=True)]
-    if found[["ce", "balanced"]].isna().any(axis=None):
-        raise NotRun(f"a data set with {len(evidence.original['cross_entropy'])} classes")
-    fits = {row: [_fits(each) for each in found[f"{row}_misfit"]] for row in ("ce", "balanced")}
-    nearest = found["balanced"].idxmin()
+    away, differing = distances(evidence).loc[list(ran)], misfits(evidence).loc[list(ran)]
+    if away.isna().any(axis=None):
+        raise NotRun("the data set of the original")
+    fits, nearest = differing.map(_fits), away["CB-Focal"].idxmin()
+    differs, alike = differing["CB-Focal"][nearest], evidence.replicates().mean(axis=1)
     ce, balanced = ran[nearest]
-    names = np.array([*data.classes("cifar10"), "the mean"])
-    differs = found["balanced_misfit"][nearest]
-    rows, alike = per_class(list(balanced.values())), evidence.replicates()
     return Found(
         *(runs for pair in ran.values() for runs in pair),
-        table=found,
-        ce_fits=[setting for setting, fit in zip(found.index, fits["ce"], strict=True) if fit],
-        balanced_fits=[setting for setting, fit in zip(found.index, fits["balanced"], strict=True) if fit],
-        both=any(a and b for a, b in zip(*fits.values(), strict=True)),
+        distances=away,
+        fits={loss: [str(setting) for setting in fits.index if fits[loss][setting]] for loss in LOSSES},
+        both=any(all(fits.loc[setting]) for setting in fits.index),
         # Candidates that no row excludes, for lack of seeds.
-        open=[s for s, a, b in zip(found.index, *fits.values(), strict=True) if None in (a, b) and False not in (a, b)],
+        open=[str(s) for s in fits.index if None in [*fits.loc[s]] and False not in [*fits.loc[s]]],
         nearest=nearest,  # to the balanced row
-        differs=None if differs is None else names[differs],
-        away=welch(rows.mean(axis=1), alike.mean(axis=1)) if len(alike) > 1 else None,
-        gap=compare(best_accuracy, balanced, ce),
-        replicates=alike.mean(axis=1),
+        differs=None if differs is None else np.array([*data.classes("cifar10"), "the mean"])[differs],
+        away=stats.welch(stats.values(stats.best_accuracy, balanced), alike),
+        gap=stats.compare(stats.best_accuracy, balanced, ce),
+        published=np.subtract(*(row.mean() for row in reversed(original_rows(evidence)))),
+        replicates=alike,
     )
 
 
@@ -116,68 +109,64 @@ def judge(found: Found) -> Outcome:
 
 
 def explain(found: Found) -> Answer:
-    nearest, ce_nearest = found.nearest, found.table["ce"].idxmin()
-    away, ce_away = percent(found.table["balanced"][nearest]), percent(found.table["ce"][ce_nearest])
-    ce_fits, cb_fits = (
-        named(list(map(str, fits))) if fits else "no candidate" for fits in (found.ce_fits, found.balanced_fits)
-    )
+    nearest = {loss: found.distances[loss].idxmin() for loss in LOSSES}
+    away = {loss: f"{percent(found.distances[loss].min())} points" for loss in LOSSES}
+    ce, balanced = (named(found.fits[loss]) if found.fits[loss] else "no candidate" for loss in LOSSES)
     said = (
-        f"Of {len(found.table)} candidates, {cb_fits} fits the original's CB-Focal row and {ce_fits} its "
-        "cross-entropy row. "
-        f"Nearest are {nearest} to the CB-Focal row (mean distance over the classes {away} points) and {ce_nearest} "
-        "to the "
-        f"cross-entropy row ({ce_away} points)."
+        f"Of {len(found.distances)} candidates, {balanced} fits the original's CB-Focal row and {ce} its cross-entropy "
+        f"row. Nearest are {nearest['CB-Focal']} to the CB-Focal row (mean distance over the classes "
+        f"{away['CB-Focal']}) and {nearest['CE']} to the cross-entropy row ({away['CE']})."
     )
     if found.open:
-        said += f" With fewer than {SEVERAL} seeds, and not excluded: {named(list(map(str, found.open)))}."
+        said += f" With fewer than {SEVERAL} seeds, and not excluded: {named(found.open)}."
     effect = ""
-    if found.away and found.differs is not None:
-        verdict = f"differs in {named(found.differs)}" if len(found.differs) else "is not shown to differ"
+    if len(found.replicates) > 1 and found.differs is not None:
+        spread = f"{100 * found.replicates.std(ddof=1):.2f} points"
         effect = (
             f"The original's {len(found.replicates)} rows with these weights have a mean of "
-            f"{percent(found.replicates.mean())} % (standard deviation {100 * found.replicates.std(ddof=1):.2f} "
-            "points); the "
-            f"nearest candidate is {interval(found.away)} from it and {verdict}."
+            f"{percent(found.replicates.mean())} % (standard deviation {spread}). The nearest candidate is "
+            f"{interval(found.away)} from it; classes that differ: {named(found.differs)}."
         )
     return Answer(
-        f"the cross-entropy row fits {ce_fits}, the CB-Focal row {cb_fits} (nearest: {nearest})",
+        f"the cross-entropy row fits {ce}, the CB-Focal row {balanced} (nearest: {found.nearest})",
         said,
         effect,
-        f"With {nearest} for both losses CB-Focal minus cross-entropy is {interval(found.gap)} "
-        f"({of_seeds(found.gap)}; best "
-        "epoch): the closing table compares settings, not losses."
-        if not found.both and not found.open
-        else "",
+        f"With {found.nearest} for both losses CB-Focal minus cross-entropy is {interval(found.gap)} "
+        f"({of_seeds(found.gap)}; best epoch); the closing table has {100 * found.published:+.1f}.",
     )
 
 
 def table(evidence: Evidence) -> pd.DataFrame:
     """One row per candidate: accuracy of both losses, their distances (points) to the original's rows, and the fit."""
+    away, differing = distances(evidence), misfits(evidence)
     rows: dict[str, dict[str, str]] = {}
-    for setting, found in candidates(evidence).iterrows():
+    for setting, pair in evidence.candidates.items():
         row = rows[str(setting)] = {}
-        for name, short, runs in zip(("CE", "CB-Focal"), ("ce", "balanced"), evidence.candidates[setting], strict=True):
-            row[f"{name} (%)"] = reached(runs, best_accuracy)
-            row[f"{name}: distance"] = percent(found[short])
-            fits = _fits(found[f"{short}_misfit"])
-            row[f"{name}: fits"] = "–" if fits is None else "yes" if fits else "no"
-        row["seeds"] = ", ".join(dict.fromkeys(str(len(runs)) for runs in evidence.candidates[setting]))
+        for loss, runs in zip(LOSSES, pair, strict=True):
+            fits = _fits(differing[loss][setting])
+            row[f"{loss} (%)"] = reached(runs, stats.best_accuracy)
+            row[f"{loss}: distance"] = percent(away[loss][setting])
+            row[f"{loss}: fits"] = "–" if fits is None else "yes" if fits else "no"
+        row["seeds"] = ", ".join(dict.fromkeys(str(len(runs)) for runs in pair))
     return pd.DataFrame(rows).T.rename_axis("settings")
 
 
-def equal_settings(evidence: Evidence) -> SimpleNamespace | None:
-    """Compare both losses under the candidate nearest to the original's balanced row; None without runs."""
-    found = candidates(evidence)
-    ran = [setting for setting, pair in evidence.candidates.items() if all(pair)]
+def equal_settings(evidence: Evidence) -> SimpleNamespace:
+    """Compare both losses under the candidate nearest to the original's balanced row, else under the first.
+
+    Raises UserError where no candidate has runs of both losses.
+    """
+    ran = {setting: pair for setting, pair in evidence.candidates.items() if all(pair)}
     if not ran:
-        return None
-    balanced, ce = (min(ran, key=found[row].get) for row in ("balanced", "ce"))
-    rows, pair = [float(row.mean()) for row in original_rows(evidence)], evidence.candidates[balanced]
+        raise UserError("No candidate has runs of both losses. Train them with the parameter runs=train.")
+    away = distances(evidence).loc[list(ran)].fillna(np.inf)
+    ce, balanced = (away[loss].idxmin() for loss in LOSSES)
+    rows = [float(row.mean()) for row in original_rows(evidence)]
     return SimpleNamespace(
         setting=balanced,
-        gain=compare(accuracy, pair[1], pair[0]),  # at the last epoch
+        gain=stats.compare(stats.accuracy, ran[balanced][1], ran[balanced][0]),  # at the last epoch
         rows=rows,  # the original's means over the classes: cross-entropy, CB-Focal
         original=rows[1] - rows[0],
-        ce=(ce, found["ce"][ce]),  # the setting nearest to the original's row, and its distance
-        balanced=(balanced, found["balanced"][balanced]),
+        ce=(ce, away["CE"][ce]),  # the setting nearest to the original's row, and its distance
+        balanced=(balanced, away["CB-Focal"][balanced]),
     )

@@ -50,14 +50,12 @@ def explain(found: Found) -> Answer:
     lies = "inside" if low <= found.published <= high else "outside"
     effect = (
         f"The original's {100 * found.published:+.1f} points lie {lies} the 95 % prediction interval of one more pair "
-        "of "
-        f"runs (best epoch): {100 * low:+.1f} to {100 * high:+.1f} points."
+        f"of runs (best epoch): {100 * low:+.1f} to {100 * high:+.1f} points."
     )
     return Answer(
         f"{shown}; mean over the classes {mean}",
         f"With equal settings ({of_seeds(found.mean)}), intervals that hold together over the classes: {shown}. Mean "
-        "over "
-        f"the classes: {mean}.{power(found.mean)}",
+        f"over the classes: {mean}.{power(found.mean)}",
         effect if np.isfinite(low) else "",
         "Whether the two rows come from equal settings is claim 9.",
     )

@@ -50,6 +50,6 @@ def explain(found: Found) -> Answer:
         f"better than γ = 1: {names}"
         if found.better
         else f"no other γ is shown to be better; the highest is {interval(largest)}",
-        f"Difference to γ = 1, intervals that hold together: {differences} ({of_seeds(*found.singly)})."
-        f"{power(*found.together.values())}",
+        f"Difference to γ = 1, intervals that hold together: {differences} "
+        f"({of_seeds(*found.singly)}).{power(*found.together.values())}",
     )

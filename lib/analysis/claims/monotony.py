@@ -53,11 +53,9 @@ def explain(found: Found) -> Answer:
         f"trends over β, {shown}" if shown else f"shown to rise and fall: {named(found.turning)}",
         f"{len(found.groups)} betas differ in their weights ({spans(found.groups)}; {seeds_each(found.seeds)}). Trend "
         f"(Jonckheere, 5 % over all classes): {shown or 'none'}; shown to rise and fall: {named(found.turning)}; "
-        "neither: "
-        f"{named(found.open)}.",
+        f"neither: {named(found.open)}.",
         f"The original's rows say nothing about it: {found.published} of its eleven are one treatment, and so many "
-        "values "
-        f"in random order are monotone with a probability of 2/{found.published}! = "
+        f"values in random order are monotone with a probability of 2/{found.published}! = "
         f"{2 / factorial(found.published):.1g} in a class."
         if found.published > 1
         else "",

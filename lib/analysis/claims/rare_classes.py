@@ -66,8 +66,7 @@ def explain(found: Found) -> Answer:
         f"At β = {found.beta:g}, {seeds_in_words(len(found.rows))} (mean, lowest and highest): {accuracies}. "
         f"{dead.capitalize()}; above it: {named(found.alive)}. Best class minus worst: {interval(found.extremes)}.",
         "Classes of which the original's accuracy lies outside the 95 % prediction intervals of one more run (best "
-        "epoch), "
-        f"which hold together: {named(found.outside)}."
+        f"epoch), which hold together: {named(found.outside)}."
         if len(found.rows) > 1
         else "",
     )

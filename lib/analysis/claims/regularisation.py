@@ -78,10 +78,9 @@ def explain(found: Found) -> Answer:
     )
     said += (
         f"Training minus test accuracy of {named(FREQUENT)} is {ce} points with cross-entropy, {plain} with the focal "
-        "loss "
-        f"without weights, {weighted} at β = {found.beta:g}. Reduction from cross-entropy: {interval(found.by_loss)}; "
-        "by "
-        f"the weights alone: {interval(found.by_weights)} ({of_seeds(*found.singly)}).{power(*found.singly)}"
+        f"loss without weights, {weighted} at β = {found.beta:g}. Reduction from cross-entropy: "
+        f"{interval(found.by_loss)}; by the weights alone: {interval(found.by_weights)} "
+        f"({of_seeds(*found.singly)}).{power(*found.singly)}"
     )
     trained, tested = (" to ".join(map(percent, pair)) for pair in found.both)
     if high < MARGIN:
@@ -93,6 +92,5 @@ def explain(found: Found) -> Answer:
         said,
         "The original states no training accuracy.",
         f"From no weights to β = {found.beta:g} training accuracy of these classes goes from {trained} %, test "
-        "accuracy "
-        f"from {tested} %.",
+        f"accuracy from {tested} %.",
     )
