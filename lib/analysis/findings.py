@@ -14,6 +14,7 @@ from lib.analysis.statistics import (
     class_accuracies,
     compare,
     one_image,
+    paired,
     records_of,
     values,
     welch,
@@ -89,25 +90,32 @@ def prior(matrix: np.ndarray, counts: Sequence[int]) -> SimpleNamespace:
     )
 
 
-def gain_at_best(by_group: Mapping[str, Runs], ce: Runs, weightings: int) -> SimpleNamespace:
+def gain_at_best(treatments: Mapping[str, Runs], ce: Runs, fresh: Sequence[int] = ()) -> SimpleNamespace:
     """Compare the betas of the highest mean accuracy at the last epoch with cross-entropy and with the others.
 
-    `by_group` are runs by betas of equal weights. The interval of the gain is corrected for the choice (Bonferroni)
-    among so many different `weightings`. Raises UserError without cross-entropy or a group.
+    `treatments` are runs by betas of equal weights, the unweighted ones first. The choice is made on the seeds that are
+    not `fresh`; the gain is that of all seeds, with an interval that is corrected for the choice (Bonferroni), and that
+    of the fresh seeds alone. Raises UserError without cross-entropy or a treatment.
     """
-    ran = {name: runs for name, runs in by_group.items() if runs}
-    if not ran or not ce:
+    ran = {name: runs for name, runs in treatments.items() if len(runs) >= min(2, *map(len, treatments.values()))}
+    if not any(ran.values()) or not ce:
         raise UserError("There is no run of cross-entropy, or none of the balanced loss. Train them with runs=train.")
-    mean = {name: values(accuracy, runs).mean() for name, runs in ran.items()}
-    best = max(mean, key=lambda name: mean[name])
+
+    def among(runs: Runs, wanted: bool) -> Runs:
+        return {seed: record for seed, record in runs.items() if (seed in fresh) == wanted}
+
+    mean = {name: values(accuracy, among(runs, False) or runs).mean() for name, runs in ran.items()}
+    best, unweighted = max(mean, key=lambda name: mean[name]), next(iter(ran))
     floor, others = one_image(ce), [name for name in ran if name != best]
     against = {name: compare(accuracy, ran[best], ran[name], len(others), floor=floor) for name in others}
     return SimpleNamespace(
         best=best,
-        gain=compare(accuracy, ran[best], ce, weightings, floor=floor),
-        weightings=weightings,
+        gain=compare(accuracy, ran[best], ce, len(ran), floor=floor),
+        again=compare(accuracy, among(ran[best], True), among(ce, True), floor=floor),
+        treatments=len(ran),
         level=[name for name in others if not against[name].above],  # not told apart from the best
-        # Classes by the sign of their gain over cross-entropy, where it is shown over all classes together.
+        matters=best != unweighted and bool(against[unweighted].above),  # the gain is also over the unweighted loss
+        # Gain of every class over cross-entropy, intervals that hold together.
         classes=compare(class_accuracies, ran[best], ce, values(class_accuracies, ce).shape[1], floor=one_image(ce, 1)),
     )
 
@@ -171,7 +179,8 @@ def clean_choice(validated: Mapping[float, Runs], original: Sequence[float]) -> 
         range=np.ptp(scores),  # of its mean over the betas
         peeked=peeked,  # the choice by the original's rule, and the accuracies that it reports
         reported=best[peeked],
-        gain=welch(best[peeked], last[clean]),  # of that rule, and the part of it by the epoch
+        # Of that rule, and the part of it by the epoch; the same runs where both choose the same beta.
+        gain=(paired if clean == peeked else welch)(best[peeked], last[clean]),
         by_epoch=best[peeked].mean() - last[peeked].mean(),
     )
 

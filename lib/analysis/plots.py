@@ -189,8 +189,8 @@ def closing_rows(
     `candidates` are accuracies [seeds, C] by setting and loss, CE first, drawn as bands from the lowest seed to the
     highest; `original` are the two published rows [C], drawn as marks in every panel.
     """
-    columns = min(6, len(candidates))
-    lines = -(-len(candidates) // columns)
+    lines = -(-len(candidates) // 6)
+    columns = -(-len(candidates) // lines)
     figure, grid = subplots(lines, columns, height=1.9 * lines + 0.7, sharex=True, sharey=True, squeeze=False)
     places = np.arange(len(classes))
     looks = {"CE": (COLOUR["CE"], "d", "-"), "CB-Focal": (COLOUR["class-balanced"], "s", "--")}
@@ -206,11 +206,14 @@ def closing_rows(
         axes.set_title(setting.replace(", ", "\n", 1), fontsize=8.5)
     axes.set_ylim(-0.03, 1.03)
     axes.yaxis.set_major_formatter(PERCENT)
-    for axes in grid[-1]:
+    for axes in grid.flat[len(candidates) - columns : len(candidates)]:  # the lowest of each column
         axes.set_xticks(places, classes)
-        axes.tick_params(axis="x", rotation=90, labelsize=7)
+        axes.tick_params(axis="x", rotation=90, labelsize=7, labelbottom=True)
     figure.supylabel("test accuracy", fontsize=9)
-    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=8)
+    keys = {
+        label: handle for axes in grid.flat for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(keys.values(), keys, loc="outside upper center", ncols=4, fontsize=8)
     return figure
 
 

@@ -46,17 +46,21 @@ def seeds_each(numbers: Sequence[int]) -> str:
     return f"{few} to {many} seeds each" if few < many else f"{seeds_in_words(few)} each"
 
 
-def power(*differences: Difference) -> str:
+def needed(*differences: Difference, comparisons: int = 1) -> int:
+    """Return the seeds of each setting that the difference of one point would take."""
+    return seeds_needed(max(d.deviation for d in differences), 0.01, comparisons)
+
+
+def power(*differences: Difference, comparisons: int = 1) -> str:
     """Return the size of a difference that some comparisons could have shown, as a sentence; "" without intervals."""
-    known = [d for d in differences if np.isfinite(d.detectable) and d.deviation > 0]
-    if not known:
+    found = [100 * d.detectable for d in differences if np.isfinite(d.detectable) and d.deviation > 0]
+    if not found:
         return ""
-    found = [100 * d.detectable for d in known]
     low, high = f"{min(found):.1f}", f"{max(found):.1f}"
-    needed = seeds_needed(max(d.deviation for d in known), 0.01)
+    size, seeds = low if low == high else f"{low} to {high}", needed(*differences, comparisons=comparisons)
     return (
-        f" These runs show a true difference of {low if low == high else f'{low} to {high}'} points with a probability "
-        f"of {100 * POWER:.0f} %; one point takes about {needed} seeds of each setting."
+        f" These runs would show a true difference of {size} points in {100 * POWER:.0f} % of cases; one point takes "
+        f"about {seeds} seeds each."
     )
 
 
@@ -75,11 +79,6 @@ def replication(rule: str, original: float, predicted: tuple[float, float]) -> s
 def seeds_in_words(n: int) -> str:
     """Return the number of seeds."""
     return f"{n} seeds" if n > 1 else "one seed"
-
-
-def mean_of(n: int) -> str:
-    """Return the number of seeds behind a value, which is a mean where there are several."""
-    return f"mean of {seeds_in_words(n)}" if n > 1 else seeds_in_words(n)
 
 
 def named(classes: Sequence[str] | np.ndarray) -> str:
@@ -125,27 +124,36 @@ def against_original(accuracies: Sequence[float], original: float) -> str:
 
 
 def with_errors(records: Sequence[Record], rule: str = "best") -> str:
-    """Return the mean accuracy of some runs in percent with its errors over seeds and from drawing the test images."""
+    """Return the mean accuracy of some runs in percent with its errors over seeds and from drawing the test images.
+
+    The second is that of one model, an upper bound for a mean over several."""
     rows = per_class(records, rule)
     images = int(np.sum(records[0].last.test.confusion)) // rows.shape[1]
     seeds = f"95 % interval over {seeds_in_words(len(rows))}" if len(rows) > 1 else "one seed"
-    drawn = f"other test images: ± {100 * sampling_error(rows.mean(axis=0), images):.1f}"
+    drawn = f"from drawing the test images: at most ± {100 * sampling_error(rows.mean(axis=0), images):.1f}"
     return f"{with_interval(rows.mean(axis=1))} % ({seeds}; {drawn})"
 
 
-def tail(gap: float) -> str:
-    """Name what class-averaged training less test accuracy says of the rare classes."""
-    return (
-        "The difference over all images comes from the class frequencies, not from overfitting: the tail is "
-        "under-trained."
-        if gap < 0.05
-        else "What remains is overfitting."
-    )
+def tail(gap: float, rarest: float) -> str:
+    """Name what class-averaged training less test accuracy, and training accuracy of the rarest classes, say."""
+    if gap > 0.05:
+        return "What remains of the difference is overfitting."
+    learned = "the rare classes are not learned: under-training" if rarest < 0.1 else "no sign of overfitting"
+    return f"The difference over all images comes from the class frequencies; {learned}."
 
 
 def best_gain(top: SimpleNamespace) -> str:
     """Open the sentence on the best of several weightings, from `findings.gain_at_best`."""
-    return f"β gains {100 * top.gain.mean:.0f} points where it matters." if top.gain.above else "No β is shown to gain."
+    if not top.gain.above:
+        return "No β is shown to gain."
+    return f"β gains {100 * top.gain.mean:.0f} points where it matters." if top.matters else "The gain is not from β."
+
+
+def confirmed(again: Difference) -> str:
+    """Return the gain on fresh seeds, as a sentence."""
+    if min(again.seeds) < 2:
+        return " Fresh seeds to confirm it were not run."
+    return f" Fresh seeds, run after that choice, give {interval(again)} ({of_seeds(again)})."
 
 
 def level(top: SimpleNamespace) -> str:
@@ -159,7 +167,15 @@ def settings_lead(ce_rate: float, balanced_rate: float, departure: str) -> str:
         return "Both losses with equal settings."
     times = round(max(ce_rate, balanced_rate) / min(ce_rate, balanced_rate))
     lower = "cross-entropy" if ce_rate < balanced_rate else "CB-Focal"
-    return f"The closing table sets {lower} at a {times}-fold smaller learning rate beside the other loss."
+    return f"The closing table looks like {lower} at a {times}-fold smaller learning rate beside the other loss."
+
+
+def against_table(gain: Difference, predicted: tuple[float, float], original: float) -> str:
+    """Set a difference between both losses beside the original's, by the interval in which one more pair would lie."""
+    low, high = predicted
+    lies = "" if np.isnan(low) else "inside" if low <= original <= high else "outside"
+    said = f"; the original's {100 * original:+.1f} lies {lies} what one more pair of runs would give" if lies else ""
+    return f"{interval(gain)} at the last epoch ({of_seeds(gain)}){said}"
 
 
 def training_caption(records: Sequence[Record]) -> str:

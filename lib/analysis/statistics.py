@@ -1,7 +1,7 @@
 """Values of runs, intervals over seeds, comparisons of settings. Accuracies are fractions.
 
-Settings are compared by Welch's t test, as seeds are not paired: the correlation of two settings' accuracies over their
-seeds is not reliable, and settings may have run from different seeds. Quantiles come from scipy.special, as importing
+Settings are compared by Welch's t test. Their seeds are not paired: the correlation of two settings over their seeds is
+not reliable, and settings may have run from different seeds. Quantiles come from scipy.special, as importing
 scipy.stats takes every notebook a second.
 """
 
@@ -52,7 +52,7 @@ def one_image(runs: Runs, classes: int = 0) -> float:
     return 1 / (confusion.sum() * (classes or len(confusion)) / len(confusion))
 
 
-def mean_interval(values: ArrayLike, comparisons: int = 1, floor: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+def mean_interval(values: ArrayLike, comparisons: ArrayLike = 1, floor: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """Mean [...] over the first axis of values [seeds, ...], and half the width of its 95 % interval (Student's t).
 
     The half-widths are NaN for a single seed, which says nothing about the spread. `comparisons` and `floor` as in
@@ -63,10 +63,10 @@ def mean_interval(values: ArrayLike, comparisons: int = 1, floor: float = 0.0) -
     if n < 2:
         return mean, np.full_like(mean, np.nan)
     deviation = np.maximum(array.std(axis=0, ddof=1), floor)
-    return mean, stdtrit(n - 1, 1 - 0.025 / comparisons) * deviation / math.sqrt(n)
+    return mean, stdtrit(n - 1, 1 - 0.025 / np.asarray(comparisons)) * deviation / math.sqrt(n)
 
 
-def prediction_interval(values: ArrayLike, comparisons: int = 1, floor: float = 0.0) -> tuple[Any, Any]:
+def prediction_interval(values: ArrayLike, comparisons: ArrayLike = 1, floor: float = 0.0) -> tuple[Any, Any]:
     """Ends [...] of the 95 % prediction interval of one more run, given some; arguments as for `mean_interval`."""
     mean, half = mean_interval(values, comparisons, floor)
     wider = math.sqrt(len(np.asarray(values)) + 1)  # than the mean's own: sqrt(1 + 1/n) beside sqrt(1/n)
@@ -115,7 +115,7 @@ class Difference:
 def welch(
     a: ArrayLike,  # [seeds of one setting, ...]
     b: ArrayLike,  # [seeds of the other, ...]
-    comparisons: int = 1,  # differences looked at together: all of these intervals hold at `level` (Bonferroni)
+    comparisons: ArrayLike = 1,  # differences looked at together: their intervals all hold at `level` (Bonferroni)
     level: float = 0.95,
     floor: float = 0.0,  # lower bound on the standard deviation of a run, as that of one image: seeds may agree
 ) -> Difference:
@@ -131,9 +131,17 @@ def welch(
     with np.errstate(invalid="ignore"):  # 0 / 0 where all runs agree and there is no floor
         freedom = variance**2 / ((v / n) ** 2 / (n - 1) + (w / m) ** 2 / (m - 1))
     freedom = np.where(variance > 0, freedom, n + m - 2)
-    quantile = stdtrit(freedom, 1 - (1 - level) / (2 * comparisons))
+    quantile = stdtrit(freedom, 1 - (1 - level) / (2 * np.asarray(comparisons)))
     half, detectable = (np.sqrt(variance) * q for q in (quantile, quantile + stdtrit(freedom, POWER)))
     return Difference(mean, mean - half, mean + half, seeds, np.sqrt((v + w) / 2), detectable)
+
+
+def paired(a: ArrayLike, b: ArrayLike, comparisons: int = 1, level: float = 0.95, floor: float = 0.0) -> Difference:
+    """Mean of `a` less `b`, two values of the same runs [seeds, ...]; arguments as for `welch`."""
+    gains = np.subtract(a, b)
+    mean, half = mean_interval(gains, comparisons * 0.05 / (1 - level), floor)
+    unknown = np.full_like(mean, np.nan)
+    return Difference(mean, mean - half, mean + half, (len(gains), len(gains)), unknown, unknown)
 
 
 def compare(value: Callable[[Record], Any], a: Runs, b: Runs, comparisons: int = 1, **options: Any) -> Difference:
@@ -154,12 +162,14 @@ def predicted_difference(value: Callable[[Record], Any], a: Runs, b: Runs) -> tu
     return first.mean() - second.mean() - half, first.mean() - second.mean() + half
 
 
-def seeds_needed(deviation: float, margin: float) -> int:
+def seeds_needed(deviation: float, margin: float, comparisons: int = 1) -> int:
     """Runs of each of two settings with which a difference of `margin` is found with a probability of POWER."""
     if not deviation > 0:
         return 2
     n = 2
-    while (stdtrit(2 * n - 2, 0.975) + stdtrit(2 * n - 2, POWER)) * deviation * math.sqrt(2 / n) > margin:
+    while (stdtrit(2 * n - 2, 1 - 0.025 / comparisons) + stdtrit(2 * n - 2, POWER)) * deviation * math.sqrt(
+        2 / n
+    ) > margin:
         n += 1
     return n
 

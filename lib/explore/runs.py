@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from lib import data
 from lib.analysis import plots
-from lib.analysis.statistics import mean_interval, per_class
+from lib.analysis.statistics import mean_interval, per_class, welch
 from lib.experiment import Experiment
 from lib.explore import page
 from lib.notebook import exhibits
@@ -127,12 +127,10 @@ def colours(settings: Sequence[Experiment]) -> list[str]:
 def draw(groups: Mapping[str, Sequence[Record]]) -> Figure:
     """Draw settings, {name: runs from several seeds}: accuracy by epoch and by class, and differences to the first."""
     first = next(iter(groups.values()))
-    base = {record.experiment.seed: record for record in first}
     classes, width = data.classes(first[0].experiment.data), 0.8 / len(groups)
     figure, (epochs, levels, differences) = plots.subplots(3, 1, height=7.6, height_ratios=(1, 1, 0.9))
     hatches = ("", "///", "...", "xx", "\\\\")
     looks = zip(colours([records[0].experiment for records in groups.values()]), "osD^v", hatches, strict=False)
-    reason = "no seed in common, nothing to pair" if len(groups) > 1 else "pick another setting to compare"
     for n, ((name, records), (colour, marker, hatch)) in enumerate(zip(groups.items(), looks, strict=True)):
         label = f"{name} ({len(records)} run{'s' * (len(records) > 1)})"
         for record in records:
@@ -144,19 +142,19 @@ def draw(groups: Mapping[str, Sequence[Record]]) -> Figure:
         mean, half = mean_interval(per_class(records, "last"))
         bar = {"color": colour, "edgecolor": "white", "lw": 0.5, "hatch": hatch, "ecolor": "black"}
         levels.bar(places, mean, width, yerr=half, error_kw=error, **bar)
-        pairs = [(r, base[r.experiment.seed]) for r in records if n and r.experiment.seed in base]
-        if pairs:
-            gains = np.subtract(*(per_class(runs, "last") for runs in zip(*pairs, strict=True)))
-            mean, half = mean_interval(100 * gains)
-            differences.errorbar(places, mean, half, color=colour, ls="", marker=marker, ms=5, **error)
-            reason = ""
+        if n:
+            gain = welch(100 * per_class(records, "last"), 100 * per_class(first, "last"))
+            differences.errorbar(
+                places, gain.mean, gain.high - gain.mean, color=colour, ls="", marker=marker, ms=5, **error
+            )
     epochs.set(title="test accuracy by epoch", xlabel="epoch")
     epochs.xaxis.set_major_locator(MaxNLocator(integer=True))
     levels.set(title="test accuracy by class, last epoch", ylim=(0, 1))
-    differences.set(title="difference to 1 by class, last epoch, paired by seed (percentage points)")
+    differences.set(title="difference to 1 by class, last epoch (percentage points)")
     differences.axhline(0, color="black", lw=0.8)
-    if reason:
-        differences.text(0.5, 0.6, reason, transform=differences.transAxes, ha="center")
+    if len(groups) == 1:
+        text = "pick another setting to compare"
+        differences.text(0.5, 0.6, text, transform=differences.transAxes, ha="center")
     for each in (levels, differences):
         each.set_xticks(range(len(classes)), classes, fontsize=8)
     for each in (epochs, levels):

@@ -37,7 +37,16 @@ VARIABLE = "WRITEUP_PLAN"
 #: Parameters that decide how a notebook is executed, not what it trains.
 MODES = {"headless", "profile", "runs", "scheduler"}
 #: Comparisons beyond the write-up's own runs, and numbers of seeds: a shorter list is no departure from its settings.
-_ADDITIONS = {"batch_sizes", "candidates", "confirm_betas", "confirm_repeats", "gamma_betas", "gammas", "losses"}
+_ADDITIONS = {
+    "batch_sizes",
+    "candidates",
+    "confirm_betas",
+    "confirm_repeats",
+    "confirm_seed",
+    "gamma_betas",
+    "gammas",
+    "losses",
+}
 _ADDITIONS |= {"margin", "reading_repeats", "readings", "repeats", "rescaled_betas", "subset_seeds", "validation"}
 
 #: Readings of the write-up's first part, as changes to its settings; `steps` are shares of the epochs.
@@ -125,7 +134,11 @@ def check(values: Values, notebook: Path, where: str) -> Values:
 def _check_value(name: str, value: Any, where: str) -> None:
     """Check a value before any run starts; an experiment would refuse it only after earlier runs were trained."""
     several = name in FIELDS and isinstance(value, list)
-    if (name in _AT_LEAST_ONE and value < 1) or (several and not value and name not in _MAY_BE_EMPTY):
+    if (
+        (name in _AT_LEAST_ONE and value < 1)
+        or (name == "candidates" and not value)
+        or (several and not value and name not in _MAY_BE_EMPTY)
+    ):
         raise UserError(f"{where}: {name} has to be at least one, not {value!r}.")
     if name == "runs" and value not in SOURCES:
         raise UserError(f"{where}: {name} has to be one of {', '.join(map(repr, SOURCES))}, not {value!r}.")

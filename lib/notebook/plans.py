@@ -91,21 +91,23 @@ def seeds(here: Notebook, repeats: str = "repeats") -> range:
 
 
 def fresh_seeds(here: Notebook) -> range:
-    """Return the seeds of the runs that confirm the sweep: those after its own."""
-    first = seeds(here).stop
+    """Return the seeds of the runs that confirm the sweep."""
+    first = here.values["confirm_seed"]
     return range(first, first + here.values["confirm_repeats"])
 
 
 def confirmation(here: Notebook, counts: Sequence[int], **fields: Any) -> Wanted:
     """The settings of the sweep that are confirmed on fresh seeds: cross-entropy and some betas."""
     wanted = beta_sweep(here, counts, **fields)
-    return {name: wanted[name] for name in (CE, *here.values["confirm_betas"])}
+    return {name: wanted[name] for name in (CE, *here.values["confirm_betas"]) if name in wanted}
 
 
 def departure(here: Notebook) -> str:
     """Return how a long-tail notebook departs from the original's model or data, as half a sentence, or ""."""
     exact = of_profile(EXACT, "beta_sweep")
-    departs = [name for name in ("dataset", "model", "imbalance", "factor") if here.values[name] != exact[name]]
+    departs = [
+        name for name in ("dataset", "model", "imbalance", "factor", "subset_seed") if here.values[name] != exact[name]
+    ]
     said = ", ".join(f"{name} {here.values[name]} in place of {exact[name]}" for name in departs)
     return f"not tested by this profile ({said})" if departs else ""
 
@@ -113,7 +115,7 @@ def departure(here: Notebook) -> str:
 def evidence(profile: str, counts: Sequence[int], original: Mapping[str, Any]) -> Evidence:
     """Return the stored runs that the claims are tested on; none where the profile departs in model or data."""
     sweep, settings, ablations = (asked_by(name, profile) for name in ("beta_sweep", "settings", "ablations"))
-    if departs := departure(sweep):
+    if departs := next(filter(None, map(departure, (sweep, settings, ablations))), ""):
         return Evidence(original=original, departure=departs)
     # The runs on the whole training set: those with a split held out only choose beta.
     swept = sweep.stored(beta_sweep(sweep, counts, validation=0), seeds(sweep))

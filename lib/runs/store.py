@@ -143,7 +143,8 @@ class Store:
         if self._kept is None:
             self._kept = {}
             for file in self.folder.glob(f"{'[0-9a-f]' * 16}/record.json"):
-                if record := self._read(file.parent):
+                record = self._read(file.parent)
+                if record and record.key == record.experiment.key:  # of today's numerics
                     self._kept.setdefault(record.experiment.replace(seed=0), {})[record.experiment.seed] = record
         return self._kept.get(experiment.replace(seed=0), {})
 

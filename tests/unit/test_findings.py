@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import synthetic
 from conftest import small
-from synthetic import runs
 
 from lib import data
 from lib.analysis import findings, original
@@ -91,21 +90,33 @@ def test_weights_by_beta():
     assert findings.weight_ratio([200, 100], 0.999999) == pytest.approx(2, rel=1e-3)
 
 
+def around(accuracy, first=0):
+    return {first + s: synthetic.record(first + s, accuracy + d) for s, d in enumerate((-0.002, 0.002, 0.001, -0.001))}
+
+
 def test_the_best_beta_is_compared_with_cross_entropy_and_with_the_others():
-    near = {s: synthetic.record(s, 0.45 + d) for s, d in enumerate((-0.002, 0.002, 0.001, -0.001))}
-    nearest = {s: synthetic.record(s, 0.451 + d) for s, d in enumerate((-0.002, 0.002, 0.001, -0.001))}
-    by_group = {"0 … 0.7": runs(0.40), "0.99": near, "0.999": nearest, "0.9999": {}}
-    found = findings.gain_at_best(by_group, runs(0.39), weightings=6)
-    assert (found.best, found.level) == ("0.999", ["0.99"])
-    a, b = ([r.last.test.accuracy for r in own.values()] for own in (by_group["0.999"], runs(0.39)))
-    assert (found.gain.low, found.gain.high) == (welch(a, b, 6).low, welch(a, b, 6).high)
+    treatments = {"0 to 0.8": around(0.40), "0.99": around(0.45), "0.999": around(0.451)}
+    found = findings.gain_at_best(treatments, around(0.39))
+    assert (found.best, found.level, found.treatments) == ("0.999", ["0.99"], 3)
+    a, b = ([r.last.test.accuracy for r in own.values()] for own in (treatments["0.999"], around(0.39)))
+    assert (found.gain.low, found.gain.high) == (welch(a, b, 3).low, welch(a, b, 3).high)
     assert found.classes.above.all()
-    worse = findings.gain_at_best({"0": runs(0.3)}, runs(0.39), weightings=1)
+    assert found.matters
+    assert not findings.gain_at_best({"0 to 0.8": around(0.45), "0.9": around(0.44)}, around(0.39)).matters
+    worse = findings.gain_at_best({"0": around(0.3)}, around(0.39))
     assert worse.gain.below
     assert worse.classes.below.all()
-    for lacking in (({"0": {}}, runs(0.39)), (by_group, {})):
+    for lacking in (({"0": {}}, around(0.39)), (treatments, {})):
         with pytest.raises(UserError, match="no run of cross-entropy, or none"):
-            findings.gain_at_best(*lacking, 1)
+            findings.gain_at_best(*lacking)
+
+
+def test_fresh_seeds_do_not_take_part_in_the_choice_that_they_confirm():
+    chosen, other = around(0.45) | around(0.30, first=5), around(0.44) | around(0.60, first=5)
+    found = findings.gain_at_best({"0.99": chosen, "0.999": other}, around(0.4) | around(0.4, first=5), range(5, 10))
+    assert found.best == "0.99"
+    assert found.again.mean == pytest.approx(-0.1)
+    assert found.gain.mean == pytest.approx(-0.025)
 
 
 def test_betas_of_exactly_equal_weights_share_a_name():

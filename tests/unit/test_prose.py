@@ -1,10 +1,14 @@
 """Words follow the values: on other values they say otherwise."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 from conftest import small
 from test_findings import diagonal, record
 
 from lib.analysis import prose
+from lib.analysis.statistics import Difference
 
 
 def test_names_make_a_list_in_a_sentence():
@@ -13,8 +17,37 @@ def test_names_make_a_list_in_a_sentence():
     assert prose.named([]) == "none"
 
 
-def test_one_seed_is_no_mean():
-    assert (prose.mean_of(1), prose.mean_of(3)) == ("one seed", "mean of 3 seeds")
+def difference(mean, low, high, seeds=(5, 5)):
+    return Difference(mean, low, high, seeds, deviation=0.012, detectable=0.02)
+
+
+def test_a_gain_is_not_claimed_for_beta_where_the_unweighted_loss_has_it_too():
+    shown, open_ = difference(0.06, 0.03, 0.09), difference(0.01, -0.02, 0.04)
+    assert prose.best_gain(SimpleNamespace(gain=shown, matters=True)) == "β gains 6 points where it matters."
+    assert prose.best_gain(SimpleNamespace(gain=shown, matters=False)) == "The gain is not from β."
+    assert prose.best_gain(SimpleNamespace(gain=open_, matters=True)) == "No β is shown to gain."
+    assert "Fresh seeds, run after that choice, give +6.0 points" in prose.confirmed(shown)
+    assert "were not run" in prose.confirmed(difference(0.06, np.nan, np.nan, seeds=(5, 0)))
+
+
+def test_the_tail_is_called_under_trained_where_it_is():
+    assert "overfitting" in prose.tail(0.2, 0.0)
+    assert "under-training" in prose.tail(0.0, 0.0)
+    assert "no sign of overfitting" in prose.tail(0.0, 0.5)
+
+
+def test_what_a_comparison_could_have_shown():
+    assert prose.power(difference(0.0, -0.02, 0.02)) == (
+        " These runs would show a true difference of 2.0 points in 80 % of cases; one point takes about 24 seeds each."
+    )
+    assert prose.needed(difference(0, 0, 0), comparisons=10) > 24
+    assert prose.power(Difference(0, np.nan, np.nan, (1, 1), np.nan, np.nan)) == ""
+
+
+def test_seeds_are_counted_for_both_settings():
+    assert prose.of_seeds(difference(0, 0, 0)) == "5 seeds each"
+    assert prose.of_seeds(difference(0, 0, 0, (3, 5))) == "3 and 5 seeds"
+    assert prose.of_seeds(difference(0, 0, 0, (3, 5)), difference(0, 0, 0)) == "3 to 5 seeds each"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from scipy import stats
 from lib.analysis.statistics import (
     POWER,
     mean_interval,
+    paired,
     per_class,
     predicted_difference,
     prediction_interval,
@@ -70,6 +71,18 @@ def test_settings_are_compared_by_welchs_test():
     assert (ninety.low, ninety.high) == pytest.approx(test.confidence_interval(0.90))
     by_class = welch(np.column_stack([A, A]), np.column_stack([B, B]))
     assert by_class.low == pytest.approx([low, low])
+
+
+def test_two_values_of_the_same_runs_are_paired():
+    a, b = np.array([0.5, 0.6, 0.7]), np.array([0.45, 0.56, 0.64])
+    low, high = stats.ttest_rel(a, b).confidence_interval(0.95)
+    assert (paired(a, b).low, paired(a, b).high) == pytest.approx((low, high))
+    assert (paired(a, b, level=0.90).low, paired(a, b, comparisons=3).high) == pytest.approx(
+        (
+            stats.ttest_rel(a, b).confidence_interval(0.90).low,
+            stats.ttest_rel(a, b).confidence_interval(1 - 0.05 / 3).high,
+        )
+    )
 
 
 def test_one_run_decides_nothing():

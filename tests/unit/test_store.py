@@ -318,3 +318,10 @@ def test_a_store_beside_which_nothing_can_be_written_is_listed_all_the_same(stor
 
 def test_the_frame_of_an_empty_store_is_empty(store):
     assert store.frame().empty
+
+
+def test_runs_of_another_numerics_version_do_not_count_as_runs_of_a_setting(stored, monkeypatch):
+    record = stored.records()[0]
+    assert record.experiment.seed in stored.by_seed(record.experiment)
+    monkeypatch.setattr("lib.experiment.NUMERICS_VERSION", 2)
+    assert Store(stored.folder).by_seed(record.experiment) == {}

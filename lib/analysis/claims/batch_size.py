@@ -2,10 +2,10 @@
 
 Rule: ConvNet, all else equal, from at least three seeds each: supported if the difference is shown to be positive,
 contradicted if negative. Mechanism: batch 128 with four times the rate has as few updates as batch 128; if it is shown
-to be better than batch 128, and not shown to be worse than batch 32, the updates are not the reason.
+to lie within a point of batch 32, the updates are not the reason; if it is shown to be worse, the rate alone is not.
 """
 
-from lib.analysis.claims.claim import SEVERAL, Answer, Evidence, Found, NotRun, Outcome, Setting
+from lib.analysis.claims.claim import MARGIN, SEVERAL, Answer, Evidence, Found, NotRun, Outcome, Setting
 from lib.analysis.prose import interval, of_seeds, power
 from lib.analysis.statistics import accuracy, compare, one_image
 
@@ -24,6 +24,7 @@ def measure(evidence: Evidence) -> Found:
         gain=compare(accuracy, small, large, floor=floor),
         by_rate=compare(accuracy, control, large, floor=floor),  # the control less batch 128
         left=compare(accuracy, small, control, floor=floor),  # batch 32 less the control
+        alike=compare(accuracy, small, control, level=0.90, floor=floor).within(MARGIN),
     )
 
 
@@ -39,7 +40,7 @@ def explain(found: Found) -> Answer:
         reason = "undecided"
         if found.left.above:
             reason = "a larger rate does not replace the updates" + (" fully" if found.by_rate.above else "")
-        elif found.by_rate.above:
+        elif found.alike:
             reason = "a larger rate does as well without more updates"
         control = (
             f"Batch 128 with four times the rate minus batch 128: {interval(found.by_rate)}; batch 32 minus batch 128 "

@@ -43,8 +43,9 @@ def measure(evidence: Evidence) -> Found:
         together=together,  # chosen less each other, intervals that hold together
         singly=[compare(accuracy, runs, other, floor=floor) for other in others.values()],  # the same, each at 95 %
         better=[group[0] for group, d in together.items() if d.below],
-        dead=names[mean + half < FLOOR],  # shown to lie below the floor
-        alive=bool((mean - half > FLOOR).all()),
+        below=names[mean + half < FLOOR],  # shown to lie below the floor
+        above=bool((mean - half > FLOOR).all()),
+        original_below=names[np.array(published[chosen]) < FLOOR],
         missing=[group for group, other in treatments.items() if not other],
         published=float(np.mean(published[chosen])),
         predicted=prediction_interval(values(best_accuracy, runs)),
@@ -52,17 +53,17 @@ def measure(evidence: Evidence) -> Found:
 
 
 def judge(found: Found) -> Outcome:
-    if found.alike or found.better or len(found.dead):
+    if found.alike or found.better or len(found.below):
         return "contradicted"
     several = bool(found.singly) and min(n for d in found.singly for n in d.seeds) >= SEVERAL
     best = several and all(d.above for d in found.singly) and not found.missing
-    return "supported" if best and found.alive else "undecided"
+    return "supported" if best and found.above else "undecided"
 
 
 def explain(found: Found) -> Answer:
     times = f"{found.ratio:.2f} times" if found.ratio > 1.1 else f"{found.ratio:.6f} times"
     weights = f"the largest class weight is {times} the smallest"
-    said, short = f"At β = {found.chosen:g} {weights}", "every other β is lower"
+    said, short = f"At β = {found.chosen:g} {weights}", "not shown to be the best"
     if found.alike:
         said += f", as at β = {listed(found.alike)} to within a thousandth: no run can tell these β apart"
         short = (
@@ -74,12 +75,12 @@ def explain(found: Found) -> Answer:
     if found.together:
         differences = "; ".join(f"β = {spans([g])}: {interval(d)}" for g, d in found.together.items())
         said += f" β = {found.chosen:g} minus {differences} ({of_seeds(*found.singly)}).{power(*found.singly)}"
-    if len(found.dead):
-        dead = f"shown to lie below {100 * FLOOR:.0f} %: {named(found.dead)}"
-        short += f"; {dead}"
-        said += f" {dead.capitalize()}."
+    if len(found.below):
+        below = f"shown to lie below {100 * FLOOR:.0f} %: {named(found.below)}"
+        short += f"; {below}"
+        said += f" {below.capitalize()}; the original's own row: {named(found.original_below)}."
     else:
-        said += f" Every class is {'' if found.alive else 'not '}shown to lie above {100 * FLOOR:.0f} %."
+        said += f" {'Every' if found.above else 'Not every'} class is shown to lie above {100 * FLOOR:.0f} %."
     if found.missing:
         said += f" Not run yet: β = {spans(found.missing)}."
     unweighted = "Its weights are those without reweighting, so β is not why a class keeps some accuracy."

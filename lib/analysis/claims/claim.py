@@ -107,7 +107,7 @@ class Found(SimpleNamespace):
 
 
 class Answer(NamedTuple):
-    """What the records say about a claim, as sentences of markdown."""
+    """Sentences of markdown on a claim and its records."""
 
     short: str  # the reason in half a sentence, for the ledger
     letter: str  # does the statement hold here? the figures and the test
@@ -155,7 +155,12 @@ class Claim:
             found = self.measure(evidence)
         except NotRun as missing:
             if evidence.departure:
-                said = f"{evidence.departure[0].upper()}{evidence.departure[1:]}."
-                return Verdict("not tested", Answer(evidence.departure, said))
+                return self._untested(evidence)
             return Verdict("undecided", Answer(f"not run yet: {missing}", f"Not run yet: {missing}."))
+        if evidence.departure and found.records:
+            return self._untested(evidence)
         return Verdict(self.judge(found), self.explain(found), found.records)
+
+    def _untested(self, evidence: Evidence) -> Verdict:
+        said = f"{evidence.departure[0].upper()}{evidence.departure[1:]}."
+        return Verdict("not tested", Answer(evidence.departure, said))

@@ -2,8 +2,9 @@
 
 Rule: A candidate setting fits the original's cross-entropy row where that lies in the prediction intervals of one more
 run, and its CB-Focal row where the original's rows with the same weights do not differ from the runs by Welch's test;
-both class by class and in the mean, jointly at 95 %, at the best epoch, from at least three seeds. Supported if one
-candidate fits both rows, contradicted if none does; undecided while one that may fit has fewer seeds.
+both in the mean and class by class, jointly at 95 % for the two rows, at the best epoch, from at least three seeds.
+Supported if a candidate that was run fits both rows, contradicted if none does; undecided while one that may fit has
+fewer seeds.
 """
 
 from collections.abc import Callable, Sequence
@@ -40,14 +41,15 @@ def distance(runs: stats.Runs, row: np.ndarray) -> float:
 def misfit(runs: stats.Runs, original: np.ndarray) -> np.ndarray | None:
     """Labels of the classes in which the original's rows [N, C] do not fit some runs; label C is their mean.
 
-    One row is compared with the prediction intervals of one more run, several by Welch's test, all jointly at 95 %.
-    Returns None for fewer than three runs, or where the original has no row.
+    One row is compared with the prediction intervals of one more run, several by Welch's test. The intervals hold
+    together at 95 % for both losses: of each half of the error one half goes to the mean, one to the classes. Returns
+    None for fewer than three runs, or where the original has no row.
     """
     if len(runs) < SEVERAL or np.isnan(original).any():
         return None
     rows = stats.per_class(list(runs.values())), original
     ours, theirs = (np.column_stack([each, each.mean(axis=1)]) for each in rows)
-    comparisons, floor = theirs.shape[1], stats.one_image(runs, 1)
+    comparisons, floor = np.array([4 * (theirs.shape[1] - 1)] * (theirs.shape[1] - 1) + [4]), stats.one_image(runs, 1)
     if len(theirs) > 1:
         found = stats.welch(ours, theirs, comparisons, floor=floor)
         return np.flatnonzero(found.above | found.below)
@@ -111,14 +113,14 @@ def judge(found: Found) -> Outcome:
 def explain(found: Found) -> Answer:
     nearest = {loss: found.distances[loss].idxmin() for loss in LOSSES}
     away = {loss: f"{percent(found.distances[loss].min())} points" for loss in LOSSES}
-    ce, balanced = (named(found.fits[loss]) if found.fits[loss] else "no candidate" for loss in LOSSES)
+    ce, balanced = ("; ".join(found.fits[loss]) or "no candidate" for loss in LOSSES)
     said = (
-        f"Of {len(found.distances)} candidates, {balanced} fits the original's CB-Focal row and {ce} its cross-entropy "
-        f"row. Nearest are {nearest['CB-Focal']} to the CB-Focal row (mean distance over the classes "
+        f"Candidates that fit, of {len(found.distances)}: {balanced} for the original's CB-Focal row, {ce} for its "
+        f"cross-entropy row. Nearest are {nearest['CB-Focal']} to the CB-Focal row (mean distance over the classes "
         f"{away['CB-Focal']}) and {nearest['CE']} to the cross-entropy row ({away['CE']})."
     )
     if found.open:
-        said += f" With fewer than {SEVERAL} seeds, and not excluded: {named(found.open)}."
+        said += f" With fewer than {SEVERAL} seeds, and not excluded: {'; '.join(found.open)}."
     effect = ""
     if len(found.replicates) > 1 and found.differs is not None:
         spread = f"{100 * found.replicates.std(ddof=1):.2f} points"
@@ -161,10 +163,11 @@ def equal_settings(evidence: Evidence) -> SimpleNamespace:
         raise UserError("No candidate has runs of both losses. Train them with the parameter runs=train.")
     away = distances(evidence).loc[list(ran)].fillna(np.inf)
     ce, balanced = (away[loss].idxmin() for loss in LOSSES)
-    rows = [float(row.mean()) for row in original_rows(evidence)]
+    rows, pair = [float(row.mean()) for row in original_rows(evidence)], (ran[balanced][1], ran[balanced][0])
     return SimpleNamespace(
         setting=balanced,
-        gain=stats.compare(stats.accuracy, ran[balanced][1], ran[balanced][0]),  # at the last epoch
+        gain=stats.compare(stats.accuracy, *pair),  # at the last epoch
+        predicted=stats.predicted_difference(stats.best_accuracy, *pair),  # of one more pair, at the best epoch
         rows=rows,  # the original's means over the classes: cross-entropy, CB-Focal
         original=rows[1] - rows[0],
         ce=(ce, away["CE"][ce]),  # the setting nearest to the original's row, and its distance

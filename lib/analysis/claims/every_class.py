@@ -7,7 +7,7 @@ is shown to get worse, or bird to improve; supported if the nine are shown to im
 import numpy as np
 
 from lib.analysis.claims.claim import SEVERAL, Answer, Evidence, Found, NotRun, Outcome
-from lib.analysis.prose import interval, named, of_seeds, power
+from lib.analysis.prose import interval, named, needed, of_seeds, power
 from lib.analysis.statistics import accuracy, best_accuracy, class_accuracies, compare, one_image, predicted_difference
 
 EXCEPTION = "bird"
@@ -53,7 +53,7 @@ def explain(found: Found) -> Answer:
         f"of runs (best epoch): {100 * low:+.1f} to {100 * high:+.1f} points."
     )
     return Answer(
-        f"{shown}; mean over the classes {mean}",
+        f"{shown}; mean over the classes {mean}; one point takes {needed(found.mean)} seeds",
         f"With equal settings ({of_seeds(found.mean)}), intervals that hold together over the classes: {shown}. Mean "
         f"over the classes: {mean}.{power(found.mean)}",
         effect if np.isfinite(low) else "",

@@ -1,8 +1,8 @@
 """Claim 8: γ was not tuned (fixed at 1).
 
 Rule: A statement about the write-up, read as: tuning would have improved the result. Supported if another γ is shown to
-be better than 1 at some β, contradicted if every other γ, from at least three seeds each, is shown to be worse than 1
-or to lie within a point of it.
+be better than 1 at some β, contradicted if every other γ that was asked for, from at least three seeds each and at two
+β or more, is shown to be worse than 1 or to lie within a point of it.
 """
 
 from lib.analysis.claims.claim import MARGIN, SEVERAL, Answer, Evidence, Found, NotRun, Outcome
@@ -27,16 +27,17 @@ def measure(evidence: Evidence) -> Found:
         together=found,  # gamma less gamma = 1, intervals that hold together
         # The same differences with 90 % intervals: two one-sided tests at 5 % each.
         singly=[compare(accuracy, *both, level=0.90, floor=one_image(both[0])) for both in pairs.values()],
-        better=[name for name, d in found.items() if d.above],
+        better=[name for name, d in found.items() if d.above and min(d.seeds) >= SEVERAL],
+        missing=[(beta, gamma) for beta, own in evidence.gammas.items() for gamma in own if not own[gamma]],
     )
 
 
 def judge(found: Found) -> Outcome:
     if found.better:
         return "supported"
-    several = min(n for d in found.singly for n in d.seeds) >= SEVERAL
+    several = min(n for d in found.singly for n in d.seeds) >= SEVERAL and len({beta for beta, _ in found.together}) > 1
     no_better = all(d.below or d.within(MARGIN) for d in found.singly)
-    return "contradicted" if several and no_better else "undecided"
+    return "contradicted" if several and no_better and not found.missing else "undecided"
 
 
 def explain(found: Found) -> Answer:
@@ -51,5 +52,5 @@ def explain(found: Found) -> Answer:
         if found.better
         else f"no other γ is shown to be better; the highest is {interval(largest)}",
         f"Difference to γ = 1, intervals that hold together: {differences} "
-        f"({of_seeds(*found.singly)}).{power(*found.together.values())}",
+        f"({of_seeds(*found.singly)}).{power(*found.together.values(), comparisons=len(found.together))}",
     )

@@ -14,10 +14,10 @@ from lib.analysis.statistics import (
     class_accuracies,
     mean_interval,
     one_image,
+    paired,
     per_class,
     prediction_interval,
     values,
-    welch,
 )
 from lib.analysis.tables import percent
 
@@ -31,6 +31,7 @@ def measure(evidence: Evidence) -> Found:
     labels, floor = evidence.labels(RARE), one_image(runs, 1)
     rows = values(class_accuracies, runs)[:, labels]  # [seeds, rare classes]
     mean, half = mean_interval(rows, len(RARE), floor)
+    pairs = list(combinations(range(len(RARE)), 2))
     first, *_, last = rows.mean(axis=0).argsort()[::-1]
     published = np.array(evidence.original["class_balanced_focal"][evidence.chosen])[labels]
     low, high = prediction_interval(per_class(list(runs.values()))[:, labels], len(RARE), floor)
@@ -38,10 +39,13 @@ def measure(evidence: Evidence) -> Found:
         runs,
         beta=evidence.chosen,
         rows=rows,
-        dead=names[mean + half < FLOOR],  # shown to lie below the floor
-        alive=names[mean - half > FLOOR],
-        apart=[welch(rows[:, i], rows[:, j], len(RARE), floor=floor) for i, j in combinations(range(len(RARE)), 2)],
-        extremes=welch(rows[:, first], rows[:, last], len(RARE), floor=floor),  # the best class less the worst
+        below=names[mean + half < FLOOR],  # shown to lie below the floor
+        above=names[mean - half > FLOOR],
+        # Two classes of the same runs, their intervals together at 95 %, and each for the test of equality.
+        apart=[paired(rows[:, i], rows[:, j], len(pairs), floor=floor) for i, j in pairs],
+        uniform=all(paired(rows[:, i], rows[:, j], level=0.90, floor=floor).within(MARGIN) for i, j in pairs),
+        extremes=paired(rows[:, first], rows[:, last], len(pairs), floor=floor),  # the best class less the worst
+        original_below=names[published < FLOOR],
         outside=names[(published < low) | (published > high)],  # the original's accuracy, of the prediction interval
     )
 
@@ -49,10 +53,10 @@ def measure(evidence: Evidence) -> Found:
 def judge(found: Found) -> Outcome:
     if len(found.rows) < SEVERAL:
         return "undecided"
-    alive = len(found.alive) == len(RARE)
-    if len(found.dead) or (alive and all(d.within(MARGIN) for d in found.apart)):
+    above = len(found.above) == len(RARE)
+    if len(found.below) or (above and found.uniform):
         return "contradicted"
-    return "supported" if alive and any(d.above or d.below for d in found.apart) else "undecided"
+    return "supported" if above and any(d.above or d.below for d in found.apart) else "undecided"
 
 
 def explain(found: Found) -> Answer:
@@ -60,11 +64,12 @@ def explain(found: Found) -> Answer:
         f"{name} {percent(column.mean())} % ({percent(column.min())} to {percent(column.max())} %)"
         for name, column in zip(RARE, found.rows.T, strict=True)
     )
-    dead = f"shown to lie below {100 * FLOOR:.0f} %: {named(found.dead)}"
+    below = f"shown to lie below {100 * FLOOR:.0f} %: {named(found.below)}"
     return Answer(
-        dead if len(found.dead) else f"shown to lie above {100 * FLOOR:.0f} %: {named(found.alive)}",
+        below if len(found.below) else f"shown to lie above {100 * FLOOR:.0f} %: {named(found.above)}",
         f"At β = {found.beta:g}, {seeds_in_words(len(found.rows))} (mean, lowest and highest): {accuracies}. "
-        f"{dead.capitalize()}; above it: {named(found.alive)}. Best class minus worst: {interval(found.extremes)}.",
+        f"{below.capitalize()}; above it: {named(found.above)}; the original's own below it: "
+        f"{named(found.original_below)}. Best class minus worst: {interval(found.extremes)}.",
         "Classes of which the original's accuracy lies outside the 95 % prediction intervals of one more run (best "
         f"epoch), which hold together: {named(found.outside)}."
         if len(found.rows) > 1

@@ -57,6 +57,7 @@ def measure(evidence: Evidence) -> Found:
         by_loss=compare(gap, ce, runs, 2, floor=floor),  # reductions of the gap, intervals that hold together
         by_weights=compare(gap, plain, runs, 2, floor=floor),
         singly=[compare(gap, each, runs, floor=floor) for each in (ce, plain)],  # the same two, each at 95 %
+        no_effect=compare(gap, plain, runs, level=0.90, floor=floor).within(MARGIN),
     )
 
 
@@ -64,7 +65,7 @@ def judge(found: Found) -> Outcome:
     if min(n for d in found.singly for n in d.seeds) < SEVERAL:
         return "undecided"
     low, high = found.premise
-    if high < MARGIN or found.by_loss.below or found.by_weights.below or found.by_weights.within(MARGIN):
+    if high < MARGIN or found.by_loss.below or found.by_weights.below or found.no_effect:
         return "contradicted"
     return "supported" if low > MARGIN and all(d.above for d in found.singly) else "undecided"
 
@@ -86,7 +87,7 @@ def explain(found: Found) -> Answer:
     if high < MARGIN:
         short = f"cross-entropy does not overfit these classes: {ce} points [{100 * low:.1f}, {100 * high:.1f}]"
     else:
-        short = f"the weights reduce the gap between training and test by {interval(found.by_weights)}"
+        short = f"gap between training and test without weights minus with weights: {interval(found.by_weights)}"
     return Answer(
         short,
         said,
