@@ -23,10 +23,11 @@ Values = dict[str, Any]
 FIELDS = {"dataset": "data", "baseline_epochs": "epochs", "betas": "beta", "gammas": "gamma", "gamma_betas": "beta"}
 FIELDS |= {"batch_sizes": "batch_size"}
 FIELDS |= {"subset_seeds": "subset_seed", "losses": "loss", "rescaled_betas": "beta", "confirm_betas": "beta"}
+FIELDS |= {"validation_betas": "beta"}
 #: Fields of an experiment that each item of the parameter `candidates` gives.
 CANDIDATE = ("learning_rate", "batch_size", "subset_seed")
-_MAY_BE_EMPTY = {"confirm_betas", "rescaled_betas"}
-_AT_LEAST_ONE = {"repeats", "seeds", "reach_seeds", "reach_epochs", "reading_repeats"}
+_MAY_BE_EMPTY = {"confirm_betas", "rescaled_betas", "validation_betas"}
+_AT_LEAST_ONE = {"repeats", "seeds", "reach_seeds", "reach_epochs", "reading_repeats", "validation_repeats"}
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list"}
 #: The notebooks of the report, in its order.
 NOTEBOOKS = ("convnet", "data_wrangling", "beta_sweep", "settings", "ablations", "claims")
@@ -37,17 +38,9 @@ VARIABLE = "WRITEUP_PLAN"
 #: Parameters that decide how a notebook is executed, not what it trains.
 MODES = {"headless", "profile", "runs", "scheduler"}
 #: Comparisons beyond the write-up's own runs, and numbers of seeds: a shorter list is no departure from its settings.
-_ADDITIONS = {
-    "batch_sizes",
-    "candidates",
-    "confirm_betas",
-    "confirm_repeats",
-    "confirm_seed",
-    "gamma_betas",
-    "gammas",
-    "losses",
-}
-_ADDITIONS |= {"margin", "reading_repeats", "readings", "repeats", "rescaled_betas", "subset_seeds", "validation"}
+_ADDITIONS = {"batch_sizes", "candidates", "confirm_betas", "confirm_repeats", "confirm_seed", "gamma_betas", "gammas"}
+_ADDITIONS |= {"losses", "margin", "reading_repeats", "readings", "repeats", "rescaled_betas", "subset_seeds"}
+_ADDITIONS |= {"validation", "validation_betas", "validation_repeats"}
 
 #: Readings of the write-up's first part, as changes to its settings; `steps` are shares of the epochs.
 READINGS: dict[str, dict[str, Any]] = {

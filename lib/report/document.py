@@ -154,11 +154,10 @@ def _first_page(notebooks: Sequence[NotebookNode]) -> Iterator[NotebookNode]:
     """Cells with the figures, the headlines and the tables that notebooks mark for the first page."""
     shown = [output for notebook in notebooks for output, _ in _noted(notebook, METADATA) if _on_first_page(output)]
     lines = headlines(notebooks, first_page=True)
-    for kind in ("figure", "headlines", "table"):
-        if outputs := [output for output in shown if output.metadata[METADATA]["kind"] == kind]:
-            yield new_code_cell(outputs=outputs)
-        elif kind == "headlines" and lines:
-            yield new_markdown_cell("\n".join(f"{number}. {line}" for number, line in enumerate(lines, start=1)))
+    by_kind = {kind: [o for o in shown if o.metadata[METADATA]["kind"] == kind] for kind in ("figure", "table")}
+    yield new_code_cell(outputs=by_kind["figure"])
+    yield new_markdown_cell("\n".join(f"{number}. {line}" for number, line in enumerate(lines, start=1)))
+    yield new_code_cell(outputs=by_kind["table"])
 
 
 def _section(path: Path) -> Iterator[NotebookNode]:

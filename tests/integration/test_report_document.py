@@ -13,7 +13,7 @@ from bs4 import BeautifulSoup
 from nbconvert_typst import TypstPDFExporter
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from lib.report.document import assemble, write_report
+from lib.report.document import assemble, headlines, write_report
 
 matplotlib.use("agg")
 from matplotlib.figure import Figure
@@ -206,6 +206,33 @@ def test_the_first_page_says_what_was_shortened(page):
     header = page.select_one("header")
     assert [fact.text for fact in header.select("dd")][:4] == ["23 November 2026", "2984ca8", "quick", "two cores"]
     assert header.find_next_sibling("aside").text.strip() == "Three epochs only."
+
+
+def test_what_notebooks_mark_for_the_first_page_comes_first_and_once(tmp_path):
+    def headline(text, place):
+        return new_output(
+            "display_data", data={"text/markdown": text}, metadata={"writeup_headline": {"first_page": place}}
+        )
+
+    first = shown("figure", "rows", {"image/svg+xml": svg()}, "The rows.")
+    ledger = shown("table", "ledger", {"text/html": "<table><tr><td>7</td></tr></table>"}, "The ledger.")
+    for output in (first[0], ledger[0]):
+        output.metadata["writeup"]["first_page"] = True
+    later = shown("figure", "later", {"image/svg+xml": svg()}, "Later.")
+    one = [new_markdown_cell("# One"), code("a", [*later, *ledger, headline("Second.", 2), headline("Other.", 0)])]
+    two = [new_markdown_cell("# Two"), code("b", [*first, headline("First.", 1)])]
+    for name, cells in {"one": one, "two": two}.items():
+        nbformat.write(new_notebook(cells=cells), tmp_path / f"{name}.ipynb")
+    document = assemble([tmp_path / "one.ipynb", tmp_path / "two.ipynb"], "T", [("Date", "today")], origins="All runs.")
+    page = BeautifulSoup(write_report(document, tmp_path / "out")[0].read_text(), "html.parser")
+    labels = [caption.get_text() for caption in page.select("figcaption")]
+    assert labels == ["Figure 1: The rows.", "Table 1: The ledger.", "Figure 2: Later."]
+    before = [tag.get_text(" ", strip=True) for tag in page.select_one("nav").find_previous_siblings()]
+    assert before[1] == "First. Second."  # between the ledger and the figure
+    assert page.select_one("details").get_text(" ", strip=True).endswith("All runs.")
+    read = [nbformat.read(tmp_path / f"{name}.ipynb", 4) for name in ("one", "two")]
+    assert headlines(read) == ["Other."]
+    assert headlines(read, first_page=True) == ["First.", "Second."]
 
 
 def test_grouped_headings_span_their_columns_and_numbers_stand_right(page):

@@ -59,6 +59,26 @@ def test_metadata_make_a_numbered_document_in_the_pdf(tmp_path):
     assert "JupyterLab" not in (tmp_path / "main.typ").read_text(encoding="utf-8")
 
 
+def test_details_fold_in_html_and_are_left_out_of_the_pdf(tmp_path):
+    noted = {"typst": {"kind": "details", "summary": "All runs"}}
+    notebook = new_notebook(cells=[new_markdown_cell("# A\n\nEvery *run*.", metadata=noted), new_markdown_cell("End.")])
+    details = page_of(notebook).select_one("details")
+    assert details.summary.text == "All runs"
+    assert details.em.text == "run"
+    query_of(notebook, tmp_path)
+    main = (tmp_path / "main.typ").read_text(encoding="utf-8")
+    assert "run" not in main.split("#show", 1)[1]
+    assert "End." in main
+
+
+@pytest.mark.parametrize(("noted", "placement"), [({}, None), ({"float": True}, "bottom")])
+def test_a_figure_floats_where_it_may(noted, placement, tmp_path):
+    output = display({"typst": FIGURE | noted}, image__png=dot("png"))
+    notebook = new_notebook(cells=[new_code_cell("p", outputs=[output])])
+    (figure,) = query_of(notebook, tmp_path)("figure")
+    assert figure.get("placement") == placement
+
+
 def test_a_trait_names_the_key():
     assert page_of(document("study"), metadata_key="study").select("figure, header, nav")
     assert not page_of(document("study")).select("figure, header, nav")
