@@ -7,18 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from lib.analysis.statistics import (
-    Runs,
-    accuracy,
-    best_accuracy,
-    class_accuracies,
-    compare,
-    one_image,
-    paired,
-    records_of,
-    values,
-    welch,
-)
+from lib.analysis import statistics as stats
 from lib.losses import class_balanced_weights
 from lib.system.errors import UserError
 from lib.training import Record
@@ -90,7 +79,7 @@ def prior(matrix: np.ndarray, counts: Sequence[int]) -> SimpleNamespace:
     )
 
 
-def gain_at_best(treatments: Mapping[str, Runs], ce: Runs, fresh: Sequence[int] = ()) -> SimpleNamespace:
+def gain_at_best(treatments: Mapping[str, stats.Runs], ce: stats.Runs, fresh: Sequence[int] = ()) -> SimpleNamespace:
     """Compare the betas of the highest mean accuracy at the last epoch with cross-entropy and with the others.
 
     `treatments` are runs by betas of equal weights, the unweighted ones first. The choice is made on the seeds that are
@@ -101,26 +90,26 @@ def gain_at_best(treatments: Mapping[str, Runs], ce: Runs, fresh: Sequence[int] 
     if not any(ran.values()) or not ce:
         raise UserError("There is no run of cross-entropy, or none of the balanced loss. Train them with runs=train.")
 
-    def among(runs: Runs, wanted: bool) -> Runs:
+    def among(runs: stats.Runs, wanted: bool) -> stats.Runs:
         return {seed: record for seed, record in runs.items() if (seed in fresh) == wanted}
 
-    mean = {name: values(accuracy, among(runs, False) or runs).mean() for name, runs in ran.items()}
+    mean = {name: stats.values(stats.accuracy, among(runs, False) or runs).mean() for name, runs in ran.items()}
     best, unweighted = max(mean, key=lambda name: mean[name]), next(iter(ran))
-    floor, others = one_image(ce), [name for name in ran if name != best]
-    against = {name: compare(accuracy, ran[best], ran[name], len(others), floor=floor) for name in others}
+    classes = len(next(iter(ce.values())).counts)
+    floor, others = stats.one_image(ce), [name for name in ran if name != best]
+    against = {name: stats.compare(stats.accuracy, ran[best], ran[name], len(others), floor=floor) for name in others}
     return SimpleNamespace(
         best=best,
-        gain=compare(accuracy, ran[best], ce, len(ran), floor=floor),
-        again=compare(accuracy, among(ran[best], True), among(ce, True), floor=floor),
+        gain=stats.compare(stats.accuracy, ran[best], ce, len(ran), floor=floor),
+        again=stats.compare(stats.accuracy, among(ran[best], True), among(ce, True), floor=floor),
         treatments=len(ran),
         level=[name for name in others if not against[name].above],  # not told apart from the best
         matters=best != unweighted and bool(against[unweighted].above),  # the gain is also over the unweighted loss
-        # Gain of every class over cross-entropy, intervals that hold together.
-        classes=compare(class_accuracies, ran[best], ce, values(class_accuracies, ce).shape[1], floor=one_image(ce, 1)),
+        classes=stats.compare(stats.class_accuracies, ran[best], ce, classes, floor=stats.one_image(ce, 1)),  # together
     )
 
 
-def spread(by_beta: Mapping[float, Runs], counts: Sequence[int], margin: float) -> SimpleNamespace | None:
+def spread(by_beta: Mapping[float, stats.Runs], counts: Sequence[int], margin: float) -> SimpleNamespace | None:
     """Compare the changes due to beta with those due to the seed, up to the original's largest beta, 0.99.
 
     Equivalent means that all pairs of betas with different weights are shown to differ by less than `margin` in
@@ -132,8 +121,8 @@ def spread(by_beta: Mapping[float, Runs], counts: Sequence[int], margin: float) 
     if len(groups) < 2:
         return None
     runs = [by_beta[group[0]] for group in groups]
-    rows = [values(accuracy, each) for each in runs]
-    differences = [welch(a, b, level=0.90, floor=one_image(runs[0])) for a, b in combinations(rows, 2)]
+    rows = [stats.values(stats.accuracy, each) for each in runs]
+    differences = [stats.welch(a, b, level=0.90, floor=stats.one_image(runs[0])) for a, b in combinations(rows, 2)]
     return SimpleNamespace(
         groups=groups,  # betas with different weights
         seeds=[*map(len, rows)],
@@ -149,7 +138,7 @@ def validation_accuracy(record: Record) -> float:
     return float(np.nanmean(record.last.validation.per_class)) if record.last.validation else np.nan
 
 
-def clean_choice(validated: Mapping[float, Runs], original: Sequence[float]) -> SimpleNamespace | None:
+def clean_choice(validated: Mapping[float, stats.Runs], original: Sequence[float]) -> SimpleNamespace | None:
     """Choose beta on a validation split, and by the original's rule: best epoch and best beta on the test set.
 
     `original` are the betas among which the original chose. Returns None before two betas were run, and one of the
@@ -160,12 +149,12 @@ def clean_choice(validated: Mapping[float, Runs], original: Sequence[float]) -> 
     if len(ran) < 2 or not among:
         return None
     held_out, last, best = (
-        {beta: values(value, runs) for beta, runs in ran.items()}
-        for value in (validation_accuracy, accuracy, best_accuracy)
+        {beta: stats.values(value, runs) for beta, runs in ran.items()}
+        for value in (validation_accuracy, stats.accuracy, stats.best_accuracy)
     )
     scores = pd.Series({beta: found.mean() for beta, found in held_out.items()})
     clean, peeked = scores.idxmax(), max(among, key=lambda beta: best[beta].mean())
-    first = records_of(ran[clean])[0].last.validation
+    first = stats.records_of(ran[clean])[0].last.validation
     assert first is not None  # it was chosen by its split
     split = np.asarray(first.confusion)
     images = split.sum(axis=1)
@@ -180,17 +169,17 @@ def clean_choice(validated: Mapping[float, Runs], original: Sequence[float]) -> 
         peeked=peeked,  # the choice by the original's rule, and the accuracies that it reports
         reported=best[peeked],
         # Of that rule, and the part of it by the epoch; the same runs where both choose the same beta.
-        gain=(paired if clean == peeked else welch)(best[peeked], last[clean]),
+        gain=(stats.paired if clean == peeked else stats.welch)(best[peeked], last[clean]),
         by_epoch=best[peeked].mean() - last[peeked].mean(),
     )
 
 
-def draws(by_draw: Mapping[int, tuple[Runs, Runs]]) -> tuple[np.ndarray, float]:
+def draws(by_draw: Mapping[int, tuple[stats.Runs, stats.Runs]]) -> tuple[np.ndarray, float]:
     """Return the gain of the balanced loss on each draw of the subset that has both, {subset seed: (CE, balanced)}.
 
     The second value is the standard deviation of the gains expected from the seeds alone; NaN where no draw has two.
     """
-    found = [compare(accuracy, balanced, ce) for ce, balanced in by_draw.values() if ce and balanced]
+    found = [stats.compare(stats.accuracy, balanced, ce) for ce, balanced in by_draw.values() if ce and balanced]
     within = [d.deviation**2 * sum(1 / n for n in d.seeds) for d in found if min(d.seeds) > 1]
     chance = np.sqrt(np.mean(within)) if within else np.nan
     return np.array([d.mean for d in found]), chance

@@ -5,16 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from lib.analysis.statistics import (
-    POWER,
-    Difference,
-    Runs,
-    best_accuracy,
-    per_class,
-    prediction_interval,
-    sampling_error,
-    seeds_needed,
-)
+from lib.analysis import statistics as stats
 from lib.analysis.tables import difference, percent, with_interval
 from lib.experiment import Experiment
 from lib.losses import LOSSES
@@ -26,32 +17,32 @@ def points(difference: float) -> str:
     return f"{100 * abs(difference):.1f} points {'above' if difference >= 0 else 'below'}"
 
 
-def interval(d: Difference) -> str:
+def interval(d: stats.Difference) -> str:
     """Return a difference of accuracies with its interval, as in a sentence."""
     words = difference(d).replace(" [", " points [", 1)
     return words if "[" in words else f"{words} points (one seed: no interval)"
 
 
-def of_seeds(*differences: Difference) -> str:
+def of_seeds(*differences: stats.Difference) -> str:
     """Return the numbers of seeds behind some differences."""
     pairs = {d.seeds for d in differences}
     if len(pairs) == 1 and len(set(*pairs)) > 1:
         return "{} and {} seeds".format(*pairs.pop())
-    return seeds_each([n for pair in pairs for n in pair])
+    return seeds_each(*(n for pair in pairs for n in pair))
 
 
-def seeds_each(numbers: Sequence[int]) -> str:
+def seeds_each(*numbers: int) -> str:
     """Return the numbers of seeds of several settings."""
     few, many = min(numbers), max(numbers)
     return f"{few} to {many} seeds each" if few < many else f"{seeds_in_words(few)} each"
 
 
-def needed(*differences: Difference, comparisons: int = 1) -> int:
+def needed(*differences: stats.Difference, comparisons: int = 1) -> int:
     """Return the seeds of each setting that the difference of one point would take."""
-    return seeds_needed(max(d.deviation for d in differences), 0.01, comparisons)
+    return stats.seeds_needed(max(d.deviation for d in differences), 0.01, comparisons)
 
 
-def power(*differences: Difference, comparisons: int = 1) -> str:
+def power(*differences: stats.Difference, comparisons: int = 1) -> str:
     """Return the size of a difference that some comparisons could have shown, as a sentence; "" without intervals."""
     found = [100 * d.detectable for d in differences if np.isfinite(d.detectable) and d.deviation > 0]
     if not found:
@@ -59,8 +50,8 @@ def power(*differences: Difference, comparisons: int = 1) -> str:
     low, high = f"{min(found):.1f}", f"{max(found):.1f}"
     size, seeds = low if low == high else f"{low} to {high}", needed(*differences, comparisons=comparisons)
     return (
-        f" These runs would show a true difference of {size} points in {100 * POWER:.0f} % of cases; one point takes "
-        f"about {seeds} seeds each."
+        f" These runs would show a true difference of {size} points in {100 * stats.POWER:.0f} % of cases; one point "
+        f"takes about {seeds} seeds each."
     )
 
 
@@ -116,7 +107,7 @@ def details(e: Experiment) -> str:
 def against_original(accuracies: Sequence[float], original: float) -> str:
     """Compare the mean accuracy of some runs with the original's, by the interval in which one more run would lie."""
     away = float(np.mean(accuracies)) - original
-    low, high = prediction_interval(accuracies)
+    low, high = stats.prediction_interval(accuracies)
     verdict = "thus reached" if away >= 0 else "thus not reached"
     if low <= original <= high:
         verdict = f"within what one more run would reach ({percent(low)} to {percent(high)} %)"
@@ -127,10 +118,10 @@ def with_errors(records: Sequence[Record], rule: str = "best") -> str:
     """Return the mean accuracy of some runs in percent with its errors over seeds and from drawing the test images.
 
     The second is that of one model, an upper bound for a mean over several."""
-    rows = per_class(records, rule)
+    rows = stats.per_class(records, rule)
     images = int(np.sum(records[0].last.test.confusion)) // rows.shape[1]
     seeds = f"95 % interval over {seeds_in_words(len(rows))}" if len(rows) > 1 else "one seed"
-    drawn = f"from drawing the test images: at most ± {100 * sampling_error(rows.mean(axis=0), images):.1f}"
+    drawn = f"from drawing the test images: at most ± {100 * stats.sampling_error(rows.mean(axis=0), images):.1f}"
     return f"{with_interval(rows.mean(axis=1))} % ({seeds}; {drawn})"
 
 
@@ -149,7 +140,7 @@ def best_gain(top: SimpleNamespace) -> str:
     return f"β gains {100 * top.gain.mean:.0f} points where it matters." if top.matters else "The gain is not from β."
 
 
-def confirmed(again: Difference) -> str:
+def confirmed(again: stats.Difference) -> str:
     """Return the gain on fresh seeds, as a sentence."""
     if min(again.seeds) < 2:
         return " Fresh seeds to confirm it were not run."
@@ -170,12 +161,11 @@ def settings_lead(ce_rate: float, balanced_rate: float, departure: str) -> str:
     return f"The closing table looks like {lower} at a {times}-fold smaller learning rate beside the other loss."
 
 
-def against_table(gain: Difference, predicted: tuple[float, float], original: float) -> str:
+def against_table(gain: stats.Difference, predicted: stats.Difference, original: float) -> str:
     """Set a difference between both losses beside the original's, by the interval in which one more pair would lie."""
-    low, high = predicted
-    lies = "" if np.isnan(low) else "inside" if low <= original <= high else "outside"
-    said = f"; the original's {100 * original:+.1f} lies {lies} what one more pair of runs would give" if lies else ""
-    return f"{interval(gain)} at the last epoch ({of_seeds(gain)}){said}"
+    lies = "inside" if predicted.low <= original <= predicted.high else "outside"
+    said = f"; the original's {100 * original:+.1f} lies {lies} what one more pair of runs would give"
+    return f"{interval(gain)} at the last epoch ({of_seeds(gain)}){said if min(predicted.seeds) > 1 else ''}"
 
 
 def training_caption(records: Sequence[Record]) -> str:
@@ -196,29 +186,16 @@ def same_weights(neutral: Sequence[float]) -> str:
     return f" β = {listed(neutral)} give exactly the same class weights on these counts." if len(neutral) > 1 else ""
 
 
-def likeliest_reading(runs: Mapping[str, Runs], original: float) -> str:
+def likeliest_reading(runs: Mapping[str, stats.Runs], original: float) -> str:
     """Name the readings of the ConvNet's settings that agree with the original's accuracy."""
-    ran = {name: [*map(best_accuracy, found.values())] for name, found in runs.items() if found}
-    if not ran:
+    reached = {name: [*map(stats.best_accuracy, found.values())] for name, found in runs.items() if found}
+    if not reached:
         return "**Not run yet:** the readings of the ConvNet's settings."
-    away = {name: float(np.mean(reached)) - original for name, reached in ran.items()}
-    intervals = {name: prediction_interval(reached) for name, reached in ran.items()}
+    nearest = min(reached, key=lambda name: abs(float(np.mean(reached[name])) - original))
+    intervals = {name: stats.prediction_interval(values) for name, values in reached.items()}
     holding = [name for name, (low, high) in intervals.items() if low <= original <= high]
-    text = ""
-    if "as stated" in ran:
-        text = f"The settings as stated end {points(away['as stated'])} the original's {percent(original)} %"
-        if "as stated" in holding:
-            low, high = map(percent, intervals["as stated"])
-            within = f"their 95 % prediction interval ({low} to {high} %, {len(ran['as stated'])} seeds)"
-            return f"{text}, which lies within {within}: no other reading is needed."
-        text += ". "
-    if len(ran) == 1:
-        return f"{text}No other reading has been run."
-    nearest = min(away, key=lambda name: abs(away[name]))
-    missing = ", ".join(name for name in runs if name not in ran)
-    not_run = f" Not run yet: {missing}." if missing else ""
     return (
-        f"{text}Of {len(ran)} readings the nearest is **{nearest}** ({points(away[nearest])} it); the prediction "
-        f"interval contains the original's accuracy for {', '.join(holding) or 'none with several runs'}.{not_run} "
-        "This names the likeliest reading; nothing in the rest of the report is tuned by it."
+        f"Of {len(reached)} readings the nearest is *{nearest}*: {against_original(reached[nearest], original)}. The "
+        f"prediction interval of one more run contains the original's accuracy for: {'; '.join(holding) or 'none'}. "
+        "Nothing in the rest of the report is tuned by it."
     )

@@ -118,6 +118,7 @@ def welch(
     comparisons: ArrayLike = 1,  # differences looked at together: their intervals all hold at `level` (Bonferroni)
     level: float = 0.95,
     floor: float = 0.0,  # lower bound on the standard deviation of a run, as that of one image: seeds may agree
+    one_more: bool = False,  # give the prediction interval of one more run of each
 ) -> Difference:
     """Mean of `a` less mean of `b` with its interval (Welch 1947). The interval is about seeds, on this test set."""
     first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
@@ -127,9 +128,10 @@ def welch(
         unknown = np.full_like(mean, np.nan)
         return Difference(mean, unknown, unknown, seeds, unknown, unknown)
     v, w = (np.maximum(each.var(axis=0, ddof=1), floor**2) for each in (first, second))
-    variance = v / n + w / m
+    p, q = v * (one_more + 1 / n), w * (one_more + 1 / m)
+    variance = p + q
     with np.errstate(invalid="ignore"):  # 0 / 0 where all runs agree and there is no floor
-        freedom = variance**2 / ((v / n) ** 2 / (n - 1) + (w / m) ** 2 / (m - 1))
+        freedom = variance**2 / (p**2 / (n - 1) + q**2 / (m - 1))
     freedom = np.where(variance > 0, freedom, n + m - 2)
     quantile = stdtrit(freedom, 1 - (1 - level) / (2 * np.asarray(comparisons)))
     half, detectable = (np.sqrt(variance) * q for q in (quantile, quantile + stdtrit(freedom, POWER)))
@@ -147,19 +149,6 @@ def paired(a: ArrayLike, b: ArrayLike, comparisons: int = 1, level: float = 0.95
 def compare(value: Callable[[Record], Any], a: Runs, b: Runs, comparisons: int = 1, **options: Any) -> Difference:
     """Compare a value of two settings' runs; options as in `welch`."""
     return welch(values(value, a), values(value, b), comparisons, **options)
-
-
-def predicted_difference(value: Callable[[Record], Any], a: Runs, b: Runs) -> tuple[float, float]:
-    """95 % prediction interval of one more run of `a` less one more of `b`; NaN where one of them has a single run."""
-    first, second = values(value, a), values(value, b)
-    n, m = len(first), len(second)
-    if min(n, m) < 2:
-        return np.nan, np.nan
-    v, w = first.var(ddof=1), second.var(ddof=1)
-    half = np.sqrt(v * (1 + 1 / n) + w * (1 + 1 / m))
-    if half:
-        half *= stdtrit((v + w) ** 2 / (v**2 / (n - 1) + w**2 / (m - 1)), 0.975)
-    return first.mean() - second.mean() - half, first.mean() - second.mean() + half
 
 
 def seeds_needed(deviation: float, margin: float, comparisons: int = 1) -> int:

@@ -9,10 +9,10 @@ from scipy import stats
 
 from lib.analysis.statistics import (
     POWER,
+    compare,
     mean_interval,
     paired,
     per_class,
-    predicted_difference,
     prediction_interval,
     sampling_error,
     seeds_needed,
@@ -123,10 +123,9 @@ def test_one_more_pair_lies_in_the_prediction_interval_as_often_as_it_says():
     inside = []
     for _ in range(2000):
         a, b = dict(enumerate(rng.normal(0, 1, 5))), dict(enumerate(rng.normal(0, 2, 4)))
-        low, high = predicted_difference(lambda value: value, a, b)
-        inside.append(low <= rng.normal(0, 1) - rng.normal(0, 2) <= high)
+        found = compare(lambda value: value, a, b, one_more=True)
+        inside.append(found.low <= rng.normal(0, 1) - rng.normal(0, 2) <= found.high)
     assert np.mean(inside) == pytest.approx(0.95, abs=0.015)
-    assert np.isnan(predicted_difference(lambda value: value, {0: 1.0}, {0: 1.0, 1: 2.0})).all()
 
 
 def test_the_sampling_error_is_that_of_another_test_set():

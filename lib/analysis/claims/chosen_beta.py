@@ -5,21 +5,14 @@ better), if another is shown to be higher, or if a class is shown to lie below 1
 be lower, from at least three seeds each, and every class is shown to lie above 1 %.
 """
 
+from functools import partial
+
 import numpy as np
 
+from lib.analysis import statistics as stats
 from lib.analysis.claims.claim import FLOOR, SEVERAL, Answer, Evidence, Found, NotRun, Outcome
 from lib.analysis.findings import weight_ratio
 from lib.analysis.prose import interval, listed, named, of_seeds, power, replication, spans
-from lib.analysis.statistics import (
-    accuracy,
-    best_accuracy,
-    class_accuracies,
-    compare,
-    mean_interval,
-    one_image,
-    prediction_interval,
-    values,
-)
 
 
 def measure(evidence: Evidence) -> Found:
@@ -30,10 +23,10 @@ def measure(evidence: Evidence) -> Found:
     treatments = {group: own for group, own in evidence.treatments().items() if set(group) & set(published)}
     own = next(group for group in treatments if chosen in group)
     others = {group: other for group, other in treatments.items() if group != own and other}
-    floor = one_image(runs)
-    together = {group: compare(accuracy, runs, other, len(others), floor=floor) for group, other in others.items()}
+    score, count = partial(stats.compare, stats.accuracy, runs, floor=stats.one_image(runs)), len(others)
+    together = {group: score(other, comparisons=count) for group, other in others.items()}
     names = np.array(evidence.classes)
-    mean, half = mean_interval(values(class_accuracies, runs), len(names), one_image(runs, 1))
+    mean, half = stats.mean_interval(stats.values(stats.class_accuracies, runs), len(names), stats.one_image(runs, 1))
     return Found(
         runs,
         *others.values(),
@@ -41,14 +34,14 @@ def measure(evidence: Evidence) -> Found:
         alike=[beta for beta in own if beta != chosen],
         ratio=weight_ratio(evidence.counts, chosen),
         together=together,  # chosen less each other, intervals that hold together
-        singly=[compare(accuracy, runs, other, floor=floor) for other in others.values()],  # the same, each at 95 %
+        singly=[*map(score, others.values())],  # the same differences, each at 95 %
         better=[group[0] for group, d in together.items() if d.below],
         below=names[mean + half < FLOOR],  # shown to lie below the floor
         above=bool((mean - half > FLOOR).all()),
         original_below=names[np.array(published[chosen]) < FLOOR],
         missing=[group for group, other in treatments.items() if not other],
         published=float(np.mean(published[chosen])),
-        predicted=prediction_interval(values(best_accuracy, runs)),
+        predicted=stats.prediction_interval(stats.values(stats.best_accuracy, runs)),
     )
 
 

@@ -167,7 +167,7 @@ def equal_settings(evidence: Evidence) -> SimpleNamespace:
     return SimpleNamespace(
         setting=balanced,
         gain=stats.compare(stats.accuracy, *pair),  # at the last epoch
-        predicted=stats.predicted_difference(stats.best_accuracy, *pair),  # of one more pair, at the best epoch
+        predicted=stats.compare(stats.best_accuracy, *pair, one_more=True),  # of one more pair, at the best epoch
         rows=rows,  # the original's means over the classes: cross-entropy, CB-Focal
         original=rows[1] - rows[0],
         ce=(ce, away["CE"][ce]),  # the setting nearest to the original's row, and its distance

@@ -8,7 +8,7 @@ import numpy as np
 
 from lib.analysis.claims.claim import SEVERAL, Answer, Evidence, Found, NotRun, Outcome
 from lib.analysis.prose import interval, named, needed, of_seeds, power
-from lib.analysis.statistics import accuracy, best_accuracy, class_accuracies, compare, one_image, predicted_difference
+from lib.analysis.statistics import accuracy, best_accuracy, class_accuracies, compare, one_image
 
 EXCEPTION = "bird"
 
@@ -29,7 +29,7 @@ def measure(evidence: Evidence) -> Found:
         ),  # intervals that hold together
         mean=compare(accuracy, runs, ce, floor=one_image(runs)),
         published=float(np.mean(figures["class_balanced_focal"][evidence.chosen]) - np.mean(figures["cross_entropy"])),
-        predicted=predicted_difference(best_accuracy, runs, ce),
+        predicted=compare(best_accuracy, runs, ce, one_more=True),
     )
 
 
@@ -46,7 +46,7 @@ def judge(found: Found) -> Outcome:
 def explain(found: Found) -> Answer:
     up, down = found.names[found.together.above], found.names[found.together.below]
     shown = f"shown to be higher: {named(up)}; lower: {named(down)}"
-    mean, (low, high) = interval(found.mean), found.predicted
+    mean, low, high = interval(found.mean), found.predicted.low, found.predicted.high
     lies = "inside" if low <= found.published <= high else "outside"
     effect = (
         f"The original's {100 * found.published:+.1f} points lie {lies} the 95 % prediction interval of one more pair "

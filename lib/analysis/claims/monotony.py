@@ -59,7 +59,7 @@ def explain(found: Found) -> Answer:
     return Answer(
         f"monotone to within five points: {named(found.monotone)}; trend over β, rising: {named(found.rising)}; "
         f"falling: {named(found.falling)}",
-        f"{len(found.groups)} betas differ in their weights ({spans(found.groups)}; {seeds_each(found.seeds)}). Trend "
+        f"{len(found.groups)} betas differ in their weights ({spans(found.groups)}; {seeds_each(*found.seeds)}). Trend "
         f"(Jonckheere, 5 % over all classes), rising: {named(found.rising)}; falling: {named(found.falling)}; over the "
         f"original's β alone: {named(found.in_range)}. Shown to be monotone to within five points: "
         f"{named(found.monotone)}; shown to rise and fall: {named(found.turning)}.",

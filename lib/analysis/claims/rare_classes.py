@@ -8,17 +8,9 @@ from itertools import combinations
 
 import numpy as np
 
+from lib.analysis import statistics as stats
 from lib.analysis.claims.claim import FLOOR, MARGIN, SEVERAL, Answer, Evidence, Found, NotRun, Outcome
 from lib.analysis.prose import interval, named, seeds_in_words
-from lib.analysis.statistics import (
-    class_accuracies,
-    mean_interval,
-    one_image,
-    paired,
-    per_class,
-    prediction_interval,
-    values,
-)
 from lib.analysis.tables import percent
 
 RARE = ("horse", "ship", "truck")
@@ -28,13 +20,13 @@ def measure(evidence: Evidence) -> Found:
     runs, names = evidence.balanced.get(evidence.chosen, {}), np.array(RARE)
     if not runs:
         raise NotRun(f"the balanced loss at β = {evidence.chosen:g}")
-    labels, floor = evidence.labels(RARE), one_image(runs, 1)
-    rows = values(class_accuracies, runs)[:, labels]  # [seeds, rare classes]
-    mean, half = mean_interval(rows, len(RARE), floor)
+    labels, floor = evidence.labels(RARE), stats.one_image(runs, 1)
+    rows = stats.values(stats.class_accuracies, runs)[:, labels]  # [seeds, rare classes]
+    mean, half = stats.mean_interval(rows, len(RARE), floor)
     pairs = list(combinations(range(len(RARE)), 2))
     first, *_, last = rows.mean(axis=0).argsort()[::-1]
     published = np.array(evidence.original["class_balanced_focal"][evidence.chosen])[labels]
-    low, high = prediction_interval(per_class(list(runs.values()))[:, labels], len(RARE), floor)
+    low, high = stats.prediction_interval(stats.per_class(list(runs.values()))[:, labels], len(RARE), floor)
     return Found(
         runs,
         beta=evidence.chosen,
@@ -42,9 +34,9 @@ def measure(evidence: Evidence) -> Found:
         below=names[mean + half < FLOOR],  # shown to lie below the floor
         above=names[mean - half > FLOOR],
         # Two classes of the same runs, their intervals together at 95 %, and each for the test of equality.
-        apart=[paired(rows[:, i], rows[:, j], len(pairs), floor=floor) for i, j in pairs],
-        uniform=all(paired(rows[:, i], rows[:, j], level=0.90, floor=floor).within(MARGIN) for i, j in pairs),
-        extremes=paired(rows[:, first], rows[:, last], len(pairs), floor=floor),  # the best class less the worst
+        apart=[stats.paired(rows[:, i], rows[:, j], len(pairs), floor=floor) for i, j in pairs],
+        uniform=all(stats.paired(rows[:, i], rows[:, j], level=0.90, floor=floor).within(MARGIN) for i, j in pairs),
+        extremes=stats.paired(rows[:, first], rows[:, last], len(pairs), floor=floor),  # the best class less the worst
         original_below=names[published < FLOOR],
         outside=names[(published < low) | (published > high)],  # the original's accuracy, of the prediction interval
     )
