@@ -42,24 +42,19 @@ def panels(classes: int) -> tuple[int, int]:
 
 
 def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
-    """Confusion matrix [C, C] as shares of each true class."""
+    """Confusion matrix [C, C] as shares of each true class, on a scale of one hue, which prints well in grey."""
     figure, axes = subplots(height=4.6, width=5.2)
-    _heat(axes, matrix / matrix.sum(axis=1, keepdims=True), classes, classes, fontsize=7)
+    axes.grid(False)
+    shares, places = matrix / matrix.sum(axis=1, keepdims=True), range(len(classes))
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.set_xticks(places, classes, rotation=45, ha="right")
+    axes.set_yticks(places, classes)
+    axes.spines[:].set_visible(False)
+    for (i, j), share in np.ndenumerate(shares):
+        colour = "white" if share > DARK else "black"
+        axes.text(j, i, f"{100 * share:.0f}", ha="center", va="center", fontsize=7, color=colour)
     axes.set(xlabel="predicted class", ylabel="true class")
     return figure
-
-
-def _heat(axes: Axes, values: np.ndarray, columns: Sequence, rows: Sequence, fontsize: float) -> None:
-    """Shares as percentages on a scale of one hue, light to dark, which prints well in grey."""
-    axes.grid(False)
-    axes.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right")
-    axes.set_yticks(range(len(rows)), rows)
-    axes.spines[:].set_visible(False)
-    for (i, j), value in np.ndenumerate(values):
-        colour = "white" if value > DARK else "black"
-        label = f"{100 * value:.0f}" if np.isfinite(value) else "–"
-        axes.text(j, i, label, ha="center", va="center", fontsize=fontsize, color=colour)
 
 
 def mistakes(images: Tensor, titles: Sequence[str]) -> Figure:
@@ -137,19 +132,6 @@ def per_class(rows: Mapping[str, np.ndarray], original: Mapping[str, Sequence], 
     axes.set(ylabel="test accuracy", ylim=(0, 1))
     axes.yaxis.set_major_formatter(PERCENT)
     axes.legend(ncols=2 * len(rows), fontsize=8, loc="upper right")
-    return figure
-
-
-def sweep_heatmap(rows: Mapping[str, np.ndarray], original: Mapping[str, np.ndarray], classes: Sequence[str]) -> Figure:
-    """Mean accuracy by group of betas (rows) and class (columns): [seeds, C], and the original's [betas, C]."""
-    figure, pair = subplots(1, 2, height=0.27 * len(rows) + 1.4, sharey=True)
-    nothing = np.full(len(classes), np.nan)
-    published = [original[name].mean(axis=0) if len(original[name]) else nothing for name in rows]
-    for axes, title, values in zip(pair, ("reproduced", "original"), (rows.values(), published), strict=True):
-        means = np.array([np.atleast_2d(row).mean(axis=0) for row in values])
-        _heat(axes, means, classes, list(rows), fontsize=6.5)
-        axes.set_title(f"{title} (%)", fontsize=9)
-    pair[0].set_ylabel("β")
     return figure
 
 

@@ -16,14 +16,6 @@ def titles(figure):
     return [axes.get_title() for axes in figure.axes if axes.get_title()]
 
 
-def test_the_map_of_the_sweep_has_a_dash_where_the_original_has_no_row():
-    original = {"0 … 0.5": np.full((2, 10), 0.9), "0.999": np.empty((0, 10))}
-    figure = plots.sweep_heatmap({name: np.full((3, 10), 0.253) for name in original}, original, list("abcdefghij"))
-    written = [[text.get_text() for text in axes.texts] for axes in figure.axes]
-    plt.close(figure)
-    assert written == [["25"] * 20, ["90"] * 10 + ["–"] * 10]
-
-
 def test_the_confusion_matrix_carries_the_names_of_its_classes():
     figure = plots.confusion(np.eye(3), CLASSES)
     labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
