@@ -6,6 +6,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch import Tensor
+
 from lib.experiment import Experiment
 from lib.notebook import exhibits, parameters
 from lib.runs import sweep
@@ -47,6 +49,11 @@ class Notebook:
         kept = {} if self.trains else {name: self.store.by_seed(e) for name, e in settings.items()}
         together = {name: by_seed | kept.get(name, {}) for name, by_seed in found.items()}
         return {name: {s: runs[s] for s in sorted(runs) if runs[s]} for name, runs in together.items()}
+
+    def logits(self, runs: Mapping[int, Record]) -> dict[int, Tensor]:
+        """Return the test logits [N, C] of the last epoch, float32, of those runs that keep them."""
+        kept = {seed: run.experiment for seed, run in runs.items() if self.store.file(run.key, "logits.safetensors")}
+        return {seed: self.store.tensors(experiment, "logits")["test"].float() for seed, experiment in kept.items()}
 
     def grid(
         self, settings: Wanted, seeds: Sequence[int], *, curves: str = "", original: float | None = None

@@ -1,0 +1,86 @@
+"""Results from the logits that runs keep of their last epoch on the test set: [N, C], by seed.
+
+Logit adjustment: Menon et al., Long-Tail Learning via Logit Adjustment, ICLR 2021, arXiv:2007.07314. Temperature
+scaling: Guo et al., On Calibration of Modern Neural Networks, ICML 2017, arXiv:1706.04599.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from scipy.optimize import minimize_scalar
+from scipy.stats import binomtest
+from torch import Tensor
+
+from lib.analysis.tables import with_interval
+from lib.training.evaluation import measure
+
+Logits = Mapping[int, Tensor]
+
+
+def adjusted(logits: Tensor, counts: Sequence[int], tau: float = 1.0) -> Tensor:
+    """Subtract tau times the log frequency of each training class: the answer for classes that are equally frequent."""
+    frequency = torch.tensor(counts, dtype=logits.dtype) / sum(counts)
+    return logits - tau * frequency.log()
+
+
+def temperature(logits: Tensor, labels: Tensor) -> float:
+    """Return the temperature, from 0.05 to 20, that minimises the cross-entropy of logits / temperature."""
+
+    def loss(log: float) -> float:
+        return F.cross_entropy(logits / np.exp(log), labels).item()
+
+    return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded").x))
+
+
+def scaled(logits: Tensor, labels: Tensor) -> Tensor:
+    """Divide every other image's logits by the temperature that fits the others, so that none is fitted to itself."""
+    result, halves = torch.empty_like(logits), (slice(0, None, 2), slice(1, None, 2))
+    for part, other in (halves, halves[::-1]):
+        result[part] = logits[part] / temperature(logits[other], labels[other])
+    return result
+
+
+def table(settings: Mapping[str, Logits], labels: Tensor, counts: Sequence[int]) -> pd.DataFrame:
+    """One row per setting: accuracy and calibration error in percent, as trained and after each correction."""
+    rows = {}
+    for name, by_seed in settings.items():
+        plain, moved, cooled = (
+            [measure(change(logits), labels) for logits in by_seed.values()]
+            for change in (lambda z: z, lambda z: adjusted(z, counts), lambda z: scaled(z, labels))
+        )
+        rows[name] = {
+            "accuracy": with_interval([e.accuracy for e in plain]),
+            "with logit adjustment": with_interval([e.accuracy for e in moved]),
+            "calibration error": with_interval([e.calibration_error for e in plain]),
+            "with temperature": with_interval([e.calibration_error for e in cooled]),
+            "seeds": len(by_seed),
+        }
+    return pd.DataFrame(rows).T.rename_axis("%")
+
+
+def correct(by_seed: Logits, labels: Tensor) -> np.ndarray:
+    """Images classified correctly, [seeds, N]."""
+    return np.array([(logits.argmax(1) == labels).numpy() for logits in by_seed.values()])
+
+
+def bootstrap(a: np.ndarray, b: np.ndarray, draws: int = 2000) -> tuple[float, float]:
+    """95 % interval of the accuracy of `a` less that of `b`, both [seeds, N] correct, over seeds and test images.
+
+    A crossed bootstrap: each draw takes the same images for all runs, and seeds of each setting, with replacement. With
+    few seeds it is too narrow, as the bootstrap of few values is.
+    """
+    random, images = np.random.default_rng(0), a.shape[1]
+    weights = random.multinomial(images, np.full(images, 1 / images), draws).T / images  # [N, draws]
+    means = [random.multinomial(len(x), np.full(len(x), 1 / len(x)), draws) / len(x) for x in (a, b)]  # [draws, seeds]
+    gains = [(chosen * (x @ weights).T).sum(axis=1) for chosen, x in zip(means, (a, b), strict=True)]
+    low, high = np.quantile(gains[0] - gains[1], [0.025, 0.975])
+    return float(low), float(high)
+
+
+def mcnemar(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Images that `a` alone and `b` alone classifies correctly, and McNemar's exact p, of runs in pairs: [pairs, 3]."""
+    counts = [(int((x & ~y).sum()), int((y & ~x).sum())) for x, y in zip(a, b, strict=False)]
+    return np.array([(n, m, binomtest(n, n + m).pvalue if n + m else 1.0) for n, m in counts])
