@@ -21,11 +21,11 @@ import pytest
 from conftest import small
 from test_pipeline import run
 
+from explore import mistakes, runs, tryout
 from lib import data, losses, models
 from lib.analysis import plots
 from lib.data import ImageSet
 from lib.experiment import Experiment
-from lib.explore import mistakes, runs, tryout
 from lib.models import MODELS
 from lib.notebook import parameters
 from lib.runs import sweep
@@ -35,14 +35,14 @@ from lib.system.errors import UserError
 
 CLASSES = data.classes("cifar10")
 COUNTS = [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
-panel = {name: sys.modules[f"lib.explore.{name}"] for name in ("imbalance", "mistakes", "runs", "tryout")}
+panel = {name: sys.modules[f"explore.{name}"] for name in ("imbalance", "mistakes", "runs", "tryout")}
 del mistakes, runs, tryout
 
 
 @pytest.fixture
 def page(monkeypatch):
     """A function: a panel as a person has it, and the parts that it puts on the page."""
-    from lib.explore import page
+    from explore import page
 
     def shown(show, *arguments):
         parts = []
@@ -89,7 +89,7 @@ def test_without_a_person_one_sentence_is_shown_and_no_widget_is_made(tmp_path):
 
 
 def test_the_loss_is_drawn_anew_in_less_than_a_tenth_of_a_second():
-    from lib.explore.page import picture
+    from explore.page import picture
 
     plots = panel["imbalance"].Plots(CLASSES, COUNTS)
     plots.pixels(0.9, 1.0)
@@ -423,7 +423,7 @@ def test_stop_does_not_wait_for_the_end_of_an_epoch(here):
 
 
 def test_widgets_redraw_when_a_control_moves(page, sample, monkeypatch):
-    from lib.explore.page import ipython
+    from explore.page import ipython
 
     shown = []
     monkeypatch.setattr(ipython, "display", lambda html: shown.append(html.data))

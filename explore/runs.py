@@ -10,11 +10,11 @@ from itables.widget import ITable
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from explore import page
 from lib import data
 from lib.analysis import plots
 from lib.analysis.statistics import mean_interval, per_class, welch
 from lib.experiment import Experiment
-from lib.explore import page
 from lib.notebook import exhibits
 from lib.runs.store import Store, everything
 from lib.system.errors import UserError

@@ -2,10 +2,10 @@
 
 from types import SimpleNamespace
 
-from lib.explore.imbalance import longtail, loss
-from lib.explore.mistakes import mistakes
-from lib.explore.runs import runs
-from lib.explore.tryout import tryout
+from explore.imbalance import longtail, loss
+from explore.mistakes import mistakes
+from explore.runs import runs
+from explore.tryout import tryout
 from lib.notebook import exhibits
 
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from explore import page
 from lib.data import DATASETS, PROFILES
 from lib.experiment import Experiment
-from lib.explore import page
 from lib.losses import LOSSES
 from lib.models import MODELS
 from lib.notebook import exhibits, parameters

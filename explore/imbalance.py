@@ -10,11 +10,11 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from explore import page
 from lib import losses
 from lib.analysis import plots
 from lib.analysis.plots import COLOUR, PERCENT
 from lib.data import PROFILES, Dataset, long_tailed_indices
-from lib.explore import page
 
 BATCH = 32
 BETAS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999, 0.99999, 1.0)

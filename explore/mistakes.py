@@ -10,13 +10,13 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from explore import page
+from explore.tryout import Trainer
 from lib import losses, models
 from lib.analysis import findings, plots
 from lib.analysis.prose import details
 from lib.data import Dataset
 from lib.experiment import Experiment
-from lib.explore import page
-from lib.explore.tryout import Trainer
 from lib.notebook import exhibits
 from lib.runs.store import everything
 from lib.system.device import has_bfloat16
