@@ -151,13 +151,9 @@ def test_picked_runs_are_grouped_by_setting_with_all_their_seeds(here):
     np.testing.assert_allclose(drawn, 100 * (np.mean(b, axis=0) - np.mean(a, axis=0)))
 
 
-def test_settings_without_a_common_seed_say_why_there_is_no_difference(here):
+def test_one_setting_has_no_difference_and_says_so(here):
     ce, balanced = here[:2], here[2:]
-    for groups, said in (
-        ({"a": ce}, ["pick another setting to compare"]),
-        ({"a": ce[:1], "b": balanced[1:]}, ["no seed in common, nothing to pair"]),
-        ({"a": ce, "b": balanced}, []),
-    ):
+    for groups, said in (({"a": ce}, ["pick another setting to compare"]), ({"a": ce, "b": balanced}, [])):
         assert [text.get_text() for text in panel["runs"].draw(groups).axes[2].texts] == said
 
 

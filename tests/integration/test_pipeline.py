@@ -49,7 +49,7 @@ def test_the_smoke_profile_ends_well_with_both_reports(smoke):
     assert result.returncode == 0, result.stderr
     assert (outputs / "smoke" / "report.pdf").read_bytes().startswith(b"%PDF")
     html = (outputs / "smoke" / "report.html").read_text()
-    assert "In short" in html
+    assert "Further results" in html
     assert "This report departs from the write-up" in html
 
 
@@ -74,7 +74,7 @@ def test_each_figure_leads_to_its_records_and_each_record_to_its_parameter_file(
     outputs, _ = smoke
     for path in (outputs / "smoke").glob("*.ipynb"):
         shown = exhibits(nbformat.read(path, 4))
-        assert [note for note in shown if note["runs"]]
+        assert path.stem == "claims" or [note for note in shown if note["runs"]]  # no claim is tested on the sample
         for note in shown:
             for key in note["runs"]:
                 record = json.loads((outputs / "runs" / key / "record.json").read_text())["record"]
@@ -98,7 +98,7 @@ def published(smoke, tmp_path_factory):
 
 def test_what_is_published_is_the_report_its_notebooks_and_its_records(smoke, published):
     kept = {p.name for p in (published / "smoke").iterdir()}
-    assert kept == {"report.html", "report.pdf", "closing_figure.svg", "runs", *(f"{n}.ipynb" for n in NOTEBOOKS)}
+    assert kept == {"report.html", "report.pdf", "closing_rows.svg", "runs", *(f"{n}.ipynb" for n in NOTEBOOKS)}
     used = {note for n in NOTEBOOKS for note in runs_of(published / "smoke" / f"{n}.ipynb")}
     assert {p.name for p in (published / "smoke" / "runs").iterdir()} == used
     assert len(list(published.glob("smoke/runs/*/best.safetensors"))) == 1  # of the network whose mistakes are shown
@@ -122,7 +122,8 @@ def test_a_report_is_made_of_what_is_published_without_training(published, tmp_p
     assert "epoch" not in capsys.readouterr().out
     assert not list(tmp_path.glob("runs/*/record.json"))
     for name in NOTEBOOKS:
-        assert runs_of(tmp_path / "smoke" / f"{name}.ipynb") == runs_of(published / "smoke" / f"{name}.ipynb")
+        own, kept = (runs_of(folder / "smoke" / f"{name}.ipynb") for folder in (tmp_path, published))
+        assert own >= kept  # and the fresh seeds of the same settings
     assert "nothing was trained for this report" in (tmp_path / "smoke" / "report.html").read_text()
 
 
@@ -159,7 +160,8 @@ def test_what_is_not_published_is_said_and_not_trained(published, tmp_path):
     assert result.returncode == 0, result.stderr
     assert not list(tmp_path.glob("outputs/runs/*/record.json"))
     assert "**Not run yet,**" in (tmp_path / "out.ipynb").read_text()
-    assert runs_of(tmp_path / "out.ipynb") == searched & swept
+    assert runs_of(tmp_path / "out.ipynb") >= searched & swept
+    assert not runs_of(tmp_path / "out.ipynb") & (searched - swept)
 
 
 def test_papermill_runs_a_notebook_from_any_working_directory(smoke, tmp_path):
