@@ -37,9 +37,11 @@ def seeds_each(*numbers: int) -> str:
     return f"{few} to {many} seeds each" if few < many else f"{seeds_in_words(few)} each"
 
 
-def needed(*differences: stats.Difference, comparisons: int = 1) -> int:
-    """Return the seeds of each setting that the difference of one point would take."""
-    return stats.seeds_needed(max(d.deviation for d in differences), 0.01, comparisons)
+def needed(*differences: stats.Difference, comparisons: int = 1) -> str:
+    """Return the seeds that the difference of one point would take, as half a sentence; "" without intervals."""
+    known = [d.deviation for d in differences if d.deviation > 0]
+    seeds = stats.seeds_needed(max(known), 0.01, comparisons) if known else 0
+    return f"one point takes about {seeds} seeds each" if known else ""
 
 
 def power(*differences: stats.Difference, comparisons: int = 1) -> str:
@@ -48,10 +50,10 @@ def power(*differences: stats.Difference, comparisons: int = 1) -> str:
     if not found:
         return ""
     low, high = f"{min(found):.1f}", f"{max(found):.1f}"
-    size, seeds = low if low == high else f"{low} to {high}", needed(*differences, comparisons=comparisons)
+    size = low if low == high else f"{low} to {high}"
     return (
-        f" These runs would show a true difference of {size} points in {100 * stats.POWER:.0f} % of cases; one point "
-        f"takes about {seeds} seeds each."
+        f" These runs would show a true difference of {size} points in {100 * stats.POWER:.0f} % of cases; "
+        f"{needed(*differences, comparisons=comparisons)}."
     )
 
 

@@ -53,7 +53,7 @@ def explain(found: Found) -> Answer:
         f"of runs (best epoch): {100 * low:+.1f} to {100 * high:+.1f} points."
     )
     return Answer(
-        f"{shown}; mean over the classes {mean}; one point takes {needed(found.mean)} seeds",
+        f"{shown}; mean over the classes {mean}" + (f"; {needed(found.mean)}" if needed(found.mean) else ""),
         f"With equal settings ({of_seeds(found.mean)}), intervals that hold together over the classes: {shown}. Mean "
         f"over the classes: {mean}.{power(found.mean)}",
         effect if np.isfinite(low) else "",
