@@ -154,7 +154,7 @@ def table(evidence: Evidence) -> pd.DataFrame:
 
 
 def equal_settings(evidence: Evidence) -> SimpleNamespace:
-    """Compare both losses under the candidate nearest to the original's balanced row, else under the first.
+    """Compare both losses under one setting: of those with the most seeds, the nearest to the original's balanced row.
 
     Raises UserError where no candidate has runs of both losses.
     """
@@ -163,9 +163,10 @@ def equal_settings(evidence: Evidence) -> SimpleNamespace:
         raise UserError("No candidate has runs of both losses. Train them with the parameter runs=train.")
     away = distances(evidence).loc[list(ran)].fillna(np.inf)
     ce, balanced = (away[loss].idxmin() for loss in LOSSES)
-    rows, pair = [float(row.mean()) for row in original_rows(evidence)], (ran[balanced][1], ran[balanced][0])
+    setting = max(ran, key=lambda each: (min(map(len, ran[each])), -away["CB-Focal"][each]))
+    rows, pair = [float(row.mean()) for row in original_rows(evidence)], ran[setting][::-1]
     return SimpleNamespace(
-        setting=balanced,
+        setting=setting,
         gain=stats.compare(stats.accuracy, *pair),  # at the last epoch
         predicted=stats.compare(stats.best_accuracy, *pair, one_more=True),  # of one more pair, at the best epoch
         rows=rows,  # the original's means over the classes: cross-entropy, CB-Focal
