@@ -139,7 +139,11 @@ def best_gain(top: SimpleNamespace) -> str:
     """Open the sentence on the best of several weightings, from `findings.gain_at_best`."""
     if not top.gain.above:
         return "No β is shown to gain."
-    return f"β gains {100 * top.gain.mean:.0f} points where it matters." if top.matters else "The gain is not from β."
+    return (
+        f"β gains {100 * top.gain.mean:.0f} points where it matters."
+        if top.matters
+        else "No gain is shown to come from β."
+    )
 
 
 def confirmed(again: stats.Difference) -> str:
@@ -196,6 +200,8 @@ def likeliest_reading(runs: Mapping[str, stats.Runs], original: float) -> str:
     nearest = min(reached, key=lambda name: abs(float(np.mean(reached[name])) - original))
     intervals = {name: stats.prediction_interval(values) for name, values in reached.items()}
     holding = [name for name, (low, high) in intervals.items() if low <= original <= high]
+    if len(reached) == 1:
+        return f"One reading was run, *{nearest}*: {against_original(reached[nearest], original)}."
     return (
         f"Of {len(reached)} readings the nearest is *{nearest}*: {against_original(reached[nearest], original)}. The "
         f"prediction interval of one more run contains the original's accuracy for: {'; '.join(holding) or 'none'}. "

@@ -24,7 +24,7 @@ def difference(mean, low, high, seeds=(5, 5)):
 def test_a_gain_is_not_claimed_for_beta_where_the_unweighted_loss_has_it_too():
     shown, open_ = difference(0.06, 0.03, 0.09), difference(0.01, -0.02, 0.04)
     assert prose.best_gain(SimpleNamespace(gain=shown, matters=True)) == "β gains 6 points where it matters."
-    assert prose.best_gain(SimpleNamespace(gain=shown, matters=False)) == "The gain is not from β."
+    assert prose.best_gain(SimpleNamespace(gain=shown, matters=False)) == "No gain is shown to come from β."
     assert prose.best_gain(SimpleNamespace(gain=open_, matters=True)) == "No β is shown to gain."
     assert "Fresh seeds, run after that choice, give +6.0 points" in prose.confirmed(shown)
     assert "were not run" in prose.confirmed(difference(0.06, np.nan, np.nan, seeds=(5, 0)))

@@ -116,7 +116,10 @@ def test_the_likeliest_reading_is_the_nearest_one():
     text = prose.likeliest_reading(found, 0.807)
     assert text.startswith("Of 2 readings the nearest is *constant rate*: 0.2 points below the original's 80.7 %")
     assert "contains the original's accuracy for: constant rate." in text
-    assert "accuracy for: none." in prose.likeliest_reading({"as stated": reached(0.70, 0.701)}, 0.807)
+    far = {"as stated": reached(0.70, 0.701), "bfloat16": reached(0.71, 0.711)}
+    assert "accuracy for: none." in prose.likeliest_reading(far, 0.807)
+    one = prose.likeliest_reading({"as stated": reached(0.70)}, 0.807)
+    assert one.startswith("One reading was run, *as stated*: 10.7 points below the original's 80.7 %")
     assert "Not run yet" in prose.likeliest_reading({"as stated": {}}, 0.807)
 
 
