@@ -184,12 +184,28 @@ def test_claim_4_undecided_when_the_seeds_differ_more_than_the_settings():
     assert verdict(4, cross_entropy=two, balanced={0.0: plain, 0.8: plain}).verdict == "undecided"
 
 
-def test_claim_4_needs_the_final_training_accuracy_by_class():
-    old = {s: r.model_copy(update={"final_train_correct": None}) for s, r in runs(0.5, counts=FEW_IMAGES).items()}
-    plain = runs(0.5, counts=FEW_IMAGES)
-    found = verdict(4, cross_entropy=plain, balanced={0.0: old, 0.8: plain})
-    assert found.verdict == "undecided"
-    assert "Not run yet" in found.because
+def test_claim_4_takes_the_training_accuracy_of_the_final_weights_where_it_is_kept():
+    def old(runs, kept=0):
+        return {s: r if s < kept else r.model_copy(update={"final_train_correct": None}) for s, r in runs.items()}
+
+    counts = [400] * 8 + [40, 20]
+    ce, plain = runs(FLAT, 0.95, counts=counts), runs(FLAT, 0.95, counts=counts)
+    weighted = runs(FLAT, 0.85, counts=counts)
+    found = verdict(4, cross_entropy=ce, balanced={0.0: plain, 0.8: weighted})
+    assert "Training accuracy (with the final weights)" in found.because
+    assert len(found.records) == 12
+    few = verdict(
+        4, cross_entropy=old(ce, kept=2), balanced={0.0: plain, 0.8: weighted}
+    )  # too few: as during the epoch
+    assert "Training accuracy (during the epoch, on augmented images)" in few.because
+    assert (few.verdict, len(few.records)) == ("supported", 12)
+    three = verdict(4, cross_entropy=old(ce, kept=3), balanced={0.0: plain, 0.8: weighted})
+    assert ("final weights" in three.because, len(three.records)) == (True, 11)
+    bare = {
+        s: r.model_copy(update={"history": [r.last.model_copy(update={"train_hits": None})]})
+        for s, r in old(ce).items()
+    }
+    assert "Not run yet" in verdict(4, cross_entropy=bare, balanced={0.0: plain, 0.8: weighted}).because
 
 
 @pytest.mark.parametrize(
