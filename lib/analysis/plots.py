@@ -14,6 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 from torch import Tensor
 
@@ -185,7 +186,7 @@ def closing_rows(
                 axes.plot(places, seeds.mean(axis=0), style, color=colour, lw=1.2, label=f"{name}, our seeds")
             hollow = {"mfc": "white", "mec": colour, "ms": 4, "clip_on": False, "zorder": 3}
             axes.plot(places, original[name], mark, **hollow, label=f"{name}, published")
-        axes.set_title(setting.replace(", ", "\n", 1), fontsize=8.5)
+        axes.set_title(setting.replace("rate", "learning rate", 1).replace(", ", "\n", 1), fontsize=8)
     axes.set_ylim(-0.03, 1.03)
     axes.yaxis.set_major_formatter(PERCENT)
     for axes in grid.flat[len(candidates) - columns : len(candidates)]:  # the lowest of each column
@@ -205,15 +206,16 @@ def training(
     classes: Sequence[str] = (),  # their names, the labels by default
     *,
     counts: Sequence[int] = (),  # training images per class: training accuracy by class, and its mean over the classes
+    settings: Sequence[str] = (),  # of the runs, for a colour each where they differ
     epochs: int = 0,  # the axis reaches at least as far, for runs that are still under way
     original: float | None = None,  # an accuracy to compare with, as a dotted line
     title: str = "",
 ) -> Figure:
     """Loss, accuracy and learning rate by epoch, and below them the test accuracy of every class.
 
-    A line per run; the best epoch on the test set is marked in each. Training values are solid and blue, test
-    values dashed and orange. Where the runs keep it, training accuracy is averaged over the classes, as test accuracy
-    on the balanced test set is.
+    A line per run, its best epoch on the test set marked. Training values are solid and blue, test values dashed and
+    orange; with several settings both have the setting's colour. Where the runs keep it, training accuracy is averaged
+    over the classes, as test accuracy on the balanced test set is.
     """
     names = classes or [str(k) for k in range(len(histories[0][0].test.per_class))]
     rows, columns = panels(len(names))
@@ -227,8 +229,11 @@ def training(
     for axes in places[len(names) :]:
         axes.remove()
     reach = max(epochs, *(history[-1].epoch for history in histories), 2)
+    distinct = list(dict.fromkeys(settings))
+    shades = dict(zip(distinct, plt.get_cmap("viridis")(np.linspace(0, 0.9, len(distinct))), strict=True))
     for number, history in enumerate(histories):
-        _run(upper, lower, history, counts, label=number == 0, alpha=max(0.3, len(histories) ** -0.5))
+        colour = shades[settings[number]] if len(distinct) > 1 else None
+        _run(upper, lower, history, counts, colour, label=number == 0, alpha=max(0.3, len(histories) ** -0.5))
     if original is not None:
         accuracy.axhline(original, color=COLOUR["original"], ls=":", lw=1.5, label="original")
     for axes, name in ((loss, "loss (nats)"), (accuracy, "accuracy"), (rate, "learning rate")):
@@ -251,32 +256,33 @@ def training(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
     lines = accuracy.get_legend_handles_labels()
     figure.legend(*lines, fontsize=8, ncols=4, loc="center right", bbox_to_anchor=(1, 0.472), borderaxespad=0)
+    if len(distinct) > 1:
+        keys = [Line2D([], [], color=shades[name]) for name in distinct]
+        figure.legend(
+            keys, distinct, fontsize=7, ncols=4, loc="lower center", bbox_to_anchor=(0.53, 0.9), frameon=False
+        )
     figure.text(0.07, 0.465, "accuracy by class", fontsize=9)
     figure.suptitle(title, fontsize=9, x=0.07, y=0.99, ha="left")
     return figure
 
 
 def _run(
-    upper: Sequence[Axes],
-    lower: Sequence[Axes],
-    history: Sequence[Epoch],
-    counts: Sequence[int],
-    label: bool,
-    alpha: float,
+    upper: Sequence, lower: Sequence, history: Sequence[Epoch], counts: Sequence, colour: Any, label: bool, alpha: float
 ) -> None:
     """Draw one run's lines and its best epoch; the lines of the run with `label` are named in the legend."""
     loss, accuracy, rate = upper
     epochs = [e.epoch for e in history]
     line: dict[str, Any] = {"alpha": alpha, "marker": "." if len(epochs) < 3 else None}  # a point has no line
-    train = line | {"color": COLOUR["train"], "label": "training" if label else None}
-    test = line | {"color": COLOUR["test"], "ls": "--", "label": "test" if label else None}
+    blue, orange, black = (COLOUR["train"], COLOUR["test"], "black") if colour is None else (colour,) * 3
+    train = line | {"color": blue, "label": "training" if label else None}
+    test = line | {"color": orange, "ls": "--", "label": "test" if label else None}
     loss.plot(epochs, [e.train_loss for e in history], **train)
     loss.plot(epochs, [e.test.loss for e in history], **test)
     trained = np.array([e.train_hits for e in history]) / counts if len(counts) and history[0].train_hits else None
     seen = [e.train_accuracy for e in history] if trained is None else trained.mean(axis=1)
     accuracy.plot(epochs, seen, **train)
     accuracy.plot(epochs, [e.test.accuracy for e in history], **test)
-    rate.plot(epochs, [e.learning_rate for e in history], **line, color="black")
+    rate.plot(epochs, [e.learning_rate for e in history], **line, color=black)
     best = max(history, key=lambda e: e.test.accuracy)
     dot: dict[str, Any] = {"color": "black", "ls": "", "marker": "o", "zorder": 5}
     accuracy.plot(best.epoch, best.test.accuracy, ms=4, label="best epoch" if label else None, **dot)

@@ -41,7 +41,7 @@ def needed(*differences: stats.Difference, comparisons: int = 1) -> str:
     """Return the seeds that the difference of one point would take, as half a sentence; "" without intervals."""
     known = [d.deviation for d in differences if d.deviation > 0]
     seeds = stats.seeds_needed(max(known), 0.01, comparisons) if known else 0
-    return f"one point takes about {seeds} seeds each" if known else ""
+    return f"to detect one point takes about {seeds} seeds each" if known else ""
 
 
 def power(*differences: stats.Difference, comparisons: int = 1) -> str:
@@ -52,7 +52,7 @@ def power(*differences: stats.Difference, comparisons: int = 1) -> str:
     low, high = f"{min(found):.1f}", f"{max(found):.1f}"
     size = low if low == high else f"{low} to {high}"
     return (
-        f" These runs would show a true difference of {size} points in {100 * stats.POWER:.0f} % of cases; "
+        f" Minimum detectable difference at {100 * stats.POWER:.0f} % power: {size} points; "
         f"{needed(*differences, comparisons=comparisons)}."
     )
 
@@ -123,7 +123,7 @@ def with_errors(records: Sequence[Record], rule: str = "best") -> str:
     rows = stats.per_class(records, rule)
     images = int(np.sum(records[0].last.test.confusion)) // rows.shape[1]
     seeds = f"95 % interval over {seeds_in_words(len(rows))}" if len(rows) > 1 else "one seed"
-    drawn = f"from drawing the test images: at most ± {100 * stats.sampling_error(rows.mean(axis=0), images):.1f}"
+    drawn = f"test-set sampling error at most ± {100 * stats.sampling_error(rows.mean(axis=0), images):.1f}"
     return f"{with_interval(rows.mean(axis=1))} % ({seeds}; {drawn})"
 
 
@@ -131,7 +131,7 @@ def tail(gap: float, rarest: float) -> str:
     """Name what class-averaged training less test accuracy, and training accuracy of the rarest classes, say."""
     if gap > 0.05:
         return "What remains of the difference is overfitting."
-    learned = "the rare classes are not learned: under-training" if rarest < 0.1 else "no sign of overfitting"
+    learned = "the rare classes are not learned, as by under-training" if rarest < 0.1 else "no sign of overfitting"
     return f"The difference over all images comes from the class frequencies; {learned}."
 
 
@@ -140,7 +140,7 @@ def best_gain(top: SimpleNamespace) -> str:
     if not top.gain.above:
         return "No β is shown to gain."
     return (
-        f"β gains {100 * top.gain.mean:.0f} points where it matters."
+        f"β gains about {100 * top.gain.mean:.0f} points where it matters."
         if top.matters
         else "No gain is shown to come from β."
     )
@@ -155,7 +155,7 @@ def confirmed(again: stats.Difference) -> str:
 
 def level(top: SimpleNamespace) -> str:
     """Name the weightings that cannot be told apart from the best, as a sentence; "" where there is none."""
-    return f" β = {named(top.level)} cannot be told apart from it." if top.level else ""
+    return f" In mean accuracy β = {named(top.level)} cannot be told apart from it." if top.level else ""
 
 
 def settings_lead(ce_rate: float, balanced_rate: float, departure: str) -> str:
@@ -164,13 +164,16 @@ def settings_lead(ce_rate: float, balanced_rate: float, departure: str) -> str:
         return "Both losses with equal settings."
     times = round(max(ce_rate, balanced_rate) / min(ce_rate, balanced_rate))
     lower = "cross-entropy" if ce_rate < balanced_rate else "CB-Focal"
-    return f"The closing table looks like {lower} at a {times}-fold smaller learning rate beside the other loss."
+    return f"The closing table looks as if {lower} was trained at a {times}-fold smaller learning rate."
 
 
 def against_table(gain: stats.Difference, predicted: stats.Difference, original: float) -> str:
     """Set a difference between both losses beside the original's, by the interval in which one more pair would lie."""
     lies = "inside" if predicted.low <= original <= predicted.high else "outside"
-    said = f"; the original's {100 * original:+.1f} lies {lies} what one more pair of runs would give"
+    said = (
+        f"; the original's {100 * original:+.1f} lies {lies} what one more pair of runs would give "
+        f"({100 * predicted.low:+.1f} to {100 * predicted.high:+.1f}, best epoch)"
+    )
     return f"{interval(gain)} at the last epoch ({of_seeds(gain)}){said if min(predicted.seeds) > 1 else ''}"
 
 

@@ -145,7 +145,8 @@ class Live:
         histories = [record.history for record in records]
         if records and self.name:
             classes = data.classes(records[0].experiment.data)
-            drawn = plots.training(histories, classes, counts=records[0].counts, original=self.original)
+            options = {"counts": records[0].counts, "settings": [record.experiment.setting for record in records]}
+            drawn = plots.training(histories, classes, original=self.original, **options)
             figure(drawn, self.name, prose.training_caption(records), alt=ALT, records=records, handle=self.handle)
         elif records and self.handle:
             self._draw(histories, records[0].experiment)

@@ -37,7 +37,19 @@ def test_the_closing_table_has_a_panel_for_every_candidate():
         "rate 1, batch 2": {"CE": [], "CB-Focal": []},
     }
     figure = plots.closing_rows(rows, {"CE": [0.1] * 3, "CB-Focal": [0.2] * 3}, CLASSES)
-    assert titles(figure) == ["rate 0.1\nbatch 2", "rate 1\nbatch 2"]
+    assert titles(figure) == ["learning rate 0.1\nbatch 2", "learning rate 1\nbatch 2"]
+
+
+def test_several_settings_have_a_key():
+    run = record([diagonal(700, classes=2)] * 2, counts=[90, 10])
+    figure = plots.training([run.history] * 3, settings=["A", "B", "A"])
+    plt.close(figure)
+    keys = [[text.get_text() for text in legend.get_texts()] for legend in figure.legends]
+    assert ["A", "B"] in keys
+    lines = figure.axes[0].get_lines()
+    assert str(lines[0].get_color()) == str(lines[4].get_color()) != str(lines[2].get_color())
+    assert len(plots.training([run.history] * 2, settings=["A", "A"]).legends) == 1
+    plt.close("all")
 
 
 def test_training_accuracy_is_the_mean_over_the_classes():

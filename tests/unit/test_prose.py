@@ -23,7 +23,7 @@ def difference(mean, low, high, seeds=(5, 5)):
 
 def test_a_gain_is_not_claimed_for_beta_where_the_unweighted_loss_has_it_too():
     shown, open_ = difference(0.06, 0.03, 0.09), difference(0.01, -0.02, 0.04)
-    assert prose.best_gain(SimpleNamespace(gain=shown, matters=True)) == "β gains 6 points where it matters."
+    assert prose.best_gain(SimpleNamespace(gain=shown, matters=True)) == "β gains about 6 points where it matters."
     assert prose.best_gain(SimpleNamespace(gain=shown, matters=False)) == "No gain is shown to come from β."
     assert prose.best_gain(SimpleNamespace(gain=open_, matters=True)) == "No β is shown to gain."
     assert "Fresh seeds, run after that choice, give +6.0 points" in prose.confirmed(shown)
@@ -38,10 +38,10 @@ def test_the_tail_is_called_under_trained_where_it_is():
 
 def test_what_a_comparison_could_have_shown():
     assert prose.power(difference(0.0, -0.02, 0.02)) == (
-        " These runs would show a true difference of 2.0 points in 80 % of cases; one point takes about 24 seeds each."
+        " Minimum detectable difference at 80 % power: 2.0 points; to detect one point takes about 24 seeds each."
     )
     assert (
-        prose.needed(difference(0, 0, 0), comparisons=10) == "one point takes about 41 seeds each"
+        prose.needed(difference(0, 0, 0), comparisons=10) == "to detect one point takes about 41 seeds each"
     )  # 2 (2.81 + 0.84)^2 1.2^2 = 38.4, and a little
     assert prose.needed(Difference(0, np.nan, np.nan, (1, 1), np.nan, np.nan)) == ""
     assert prose.power(Difference(0, np.nan, np.nan, (1, 1), np.nan, np.nan)) == ""

@@ -35,7 +35,10 @@ def judge(found: Found) -> Outcome:
 
 
 def explain(found: Found) -> Answer:
-    gain, control = interval(found.gain), "No control was run that separates the updates from the batch."
+    gain, control = (
+        interval(found.gain),
+        "No control was run that separates the updates from the batch: the reason is untested.",
+    )
     if found.left.seeds[1]:
         reason = "undecided"
         if found.left.above:
@@ -47,7 +50,7 @@ def explain(found: Found) -> Answer:
             f"with four times the rate: {interval(found.left)} ({of_seeds(found.left)}). Thus {reason}."
         )
     return Answer(
-        f"{gain} with batch 32",
+        f"{gain} with batch 32" + ("" if found.left.seeds[1] else "; whether by more updates is untested"),
         f"Accuracy with batch 32 minus accuracy with batch 128: {gain} ({of_seeds(found.gain)}).{power(found.gain)}",
         "The original states no accuracy for batch 128.",
         control,

@@ -41,6 +41,9 @@ def measure(evidence: Evidence) -> Found:
         original_below=names[np.array(published[chosen]) < FLOOR],
         missing=[group for group, other in treatments.items() if not other],
         published=float(np.mean(published[chosen])),
+        rank=1 + sum(np.mean(row) > np.mean(published[chosen]) for row in published.values()),
+        whole=sum(min(row) > 0 for row in published.values()),
+        rows=len(published),
         predicted=stats.prediction_interval(stats.values(stats.best_accuracy, runs)),
     )
 
@@ -75,6 +78,10 @@ def explain(found: Found) -> Answer:
         said += f" {below.capitalize()}; the original's own row: {named(found.original_below)}."
     else:
         said += f" {'Every' if found.above else 'Not every'} class is shown to lie above {100 * FLOOR:.0f} %."
+    said += (
+        f" In the original's own table β = {found.chosen:g} is number {found.rank} of {found.rows} by mean accuracy, "
+        f"and {found.whole} of its rows have no class at zero."
+    )
     if found.missing:
         said += f" Not run yet: β = {spans(found.missing)}."
     unweighted = "Its weights are those without reweighting, so β is not why a class keeps some accuracy."

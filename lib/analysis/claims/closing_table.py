@@ -16,7 +16,7 @@ import pandas as pd
 
 from lib import data
 from lib.analysis import statistics as stats
-from lib.analysis.claims.claim import SEVERAL, Answer, Evidence, Found, NotRun, Outcome
+from lib.analysis.claims.claim import SEVERAL, Answer, Evidence, Found, NotRun, Outcome, Setting
 from lib.analysis.prose import interval, named, of_seeds
 from lib.analysis.tables import percent, reached
 from lib.system.errors import UserError
@@ -130,12 +130,20 @@ def explain(found: Found) -> Answer:
             f"{interval(found.away)} from it; classes that differ: {named(found.differs)}."
         )
     return Answer(
-        f"the cross-entropy row fits {ce}, the CB-Focal row {balanced} (nearest: {found.nearest})",
+        f"the cross-entropy row fits {ce}, the CB-Focal row {balanced}"
+        + ("" if str(found.nearest) in found.fits["CB-Focal"] else f" (nearest: {found.nearest})"),
         said,
         effect,
         f"With {found.nearest} for both losses CB-Focal minus cross-entropy is {interval(found.gap)} "
         f"({of_seeds(found.gap)}; best epoch); the closing table has {100 * found.published:+.1f}.",
     )
+
+
+def fits(evidence: Evidence, setting: Setting) -> str:
+    """Return a line that names the losses whose published row fits a candidate; "" for none."""
+    found = misfits(evidence).loc[setting]
+    named_ = [loss for loss in LOSSES if not evidence.departure and _fits(found[loss])]
+    return f"\nfits {' and '.join(named_)}" if named_ else ""
 
 
 def table(evidence: Evidence) -> pd.DataFrame:

@@ -45,7 +45,11 @@ def judge(found: Found) -> Outcome:
 
 def explain(found: Found) -> Answer:
     up, down = found.names[found.together.above], found.names[found.together.below]
-    shown = f"shown to be higher: {named(up)}; lower: {named(down)}"
+    shown = (
+        f"shown to be higher: {named(up)}; lower: {named(down)}"
+        if len(up) + len(down)
+        else "no class is shown to differ"
+    )
     mean, low, high = interval(found.mean), found.predicted.low, found.predicted.high
     lies = "inside" if low <= found.published <= high else "outside"
     effect = (
@@ -54,8 +58,8 @@ def explain(found: Found) -> Answer:
     )
     return Answer(
         f"{shown}; mean over the classes {mean}" + (f"; {needed(found.mean)}" if needed(found.mean) else ""),
-        f"With equal settings ({of_seeds(found.mean)}), intervals that hold together over the classes: {shown}. Mean "
-        f"over the classes: {mean}.{power(found.mean)}",
+        f"With equal settings ({of_seeds(found.mean)}), simultaneous intervals: {shown}. Mean over the classes: "
+        f"{mean}.{power(found.mean)}",
         effect if np.isfinite(low) else "",
         "Whether the two rows come from equal settings is claim 9.",
     )

@@ -6,7 +6,7 @@ be better than 1 at some β, contradicted if every other γ that was asked for, 
 """
 
 from lib.analysis.claims.claim import MARGIN, SEVERAL, Answer, Evidence, Found, NotRun, Outcome
-from lib.analysis.prose import interval, needed, of_seeds, power
+from lib.analysis.prose import interval, of_seeds, power
 from lib.analysis.statistics import accuracy, compare, one_image
 
 
@@ -47,10 +47,11 @@ def explain(found: Found) -> Answer:
     differences = ". ".join(f"At β = {beta:g}, {'; '.join(parts)}" for beta, parts in by_beta.items())
     largest = max(found.together.values(), key=lambda d: d.mean)
     names = ", ".join(f"γ = {gamma:g} at β = {beta:g}" for beta, gamma in found.better)
+    short = f"better than γ = 1: {names}"
+    if not found.better:
+        short = f"no other γ is shown to be better; the highest is {interval(largest)}"
     return Answer(
-        f"better than γ = 1: {names}"
-        if found.better
-        else f"no other γ is shown to be better; the highest is {interval(largest)}, {needed(largest)}".rstrip(", "),
-        f"Difference to γ = 1, intervals that hold together: {differences} "
+        short,
+        f"Difference to γ = 1, simultaneous intervals: {differences} "
         f"({of_seeds(*found.singly)}).{power(*found.together.values(), comparisons=len(found.together))}",
     )

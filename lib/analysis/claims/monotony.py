@@ -57,8 +57,8 @@ def judge(found: Found) -> Outcome:
 
 def explain(found: Found) -> Answer:
     return Answer(
-        f"monotone to within five points: {named(found.monotone)}; trend over β, rising: {named(found.rising)}; "
-        f"falling: {named(found.falling)}",
+        f"monotone to within five points: {named(found.monotone)}; trend over all β, rising: {named(found.rising)}; "
+        f"falling: {named(found.falling)}; over the original's β alone: {named(found.in_range)}",
         f"{len(found.groups)} betas differ in their weights ({spans(found.groups)}; {seeds_each(*found.seeds)}). Trend "
         f"(Jonckheere, 5 % over all classes), rising: {named(found.rising)}; falling: {named(found.falling)}; over the "
         f"original's β alone: {named(found.in_range)}. Shown to be monotone to within five points: "

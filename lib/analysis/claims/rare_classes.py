@@ -58,7 +58,9 @@ def explain(found: Found) -> Answer:
     )
     below = f"shown to lie below {100 * FLOOR:.0f} %: {named(found.below)}"
     return Answer(
-        below if len(found.below) else f"shown to lie above {100 * FLOOR:.0f} %: {named(found.above)}",
+        f"at β = {found.beta:g} "
+        + (below if len(found.below) else f"shown to lie above {100 * FLOOR:.0f} %: {named(found.above)}")
+        + f"; best class minus worst {interval(found.extremes)}",
         f"At β = {found.beta:g}, {seeds_in_words(len(found.rows))} (mean, lowest and highest): {accuracies}. "
         f"{below.capitalize()}; above it: {named(found.above)}; the original's own below it: "
         f"{named(found.original_below)}. Best class minus worst: {interval(found.extremes)}.",
