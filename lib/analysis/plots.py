@@ -258,9 +258,7 @@ def training(
     figure.legend(*lines, fontsize=8, ncols=4, loc="center right", bbox_to_anchor=(1, 0.472), borderaxespad=0)
     if len(distinct) > 1:
         keys = [Line2D([], [], color=shades[name]) for name in distinct]
-        figure.legend(
-            keys, distinct, fontsize=7, ncols=4, loc="lower center", bbox_to_anchor=(0.53, 0.9), frameon=False
-        )
+        figure.legend(keys, distinct, fontsize=7, ncols=4, loc="lower center", bbox_to_anchor=(0.53, 0.96))
     figure.text(0.07, 0.465, "accuracy by class", fontsize=9)
     figure.suptitle(title, fontsize=9, x=0.07, y=0.99, ha="left")
     return figure
