@@ -96,6 +96,11 @@ def fresh_seeds(here: Notebook) -> range:
     return range(first, first + here.values["confirm_repeats"])
 
 
+def counted_as_fresh(here: Notebook) -> range:
+    """Return the seeds of kept runs that take no part in the choice of beta: all from the first fresh one on."""
+    return range(here.values["confirm_seed"], 2**32) if here.values["confirm_repeats"] else range(0)
+
+
 def confirmation(here: Notebook, counts: Sequence[int], **fields: Any) -> Wanted:
     """The settings of the sweep that are confirmed on fresh seeds: cross-entropy and some betas."""
     wanted = beta_sweep(here, counts, **fields)
