@@ -50,6 +50,17 @@ def beta_groups(counts: Sequence[int], betas: Sequence[float]) -> list[list[floa
     return found
 
 
+def treatments(
+    by_beta: Mapping[float, stats.Runs], counts: Sequence[int], prefer: float | None = None
+) -> dict[tuple[float, ...], stats.Runs]:
+    """Group betas that no run could tell apart (`beta_groups`), each with the runs of one of them.
+
+    These are the runs of the beta with the most seeds; of equals those of `prefer`, else of the first.
+    """
+    groups = [tuple(group) for group in beta_groups(counts, list(by_beta))]
+    return {group: by_beta[max(group, key=lambda beta: (len(by_beta[beta]), beta == prefer))] for group in groups}
+
+
 def confused(matrix: np.ndarray, most: int = 3) -> list[tuple[int, int, int]]:
     """Return the most frequent mistakes of a confusion matrix [C, C] as (true class, predicted class, images)."""
     off = matrix - np.diag(matrix.diagonal())
@@ -86,8 +97,9 @@ def gain_at_best(treatments: Mapping[str, stats.Runs], ce: stats.Runs, fresh: Se
     not `fresh`; the gain is that of all seeds, with an interval that is corrected for the choice (Bonferroni), and that
     of the fresh seeds alone. Raises UserError without cross-entropy or a treatment.
     """
-    ran = {name: runs for name, runs in treatments.items() if len(runs) >= min(2, *map(len, treatments.values()))}
-    if not any(ran.values()) or not ce:
+    least = min(2, max(map(len, treatments.values()), default=0))  # one lucky run is not the best of several
+    ran = {name: runs for name, runs in treatments.items() if len(runs) >= least}
+    if not least or not ce:
         raise UserError("There is no run of cross-entropy, or none of the balanced loss. Train them with runs=train.")
 
     def among(runs: stats.Runs, wanted: bool) -> stats.Runs:
@@ -116,15 +128,16 @@ def spread(by_beta: Mapping[float, stats.Runs], counts: Sequence[int], margin: f
     accuracy at the last epoch: two one-sided t tests at 5 % (Schuirmann 1987), the same as 90 % intervals inside the
     margin. All pairs have to pass, so each is tested at its own level. Returns None with one seed, or one weighting.
     """
-    ran = [beta for beta, runs in by_beta.items() if beta <= 0.99 and len(runs) > 1]
-    groups = beta_groups(counts, ran)
-    if len(groups) < 2:
+    ran = treatments({beta: runs for beta, runs in by_beta.items() if beta <= 0.99 and len(runs) > 1}, counts)
+    if len(ran) < 2:
         return None
-    runs = [by_beta[group[0]] for group in groups]
-    rows = [stats.values(stats.accuracy, each) for each in runs]
-    differences = [stats.welch(a, b, level=0.90, floor=stats.one_image(runs[0])) for a, b in combinations(rows, 2)]
+    rows, floor = (
+        [stats.values(stats.accuracy, runs) for runs in ran.values()],
+        stats.one_image(next(iter(ran.values()))),
+    )
+    differences = [stats.welch(a, b, level=0.90, floor=floor) for a, b in combinations(rows, 2)]
     return SimpleNamespace(
-        groups=groups,  # betas with different weights
+        groups=[*map(list, ran)],  # betas with different weights
         seeds=[*map(len, rows)],
         over_seeds=np.sqrt(np.mean([row.var(ddof=1) for row in rows])),  # standard deviation between runs of one beta
         over_betas=np.std([row.mean() for row in rows], ddof=1),  # and between the means of different betas

@@ -5,6 +5,7 @@ scaling: Guo et al., On Calibration of Modern Neural Networks, ICML 2017, arXiv:
 """
 
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -61,11 +62,6 @@ def table(settings: Mapping[str, Logits], labels: Tensor, counts: Sequence[int])
     return pd.DataFrame(rows).T.rename_axis("%")
 
 
-def correct(by_seed: Logits, labels: Tensor) -> np.ndarray:
-    """Images classified correctly, [seeds, N]."""
-    return np.array([(logits.argmax(1) == labels).numpy() for logits in by_seed.values()])
-
-
 def bootstrap(a: np.ndarray, b: np.ndarray, draws: int = 2000) -> tuple[float, float]:
     """95 % interval of the accuracy of `a` less that of `b`, both [seeds, N] correct, over seeds and test images.
 
@@ -81,6 +77,16 @@ def bootstrap(a: np.ndarray, b: np.ndarray, draws: int = 2000) -> tuple[float, f
 
 
 def mcnemar(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Images that `a` alone and `b` alone classifies correctly, and McNemar's exact p, of runs in pairs: [pairs, 3]."""
+    """Images that one of a pair alone classifies correctly, and McNemar's exact p, [pairs, 3]; pairs as they come."""
     counts = [(int((x & ~y).sum()), int((y & ~x).sum())) for x, y in zip(a, b, strict=False)]
     return np.array([(n, m, binomtest(n, n + m).pvalue if n + m else 1.0) for n, m in counts])
+
+
+def compare(a: Logits, b: Logits, labels: Tensor) -> SimpleNamespace:
+    """Compare the answers of two settings' runs: gain of `a` with its bootstrap interval, and McNemar's test."""
+    x, y = (np.array([(z.argmax(1) == labels).numpy() for z in by_seed.values()]) for by_seed in (a, b))  # [seeds, N]
+    (low, high), pairs = bootstrap(x, y), mcnemar(x, y)
+    first, second, _ = pairs.mean(axis=0)  # images that one of a pair alone classifies correctly
+    return SimpleNamespace(
+        gain=x.mean() - y.mean(), low=low, high=high, first=first, second=second, p=pairs[:, 2].max()
+    )

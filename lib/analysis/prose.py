@@ -184,9 +184,9 @@ def training_caption(records: Sequence[Record]) -> str:
     runs = f"{len(records)} runs" if len(records) > 1 else "one run"
     return (
         f"Learning curves of {runs} ({named}): loss, accuracy, learning rate, a line per run, and training and test "
-        "accuracy of every class. Dots are the best epochs on the test set. Accuracies above are means over the "
-        "classes. Training values are means over the epoch, on augmented images; the training loss is the one that "
-        "was minimised, the test loss plain cross-entropy."
+        "accuracy of every class. Dots are the best epochs on the test set. Accuracies in the upper panel are means "
+        "over the classes. Training values are means over the epoch, on augmented images; the training loss is the "
+        "one that was minimised, the test loss plain cross-entropy."
     )
 
 

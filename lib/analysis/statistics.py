@@ -155,10 +155,8 @@ def seeds_needed(deviation: float, margin: float, comparisons: int = 1) -> int:
     """Runs of each of two settings with which a difference of `margin` is found with a probability of POWER."""
     if not deviation > 0:
         return 2
-    n = 2
-    while (stdtrit(2 * n - 2, 1 - 0.025 / comparisons) + stdtrit(2 * n - 2, POWER)) * deviation * math.sqrt(
-        2 / n
-    ) > margin:
+    n, levels = 2, [1 - 0.025 / comparisons, POWER]
+    while stdtrit(2 * n - 2, levels).sum() * deviation * math.sqrt(2 / n) > margin:
         n += 1
     return n
 

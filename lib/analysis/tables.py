@@ -80,10 +80,8 @@ def sweep(rows: Mapping[str, np.ndarray], original: Mapping[str, np.ndarray], cl
     lines: dict[tuple[str, str], Any] = {}
     for name, seeds in rows.items():
         lines[name, "reproduced"] = seeds
-        if len(published := original[name]):
-            lines[name, f"original (mean of {len(published)})" if len(published) > 1 else "original"] = published.mean(
-                0
-            )
+        if n := len(original[name]):
+            lines[name, f"original (mean of {n})" if n > 1 else "original"] = original[name].mean(axis=0)
     return per_class(lines, classes, ["β", "accuracy (%)"])
 
 

@@ -12,6 +12,7 @@ from lib.experiment import Experiment
 from lib.losses import class_balanced_weights
 from lib.notebook.parameters import EXACT, FIELDS, READINGS, of_profile
 from lib.notebook.session import Notebook, Wanted, asked_by
+from lib.training import Record
 
 CE = "CE"
 
@@ -70,18 +71,18 @@ def readings(here: Notebook, convnet: Notebook) -> Wanted:
 
 
 def rescaled(here: Notebook, counts: Sequence[int]) -> Wanted:
-    """The balanced loss by beta in three forms: {(beta, form): experiment}.
+    """Cross-entropy, and the balanced loss by beta in three forms, under the names of a table's rows.
 
     Divided by the number of images; by the sum of their weights; and by their number with the learning rate divided by
     the mean weight of a training image, so that the mean step is that without weights.
     """
-    wanted: dict[Hashable, Experiment] = {}
+    wanted: dict[Hashable, Experiment] = {CE: cross_entropy(here)}
     for beta in here.values["rescaled_betas"]:
         mean_weight = np.average(class_balanced_weights(counts, beta), weights=counts)
         rate = round(here.values["learning_rate"] / float(mean_weight), 4)
-        wanted[beta, "by count"] = here.experiment(beta=beta)
-        wanted[beta, "by weights"] = here.experiment(beta=beta, normalisation="weights")
-        wanted[beta, "by count, rescaled rate"] = here.experiment(beta=beta, learning_rate=rate)
+        wanted[f"β = {beta:g}, by count"] = here.experiment(beta=beta)
+        wanted[f"β = {beta:g}, by weights"] = here.experiment(beta=beta, normalisation="weights")
+        wanted[f"β = {beta:g}, by count, rescaled rate"] = here.experiment(beta=beta, learning_rate=rate)
     return wanted
 
 
@@ -107,6 +108,13 @@ def confirmation(here: Notebook, counts: Sequence[int], **fields: Any) -> Wanted
     return {name: wanted[name] for name in (CE, *here.values["confirm_betas"]) if name in wanted}
 
 
+def joined(
+    first: Mapping[Hashable, Mapping[int, Record]], more: Mapping[Hashable, Mapping[int, Record]]
+) -> dict[Hashable, dict[int, Record]]:
+    """Return runs by setting and seed, those of `first` with more seeds of the same settings."""
+    return {name: {**runs, **more.get(name, {})} for name, runs in first.items()}
+
+
 def departure(here: Notebook) -> str:
     """Return how a long-tail notebook departs from the original's model or data, as half a sentence, or ""."""
     exact = of_profile(EXACT, "beta_sweep")
@@ -123,9 +131,10 @@ def evidence(profile: str, counts: Sequence[int], original: Mapping[str, Any]) -
     if departs := next(filter(None, map(departure, (sweep, settings, ablations))), ""):
         return Evidence(original=original, departure=departs)
     # The runs on the whole training set: those with a split held out only choose beta.
-    swept = sweep.stored(beta_sweep(sweep, counts, validation=0), seeds(sweep))
-    for name, runs in sweep.stored(confirmation(sweep, counts, validation=0), fresh_seeds(sweep)).items():
-        swept[name] = {**swept[name], **runs}
+    swept = joined(
+        sweep.stored(beta_sweep(sweep, counts, validation=0), seeds(sweep)),
+        sweep.stored(confirmation(sweep, counts, validation=0), fresh_seeds(sweep)),
+    )
     table = settings.stored(closing_table(settings), seeds(settings))
     wanted = readings(settings, asked_by("convnet", profile))
     network = settings.stored(wanted, seeds(settings, "reading_repeats"))

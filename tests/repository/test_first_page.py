@@ -271,6 +271,9 @@ def test_the_ledgers_claim_on_gamma(said):
     if not any(low > 0 for _, low, _ in gains):
         assert row[-1].endswith(f"the highest is {written(max(gains))}")
         assert row[1] != "supported"
+    else:
+        assert row[1] == "supported"
+        assert row[-1].startswith("better than γ = 1: ")
 
 
 #: Of the 5 % a quarter goes to the mean of each row, and a quarter to its ten classes together.

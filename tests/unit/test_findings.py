@@ -111,6 +111,24 @@ def test_the_best_beta_is_compared_with_cross_entropy_and_with_the_others():
             findings.gain_at_best(*lacking)
 
 
+def test_one_lucky_run_is_not_the_best_of_several():
+    lucky = {0: synthetic.record(0, 0.9)}
+    found = findings.gain_at_best({"0": around(0.4), "0.9": lucky, "0.99": around(0.45)}, around(0.39))
+    assert (found.best, found.treatments) == ("0.99", 2)
+    alone = findings.gain_at_best({"0": {0: synthetic.record(0, 0.4)}, "0.9": lucky}, {0: synthetic.record(0, 0.39)})
+    assert alone.best == "0.9"  # where every beta has one run
+    assert not alone.gain.above
+
+
+def test_a_treatment_has_the_runs_of_the_beta_with_the_most_seeds():
+    by_beta = {0.0: around(0.4), 0.8: around(0.4) | around(0.4, first=5), 0.99: around(0.4)}
+    found = findings.treatments(by_beta, COUNTS)
+    assert {group: len(runs) for group, runs in found.items()} == {(0.0, 0.8): 8, (0.99,): 4}
+    equal = {0.0: around(0.4), 0.8: around(0.5)}
+    assert findings.treatments(equal, COUNTS)[0.0, 0.8] is equal[0.0]
+    assert findings.treatments(equal, COUNTS, prefer=0.8)[0.0, 0.8] is equal[0.8]
+
+
 def test_fresh_seeds_do_not_take_part_in_the_choice_that_they_confirm():
     chosen, other = around(0.45) | around(0.30, first=5), around(0.44) | around(0.60, first=5)
     found = findings.gain_at_best({"0.99": chosen, "0.999": other}, around(0.4) | around(0.4, first=5), range(5, 10))

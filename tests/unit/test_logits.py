@@ -76,3 +76,13 @@ def test_mcnemar_counts_the_images_that_one_run_alone_gets_right():
     assert row[:2].tolist() == [3, 1]
     assert row[2] == pytest.approx(stats.binomtest(3, 4).pvalue)
     assert logits.mcnemar(a, a)[0].tolist() == [0, 0, 1]
+
+
+def test_two_settings_are_compared_image_by_image():
+    a, b = ({seed: drawn(prior, seed=seed) for seed in range(3)} for prior in ([1 / 3] * 3, [0.9, 0.09, 0.01]))
+    found = logits.compare(a, b, LABELS)
+    accuracies = [np.mean([measure(z, LABELS).accuracy for z in by_seed.values()]) for by_seed in (a, b)]
+    assert found.gain == pytest.approx(accuracies[0] - accuracies[1])
+    assert found.low < found.gain < found.high
+    assert (found.first - found.second) / len(LABELS) == pytest.approx(found.gain)
+    assert found.p < 1e-6

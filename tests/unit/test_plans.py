@@ -60,7 +60,7 @@ def test_notebooks_that_ask_for_the_same_run_mean_the_same_record():
         plans.rescaled(ablations_of(0.99), COUNTS),
     )
     assert swept[0.9].key == by_gamma[0.9, 1.0].key
-    assert swept[0.99].key == rescaled[0.99, "by count"].key
+    assert swept[0.99].key == rescaled["β = 0.99, by count"].key
     assert plans.forms(asked("ablations"))["focal, batch 32"].key == swept[0.8].key
 
 
@@ -72,10 +72,15 @@ def ablations_of(*betas):
 def test_two_forms_of_the_balanced_loss_keep_the_mean_step():
     """The mean weight of a training image is 0.798 at 0.99 and 0.171 at 0.9999."""
     wanted = plans.rescaled(ablations_of(0.99, 0.9999), COUNTS)
-    assert [e.learning_rate for (_, form), e in wanted.items() if "rescaled" in form] == [0.0125, 0.0585]
-    for (beta, form), experiment in wanted.items():
-        assert (experiment.beta, experiment.normalisation == "weights") == (beta, form == "by weights")
+    assert wanted.pop(plans.CE) == plans.cross_entropy(asked("ablations"))
+    assert [e.learning_rate for name, e in wanted.items() if "rescaled" in name] == [0.0125, 0.0585]
+    for name, experiment in wanted.items():
+        assert name.startswith(f"β = {experiment.beta:g}, by {experiment.normalisation}")
     assert len({e.key for e in wanted.values()}) == 6
+
+
+def test_runs_of_more_seeds_join_those_of_the_same_setting():
+    assert plans.joined({"a": {0: 1}, "b": {}}, {"a": {5: 2}, "c": {6: 3}}) == {"a": {0: 1, 5: 2}, "b": {}}
 
 
 def test_fresh_seeds_follow_those_of_the_sweep():

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from lib import data
-from lib.analysis.findings import beta_groups
+from lib.analysis.findings import beta_groups, treatments
 from lib.analysis.statistics import Runs, records_of
 from lib.training import Record
 
@@ -81,16 +81,9 @@ class Evidence:
         return [self.classes.index(name) for name in wanted]
 
     def treatments(self) -> dict[tuple[float, ...], Runs]:
-        """Group the sweep's betas by equal class weights, each with the runs of one beta of the group.
-
-        The runs are those of the chosen beta where it is in the group, else of the first beta that was run. A group of
-        the original's betas alone, none of which was run, is there and empty.
-        """
-        found, betas = {}, {*self.original["class_balanced_focal"], *self.balanced}
-        for group in beta_groups(self.counts, sorted(betas)):
-            preferred = sorted(group, key=lambda beta: beta != self.chosen)
-            found[tuple(group)] = next((self.balanced[beta] for beta in preferred if self.balanced.get(beta)), {})
-        return found
+        """`findings.treatments` of the sweep's betas and the original's; where none of a group was run, it is empty."""
+        every: dict[float, Runs] = {beta: {} for beta in self.original["class_balanced_focal"]} | dict(self.balanced)
+        return treatments(every, self.counts, prefer=self.chosen)
 
     def replicates(self) -> np.ndarray:
         """The original's rows [betas, C] whose class weights are those of its chosen beta to within a thousandth."""
@@ -154,13 +147,10 @@ class Claim:
         try:
             found = self.measure(evidence)
         except NotRun as missing:
-            if evidence.departure:
-                return self._untested(evidence)
-            return Verdict("undecided", Answer(f"not run yet: {missing}", f"Not run yet: {missing}."))
-        if evidence.departure and found.records:
-            return self._untested(evidence)
+            found, lacking = None, str(missing)
+        if evidence.departure and (found is None or found.records):  # what needs no records is tested all the same
+            said = f"{evidence.departure[0].upper()}{evidence.departure[1:]}."
+            return Verdict("not tested", Answer(evidence.departure, said))
+        if found is None:
+            return Verdict("undecided", Answer(f"not run yet: {lacking}", f"Not run yet: {lacking}."))
         return Verdict(self.judge(found), self.explain(found), found.records)
-
-    def _untested(self, evidence: Evidence) -> Verdict:
-        said = f"{evidence.departure[0].upper()}{evidence.departure[1:]}."
-        return Verdict("not tested", Answer(evidence.departure, said))

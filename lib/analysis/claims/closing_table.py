@@ -16,7 +16,7 @@ import pandas as pd
 
 from lib import data
 from lib.analysis import statistics as stats
-from lib.analysis.claims.claim import SEVERAL, Answer, Evidence, Found, NotRun, Outcome, Setting
+from lib.analysis.claims.claim import SEVERAL, Answer, Evidence, Found, NotRun, Outcome
 from lib.analysis.prose import interval, named, of_seeds
 from lib.analysis.tables import percent, reached
 from lib.system.errors import UserError
@@ -139,11 +139,15 @@ def explain(found: Found) -> Answer:
     )
 
 
-def fits(evidence: Evidence, setting: Setting) -> str:
-    """Return a line that names the losses whose published row fits a candidate; "" for none."""
-    found = misfits(evidence).loc[setting]
-    named_ = [loss for loss in LOSSES if not evidence.departure and _fits(found[loss])]
-    return f"\nfits {' and '.join(named_)}" if named_ else ""
+def panels(evidence: Evidence) -> dict[str, dict[str, np.ndarray]]:
+    """Accuracies [seeds, C] at the best epoch by candidate and loss; a candidate's name says which rows fit it."""
+    found: dict[str, dict[str, np.ndarray]] = {}
+    differing = misfits(evidence)
+    for setting, pair in evidence.candidates.items():
+        fitting = [loss for loss in LOSSES if not evidence.departure and _fits(differing[loss][setting])]
+        name = f"{setting}\nfits {' and '.join(fitting)}" if fitting else str(setting)
+        found[name] = {loss: stats.per_class(list(runs.values())) for loss, runs in zip(LOSSES, pair, strict=True)}
+    return found
 
 
 def table(evidence: Evidence) -> pd.DataFrame:
