@@ -94,8 +94,8 @@ def assemble(
     """One notebook out of executed ones, in their order: first page, summary, contents, a section each, appendix.
 
     The first page has the notice, and what the notebooks mark for it: figures, headlines, tables. `facts` are the
-    lines of the title block; summary, notice, appendix and origins are markdown, in which a heading with
-    `{.unnumbered}` gets no number. The origins come last, folded in HTML and left out of the PDF. A notebook without a
+    lines of the title block; summary, notice, appendix and origins are markdown, in which a heading of the class
+    "unnumbered" gets no number. The origins come last, folded in HTML and left out of the PDF. A notebook without a
     first-level heading gets its name as heading. One that does not exist, or failed with a reason in `missing`, leaves
     a box that says so in its place.
     """
@@ -119,7 +119,7 @@ def assemble(
 def write_report(document: NotebookNode, folder: Path, show_code: bool = False) -> tuple[Path, Path]:
     """Write `document` as HTML and PDF into `folder`; return their paths.
 
-    Each file appears whole or not at all. Raises UserError where pandoc or Typst fails or is missing.
+    Each file appears whole or not at all. Raises UserError where Typst fails or is missing.
     """
     from nbconvert_typst import ExportError, ReportHTMLExporter, TypstPDFExporter
 

@@ -4,8 +4,10 @@ import json
 import re
 import time
 
+import nbformat
 import pytest
 from headless_browser import SHOTS, served
+from nbformat.v4 import new_markdown_cell, new_notebook
 
 from lib.notebook import parameters
 from lib.system import paths
@@ -206,3 +208,26 @@ def test_the_page_without_code(browser, workplace):
         assert "session.begin" not in page.inner_text("body")
         shot(page, "app")
         page.close()
+
+
+@pytest.mark.parametrize(("entry", "begins"), [("Typst_pdf", "%PDF-"), ("Report_html", "<!DOCTYPE html>")])
+def test_the_export_menu_offers_both_exporters_and_they_work(browser, lab, workplace, entry, begins):
+    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+    small = new_notebook(cells=[new_markdown_cell("# Title\n\n$x^2$")], metadata={"kernelspec": kernel})
+    nbformat.write(small, workplace / "notebooks" / "small.ipynb")
+    page = browser.new_page(viewport={"width": 1400, "height": 1100})
+    page.goto(f"{lab}/lab/workspaces/{entry}/tree/small.ipynb?token={TOKEN}")
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
+    menu(page, "File")
+    page.get_by_text("Save and Export Notebook As").first.click()
+    assert not page.get_by_role("menuitem").filter(has_text="-pdf").count()  # the server accepts no hyphen in a name
+    answers = []
+    page.context.on("response", lambda answer: "/nbconvert/" in answer.url and answers.append(answer))
+    page.get_by_role("menuitem").get_by_text(entry).first.click()
+    while not answers:
+        page.wait_for_timeout(100)
+    assert answers[0].status == 200
+    assert "small." in answers[0].headers["content-disposition"]
+    read = "async url => (await (await fetch(url)).text()).slice(0, 15)"
+    assert page.evaluate(read, answers[0].url).startswith(begins)
+    page.close()

@@ -10,7 +10,7 @@ from lib.report import front
 from lib.report.document import Execution, assemble, exhibits
 from lib.system import paths
 
-SIZES = "(9.5pt, 9pt, 8.5pt, 8pt, 7.5pt, 7pt, 6.5pt)"
+SIZES = "(9.5pt, 9pt, 8.5pt, 8pt, 7.5pt, 7pt)"
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def executions():
 
 
 def test_tables_fit_the_page_at_nine_points(executions, tmp_path):
-    """The text has 10.5 points; a table that does not fit at 9 would get the label <shrunk>."""
+    """The text has 10.5 points; a table that does not fit at 9 would be set in blocks, with the label <split>."""
     typst = pytest.importorskip("typst")
     appendix, origins = front.appendix(Plan.of("writeup"), executions)
     facts = [("Date", "today")]
@@ -30,7 +30,7 @@ def test_tables_fit_the_page_at_nine_points(executions, tmp_path):
     style = (tmp_path / "style.typ").read_text()
     assert SIZES in style
     (tmp_path / "style.typ").write_text(style.replace(SIZES, "(9.5pt, 9pt)"))
-    assert json.loads(typst.query(main, "<shrunk>", root=tmp_path)) == []
+    assert json.loads(typst.query(main, "<split>", root=tmp_path)) == []
     assert len(json.loads(typst.query(main, "figure.where(kind: table)", root=tmp_path))) > 8
 
 

@@ -1,8 +1,11 @@
-"""A notebook with every kind of cell and output, and what tests build others from."""
+"""A notebook with every kind of cell and output, and what tests build others from and look at results with."""
 
 import base64
 import io
+from pathlib import Path
 
+import pypdf
+from nbconvert_typst import TypstPDFExporter
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output, new_raw_cell
 from PIL import Image
@@ -23,15 +26,71 @@ Broken formula $\\foo{x}$, <b>bold</b><br>new line<script>alert(1)</script>
 """
 
 
+class Pdf:
+    """What a reader of a PDF finds in it."""
+
+    def __init__(self, data: bytes, problems: list[str]) -> None:
+        self.problems = problems
+        self.pages = pypdf.PdfReader(io.BytesIO(data)).pages
+        self.text = "\n".join(page.extract_text() for page in self.pages)
+        self.words = " ".join(self.text.split())
+
+    @property
+    def links(self) -> list[str]:
+        """Web addresses that can be clicked."""
+        actions = (note["/A"] for page in self.pages for note in page.annotations or [] if "/A" in note)
+        return [action["/URI"] for action in actions if "/URI" in action]
+
+    @property
+    def jumps(self) -> int:
+        """Number of links inside the document."""
+        notes = [note.get_object() for page in self.pages for note in page.annotations or []]
+        return sum("/Dest" in note or "/D" in note.get("/A", {}) for note in notes)
+
+    @property
+    def pictures(self) -> list[tuple[float, float]]:
+        """Width and height of each picture as it is drawn, in points."""
+        sizes = []
+        for page in self.pages:
+            page.extract_text(
+                visitor_operand_before=lambda operator, operands, matrix, _: (
+                    sizes.append((abs(matrix[0]), abs(matrix[3]))) if operator == b"Do" else None
+                )
+            )
+        return sizes
+
+
+def pdf_of(*cells: NotebookNode, folder: Path | None = None, **options) -> Pdf:
+    """The PDF of a notebook of these cells."""
+    resources = {"metadata": {"name": "notebook", "path": str(folder or Path(__file__).parent)}}
+    data, resources = TypstPDFExporter(**options).from_notebook_node(new_notebook(cells=list(cells)), resources)
+    return Pdf(data, resources["problems"])
+
+
+def shown(metadata: dict | None = None, **data: str) -> NotebookNode:
+    """A code cell with one output; `image__png` stands for image/png."""
+    return new_code_cell("show()", outputs=[display(metadata, **data)])
+
+
+def picture(image_format: str, size: tuple[int, int] = (80, 40)) -> bytes:
+    """A red picture."""
+    mode = "RGBA" if image_format in ("PNG", "WEBP") else "RGB"
+    Image.new(mode, size, "red").save(buffer := io.BytesIO(), format=image_format)
+    return buffer.getvalue()
+
+
+def encoded(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
 def dot(image_format: str) -> str:
     """A red picture of 4 × 4 pixels, in base64."""
-    Image.new("RGB", (4, 4), "red").save(buffer := io.BytesIO(), format=image_format)
-    return base64.b64encode(buffer.getvalue()).decode()
+    return encoded(picture(image_format.upper(), (4, 4)))
 
 
 def display(metadata: dict | None = None, **data: str) -> NotebookNode:
     """An output; `image__png` stands for image/png."""
-    bundle = {kind.replace("__", "/"): value for kind, value in data.items()}
+    bundle = {kind.replace("__", "/", 1).replace("__", "+"): value for kind, value in data.items()}
     return new_output("display_data", data=bundle, metadata=metadata or {})
 
 

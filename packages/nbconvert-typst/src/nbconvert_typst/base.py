@@ -1,23 +1,35 @@
 """Base class of the HTML and the PDF exporter."""
 
+import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar
 
+import nbformat
 from jinja2 import pass_context
+from lxml import etree
 from nbconvert.exporters import TemplateExporter
-from nbformat import NotebookNode
+from nbformat import NotebookNode, ValidationError
+from nbformat.reader import NotJSONError
 from traitlets import Bool, Unicode, default
 from traitlets.config import Config
 
-from nbconvert_typst.blocks import blocks_of, markups_of
 from nbconvert_typst.captions import Captions
-from nbconvert_typst.pandoc import convert
+from nbconvert_typst.cells import CellReader, Wanted
+from nbconvert_typst.command_line import go_on_after_failures
+from nbconvert_typst.errors import ExportError
+from nbconvert_typst.formulas import Typesetter
+from nbconvert_typst.reading import Reading
+from nbconvert_typst.structure import resolve
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
+def _tags(name: str) -> set[str]:
+    return {name, name.replace("-", "_")}
+
+
 class BlockExporter(TemplateExporter):
-    """Turns a notebook into blocks that are rendered already, for a template to lay out.
+    """Turns a notebook into blocks that are read already, for a template to lay out.
 
     A notebook whose metadata ask for it gets a title block, a table of contents, numbered headings, and numbered
     figures and tables (README, "A report of your own"); any other notebook is exported as it is.
@@ -26,10 +38,19 @@ class BlockExporter(TemplateExporter):
     metadata_key = Unicode(
         "typst", help="Key of the notebook, cell and output metadata that these exporters read."
     ).tag(config=True)
-
     show_code = Bool(True, help="Show code cells; in HTML a switch on the page changes it.").tag(config=True)
-    #: The markup that pandoc writes for the template.
-    markup: Literal["html", "typst"]
+    show_prompts = Bool(False, help="Show In [1]: and Out [1]: beside code and results.").tag(config=True)
+    strict = Bool(
+        False,
+        help="An item that cannot be converted (a formula, a picture) is an error; else it is replaced by a note.",
+    ).tag(config=True)
+
+    #: MIME types of raw cells that go into the output, besides those of no type.
+    raw_types: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, config: Config | None = None, **kw: Any) -> None:
+        super().__init__(config=config, **kw)
+        go_on_after_failures(BlockExporter)
 
     @default("template_name")
     def _template_name_default(self) -> str:
@@ -41,16 +62,16 @@ class BlockExporter(TemplateExporter):
 
     @property
     def default_config(self) -> Config:
-        """nbconvert's defaults, with the three usual tags of cells honoured."""
+        """nbconvert's defaults, with the usual tags of cells honoured."""
         config = super().default_config
         config.merge(
             Config(
                 {
                     "TagRemovePreprocessor": {
                         "enabled": True,
-                        "remove_cell_tags": {"remove-cell"},
-                        "remove_all_outputs_tags": {"remove-output"},
-                        "remove_input_tags": {"remove-input"},
+                        "remove_cell_tags": _tags("remove-cell"),
+                        "remove_all_outputs_tags": _tags("remove-output"),
+                        "remove_input_tags": _tags("remove-input"),
                     },
                     "CoalesceStreamsPreprocessor": {"enabled": True},
                 }
@@ -64,30 +85,89 @@ class BlockExporter(TemplateExporter):
 
     @pass_context
     def compose(self, context: Any, notebook: NotebookNode) -> dict[str, Any]:
-        """For the template: `blocks`, `headings`, `images`, `title`, `show_code`, and
-        `facts` (empty for a plain notebook)."""
+        """For the template: `blocks`, `headings`, `title`, `show_code`, and `facts` (empty for a plain notebook)."""
         metadata = context["resources"].get("metadata", {})
-        facts = notebook.metadata.get(self.metadata_key, {}).get("facts", [])
+        own = notebook.metadata.get(self.metadata_key, {})
+        facts = own.get("facts", []) if isinstance(own, dict) else []
         captions = Captions()
-        blocks = blocks_of(notebook, captions, code=self.wants_code, key=self.metadata_key)
-        converted = convert(
-            markups_of(blocks),
-            self.markup,
-            anchors=captions.anchors,
-            folder=Path(metadata.get("path") or "."),
-            numbered=bool(facts),
-            shift=1 if facts and self.markup == "html" else 0,
-        )
+        self.reading = Reading(Path(metadata.get("path") or "."))
+        blocks = CellReader(notebook, self.reading, captions, self._wanted(), self.metadata_key).blocks()
+        self._set_formulas()
+        headings = resolve(self.reading.trees, captions.anchors, bool(facts))
         return {
             "blocks": blocks,
-            "headings": converted.headings,
-            "images": converted.images,
-            "title": notebook.metadata.get("title") or metadata.get("name") or "Notebook",
+            "headings": headings,
+            "title": str(notebook.metadata.get("title") or metadata.get("name") or "Notebook"),
             "facts": facts,
             "show_code": self.show_code,
         }
+
+    def from_notebook_node(
+        self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        """Export a notebook; log a line for each item that was replaced, or raise ExportError with them if `strict`."""
+        output, resources = self.checked_export(nb, resources, **kw)
+        self.report_problems(nb, resources)
+        return output, resources
+
+    def checked_export(
+        self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
+    ) -> tuple[str, dict[str, Any]]:
+        """Fill the template; raise ExportError where the notebook is not valid."""
+        try:
+            return super().from_notebook_node(nb, resources, **kw)
+        except ValidationError as error:
+            raise ExportError(f"the notebook is not valid: {str(error).splitlines()[0]}") from error
+
+    def from_file(
+        self, file_stream: Any, resources: dict[str, Any] | None = None, **kw: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        """Export the notebook of a file; raise ExportError where it holds none."""
+        try:
+            notebook = nbformat.read(file_stream, as_version=4)
+        except (NotJSONError, ValidationError, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ExportError(f"not a notebook: {(str(error) or repr(error)).splitlines()[0]}") from error
+        return self.from_notebook_node(notebook, resources, **kw)
+
+    def report_problems(self, nb: NotebookNode, resources: dict[str, Any]) -> None:
+        """Say once which items could not be converted, and leave it in `resources["problems"]`."""
+        numbers = {problem: re.match(r"cell (\d+)", problem) for problem in self.reading.problems}
+        problems = sorted(numbers, key=lambda problem: int(numbers[problem][1]) if numbers[problem] else len(nb.cells))
+        if problems and self.strict:
+            raise ExportError("\n".join(["Some items could not be converted.", *problems]))
+        resources["problems"] = problems
+        name = resources.get("metadata", {}).get("name", "notebook")
+        for problem in problems:
+            self.log.warning("%s, %s", name, problem)
+
+    def _wanted(self) -> Wanted:
+        return Wanted(
+            code=not self.exclude_code_cell,
+            markdown=not self.exclude_markdown,
+            raw=not self.exclude_raw,
+            unknown=not self.exclude_unknown,
+            input=self.wants_code,
+            output=not self.exclude_output,
+            prompts=self.show_prompts,
+            raw_mimetypes=self.raw_types,
+        )
 
     @property
     def wants_code(self) -> bool:
         """The source of code cells goes into the output."""
         return not self.exclude_input
+
+    def _set_formulas(self) -> None:
+        """Typeset all formulas in order, as a macro holds from its definition on, and put each in its place."""
+        waiting = self.reading.formulas
+        typesetter = Typesetter()
+        for (element, _, place), done in zip(
+            waiting, typesetter.typeset([formula for _, formula, _ in waiting]), strict=True
+        ):
+            math = done.element
+            for node in math.iter(etree.Element):
+                node.tag = etree.QName(node).localname  # as in HTML
+            math.tail = element.tail
+            element.getparent().replace(element, math)
+            if done.problem:
+                self.reading.problem(f"formula: {done.problem}", place)

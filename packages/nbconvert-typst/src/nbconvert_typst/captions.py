@@ -2,11 +2,18 @@
 
 import re
 from collections import Counter
+from dataclasses import dataclass
 from typing import Literal
 
-from nbconvert_typst.pandoc import Anchor
-
 FigureKind = Literal["figure", "table"]
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """A target inside the document: its id, and the label a reader sees ("Figure 3"), if any."""
+
+    id: str
+    label: str
 
 
 class Captions:

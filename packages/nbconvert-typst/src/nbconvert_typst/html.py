@@ -1,27 +1,41 @@
 """One HTML file that is complete without a network."""
 
-import re
 from typing import Any
 
 from jinja2 import pass_context
+from lxml.html import HtmlElement
 from nbconvert.exporters import HTMLExporter
 from nbformat import NotebookNode
 
 from nbconvert_typst.base import BlockExporter
-from nbconvert_typst.pandoc import Image
-
-_MEDIA = re.compile(r'(?<=<img src=")media-\d+\.\w+(?=")')
+from nbconvert_typst.html_markup import inner_html
+from nbconvert_typst.mathml_core import for_browsers
+from nbconvert_typst.tools import pdf_to_svg
 
 
 class ReportHTMLExporter(BlockExporter, HTMLExporter):
-    """`jupyter nbconvert --to report-html`: formulas as MathML, pictures inside, no URL that is loaded."""
+    """`jupyter nbconvert --to report_html`: formulas as MathML, pictures inside, no address that is loaded."""
 
     export_from_notebook = "HTML report"
-    markup = "html"
+    raw_types = ("text/html",)
 
     @pass_context
     def compose(self, context: Any, notebook: NotebookNode) -> dict[str, Any]:
         document = super().compose(context, notebook)
-        images: dict[str, Image] = document["images"]
-        document["embed"] = lambda html: _MEDIA.sub(lambda name: images[name[0]].data_uri(), html)
+        for tree in self.reading.trees:
+            for formula in tree.iter("math"):
+                for_browsers(formula)
+        shift = 1 if document["facts"] else 0
+        document["html"] = lambda element: inner_html(element, self._address, shift)
+        document["inline"] = lambda tree: self._inline(tree)
+        document["address"] = self._address
         return document
+
+    def _inline(self, tree: HtmlElement) -> str:
+        """A single paragraph without its element, as a caption needs it."""
+        paragraph = tree[0] if len(tree) == 1 and tree[0].tag == "p" else tree
+        return inner_html(paragraph, self._address)
+
+    def _address(self, name: str) -> str:
+        picture = self.reading.pictures[name]
+        return pdf_to_svg(picture.data) if picture.suffix == "pdf" else picture.data_uri()

@@ -1,28 +1,37 @@
-"""PDF without LaTeX: pandoc writes Typst, the `typst` wheel typesets it."""
+"""PDF without LaTeX or a browser: the blocks as Typst, which the `typst` wheel typesets."""
 
-import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from jinja2 import pass_context
+from lxml.html import HtmlElement
 from nbformat import NotebookNode
-from traitlets import default
+from traitlets import Bool, List, Unicode, default
 
-from nbconvert_typst.base import TEMPLATES, BlockExporter
-from nbconvert_typst.pandoc import Image
-from nbconvert_typst.tools import compile_typst
-
-_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": None, "\t": "    "})
-_PIXEL = 0.75  # points
+from nbconvert_typst.base import BlockExporter
+from nbconvert_typst.errors import ExportError
+from nbconvert_typst.glyphs import missing_characters
+from nbconvert_typst.project import Project
+from nbconvert_typst.tools import Typst
+from nbconvert_typst.typst_markup import inner_typst, picture, runs
+from nbconvert_typst.typst_math import anchors_of, typst_math
+from nbconvert_typst.typst_text import code_text, length, literal, wrapped
 
 
 class TypstPDFExporter(BlockExporter):
-    """`jupyter nbconvert --to typst-pdf`, for any notebook. Vector figures stay vectors."""
+    """`jupyter nbconvert --to typst_pdf`, for any notebook. Vector figures stay vectors."""
 
     export_from_notebook = "PDF via Typst"
     output_mimetype = "application/pdf"
-    markup = "typst"
+    raw_types = ("text/typst", "text/x-typst")
+
+    font_paths = List(Unicode(), help="Folders with fonts, besides those of the system and of the typst wheel.").tag(
+        config=True
+    )
+    show_addresses = Bool(False, help="Print the address of a link behind its text, for a document on paper.").tag(
+        config=True
+    )
 
     @default("file_extension")
     def _file_extension_default(self) -> str:
@@ -40,51 +49,85 @@ class TypstPDFExporter(BlockExporter):
         yield from super().default_filters()
         yield "literal", literal
         yield "length", length
+        yield "runs", runs
+        yield "wrapped", wrapped
+        yield "code_text", code_text
 
     def from_notebook_node(
         self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
     ) -> tuple[bytes, dict[str, Any]]:
-        """Return the PDF's bytes; raise ExportError where pandoc or Typst fails or is missing."""
+        """Return the PDF's bytes. A block that Typst rejects is shown as text; ExportError where all of it fails."""
+        try:
+            pdf, resources = self._typeset(nb, resources, **kw)
+        except OSError as error:
+            raise ExportError(f"the files for Typst could not be written: {error}") from error
+        self.report_problems(nb, resources)
+        return pdf, resources
+
+    def _typeset(self, nb: NotebookNode, resources: dict[str, Any] | None, **kw: Any) -> tuple[bytes, dict[str, Any]]:
         with TemporaryDirectory(prefix="typst-pdf-") as folder:
-            main, resources = self.write_project(Path(folder), nb, resources, **kw)
-            return compile_typst(main), resources
+            project, resources = self._project(Path(folder), nb, resources, **kw)
+            typst = Typst(Path(folder), self.font_paths)
+            pdf = project.pdf(typst)
+            if missing := missing_characters(typst, project.main):
+                self.reading.problems.append(
+                    f"no font has these characters: {missing} "
+                    "(install a font with them, or name its folder in font_paths)"
+                )
+        return pdf, resources
 
     def write_project(
         self, folder: Path, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
     ) -> tuple[Path, dict[str, Any]]:
         """Write the Typst project (main.typ, its style, one file per picture) into `folder`; main.typ's path."""
-        self._pictures: dict[str, bytes] = {}
-        source, resources = super().from_notebook_node(nb, resources, **kw)
-        for name, data in self._pictures.items():
-            (folder / name).write_bytes(data)
-        shutil.copy(TEMPLATES / "report" / "style.typ", folder)
-        main = folder / "main.typ"
-        main.write_text(source, encoding="utf-8")
-        return main, resources
+        project, resources = self._project(folder, nb, resources, **kw)
+        return project.main, resources
+
+    def _project(
+        self, folder: Path, nb: NotebookNode, resources: dict[str, Any] | None, **kw: Any
+    ) -> tuple[Project, dict[str, Any]]:
+        source, resources = self.checked_export(nb, resources, **kw)
+        return Project(folder, source, self.reading, self._texts), resources
 
     @pass_context
     def compose(self, context: Any, notebook: NotebookNode) -> dict[str, Any]:
         document = super().compose(context, notebook)
-        self._pictures.update({name: image.data for name, image in document["images"].items()})
-        document["store"] = self._store
+        formulas = [formula for tree in self.reading.trees for formula in tree.iter("math")]
+        anchors = anchors_of(formulas)
+        for formula in formulas:
+            formula.set("data-typst", typst_math(formula, anchors))
+        for tree in self.reading.trees:
+            self._prepare(tree)
+        self._texts = [_text_of(block) for block in document["blocks"]]
+        document["typst"] = self._typst_of
+        document["picture"] = lambda block: picture(block.name, block.alt, block.width, block.height, block.data.pixels)
         return document
 
-    def _store(self, image: Image) -> str:
-        """Put a picture among the project's files; its name."""
-        suffix = image.mime.removeprefix("image/").removesuffix("+xml")
-        name = f"picture-{len(self._pictures) + 1}.{suffix}"
-        self._pictures[name] = image.data
-        return name
+    def _typst_of(self, tree: HtmlElement) -> str:
+        try:
+            return inner_typst(tree)
+        except Exception as error:  # noqa: BLE001 - one item must never end the document
+            reason = "nested too deeply" if isinstance(error, RecursionError) else f"{error!r}"
+            self.reading.problem(f"shown as text: {reason}", tree.get("data-place"))
+            return f'#verbatim({literal(wrapped(" ".join(tree.itertext())))}, "output")'
+
+    def _prepare(self, tree: HtmlElement) -> None:
+        for image in tree.iter("img"):
+            if pixels := self.reading.pictures[image.get("data-name")].pixels:
+                image.set("data-pixels", str(pixels))
+        if self.show_addresses:
+            for link in tree.iter("a"):
+                address = link.get("href", "")
+                if address.startswith(("http:", "https:")) and address.partition("//")[2] not in link.text_content():
+                    link.tail = f" ({address}){link.tail or ''}"
 
 
-def literal(text: str) -> str:
-    """`text` as a Typst string."""
-    printable = "".join(char for char in text if char >= " " or char in "\n\t")
-    return f'"{printable.translate(_ESCAPES)}"'
-
-
-def length(width: str | None) -> str:
-    """A CSS width ("60%", "300px") as Typst writes it."""
-    if width is None:
-        return "auto"
-    return f"{float(width[:-2]) * _PIXEL}pt" if width.endswith("px") else width
+def _text_of(block: Any) -> str:
+    """Return what can always be shown of a block: its text."""
+    body = getattr(block, "body", block)
+    tree = getattr(body, "tree", None)
+    if hasattr(body, "text"):
+        return body.text
+    if tree is not None:
+        return "\n".join(text.strip() for text in tree.itertext() if text.strip())
+    return f"[{block.kind}]"

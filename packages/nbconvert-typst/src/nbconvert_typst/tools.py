@@ -1,13 +1,16 @@
-"""Access to the two programs behind the exporters: pandoc and Typst. Both are imported on first use."""
+"""Access to the programs behind the exporters, imported on first use."""
 
-import json
-import subprocess
+import base64
+import re
+import tempfile
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
-from nbconvert_typst.errors import ExportError, MissingDependencyError
+from nbconvert_typst.errors import MissingDependencyError, TypesettingError
+
+_IN_MAIN = re.compile(r"(?:main|single)\.typ:(\d+):")
 
 
 def require(module: str, wheel: str) -> ModuleType:
@@ -20,27 +23,32 @@ def require(module: str, wheel: str) -> ModuleType:
         ) from error
 
 
-def run_pandoc(script: Path, request: dict[str, Any]) -> dict[str, Any]:
-    """Run a Lua script in pandoc, with JSON in and out; raise ExportError where pandoc fails."""
-    pypandoc = require("pypandoc", "pypandoc_binary")
-    try:
-        pandoc = pypandoc.get_pandoc_path()
-    except OSError as error:
-        raise MissingDependencyError(
-            "This export needs pandoc, which pypandoc did not find. Try: pip install pypandoc_binary"
-        ) from error
-    finished = subprocess.run(
-        [pandoc, "lua", str(script)], input=json.dumps(request), capture_output=True, text=True, encoding="utf-8"
-    )
-    if finished.returncode != 0:
-        raise ExportError(f"pandoc could not convert the notebook's text: {finished.stderr.strip()}")
-    return json.loads(finished.stdout)
+class Typst:
+    """The typst wheel on one project, whose fonts are looked up once."""
+
+    def __init__(self, root: Path, font_paths: Sequence[str] = ()) -> None:
+        self._typst = require("typst", "typst")
+        self._root = root
+        fonts = self._typst.Fonts(font_paths=list(font_paths))
+        self._options = {"root": root, "font_paths": fonts}
+
+    def compile(self, main: Path, **options: object) -> bytes:
+        """Return a file of the project typeset, as PDF unless `format` says otherwise.
+
+        Raises TypesettingError where Typst fails.
+        """
+        try:
+            return self._typst.compile(main, **self._options, **options)
+        except self._typst.TypstError as error:
+            lines = _IN_MAIN.findall(error.diagnostic)
+            raise TypesettingError(error.message, error.diagnostic, int(lines[-1]) if lines else None) from error
 
 
-def compile_typst(main: Path) -> bytes:
-    """Return the PDF of a Typst project whose root is the folder of `main`; raise ExportError where Typst fails."""
-    typst = require("typst", "typst")
-    try:
-        return typst.compile(main, root=main.parent)
-    except typst.TypstError as error:
-        raise ExportError(f"Typst could not typeset the notebook: {error}") from error
+def pdf_to_svg(data: bytes) -> str:
+    """Return the first page of a PDF as the address of an SVG, as browsers show no PDF as a picture."""
+    with tempfile.TemporaryDirectory(prefix="typst-svg-") as folder:
+        Path(folder, "picture.pdf").write_bytes(data)
+        main = Path(folder, "main.typ")
+        main.write_text('#set page(width: auto, height: auto, margin: 0pt)\n#image("picture.pdf")')
+        svg = Typst(Path(folder)).compile(main, format="svg")
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
