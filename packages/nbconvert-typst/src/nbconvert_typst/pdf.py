@@ -106,7 +106,7 @@ class TypstPDFExporter(BlockExporter):
     def _typst_of(self, tree: HtmlElement) -> str:
         try:
             return inner_typst(tree)
-        except Exception as error:  # noqa: BLE001 - one item must never end the document
+        except Exception as error:  # one item must never end the document
             reason = "nested too deeply" if isinstance(error, RecursionError) else f"{error!r}"
             self.reading.problem(f"shown as text: {reason}", tree.get("data-place"))
             return f'#verbatim({literal(wrapped(" ".join(tree.itertext())))}, "output")'

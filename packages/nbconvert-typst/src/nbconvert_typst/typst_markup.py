@@ -8,7 +8,7 @@ from lxml.html import HtmlElement
 
 from nbconvert_typst.pictures import declarations
 from nbconvert_typst.tables import Cell, asked_align, table_of
-from nbconvert_typst.typst_text import LONG, code_text, color, markup, length, literal, wrapped
+from nbconvert_typst.typst_text import LONG, code_text, color, length, literal, markup, wrapped
 
 _WRAPPERS = {"em": "emph", "i": "emph", "var": "emph", "cite": "emph", "dfn": "emph", "address": "emph",
              "b": "strong", "strong": "strong", "del": "strike", "s": "strike", "strike": "strike", "u": "underline",

@@ -67,7 +67,7 @@ def code_text(text: str) -> str:
 
 
 def markup(text: str | None) -> str:
-    """Return text of HTML as markup: strings, in which no sign means anything to Typst; blanks around it stay blanks."""
+    """Return text of HTML as markup: strings, in which no sign means anything to Typst, with the blanks around it."""
     pieces = _BLANKS.split(text or "")
     lead, trail = (" " if len(pieces) > 1 and not end else "" for end in (pieces[0], pieces[-1]))
     words = [piece for piece in pieces if piece]
