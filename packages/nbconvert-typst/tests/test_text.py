@@ -6,6 +6,7 @@ import pytest
 from bs4 import BeautifulSoup
 from every_output import pdf_of, shown
 from nbconvert_typst import ReportHTMLExporter, TypstPDFExporter
+from nbconvert_typst.tools import font_folders
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from test_tables import TEXT, extent
 
@@ -162,7 +163,15 @@ def test_characters_without_a_font_are_named():
     assert len(pdf.problems) == 1
     assert all(char in pdf.problems[0] for char in "\U0001e900\U0001e901")
     assert pdf.problems[0].count("\U0001e900") == 1
-    assert "install a font" in pdf.problems[0]
+    assert "nbconvert-typst[fonts]" in pdf.problems[0]
+
+
+def test_fonts_of_a_folder_and_of_installed_wheels_are_used(tmp_path, monkeypatch):
+    (tmp_path / "noto_cjk_sans_otc").mkdir()
+    (tmp_path / "noto_cjk_sans_otc" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert str(tmp_path / "noto_cjk_sans_otc") in font_folders()
+    assert pdf_of(new_markdown_cell("text"), font_paths=[str(tmp_path)]).problems == []
 
 
 def test_headings_skip_no_level_and_have_one_anchor_each():

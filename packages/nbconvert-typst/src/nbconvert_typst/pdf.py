@@ -18,6 +18,8 @@ from nbconvert_typst.typst_markup import inner_typst, picture, runs
 from nbconvert_typst.typst_math import anchors_of, typst_math
 from nbconvert_typst.typst_text import code_text, length, literal, wrapped
 
+_FONTS = 'install "nbconvert-typst[fonts]" for Chinese, Japanese, Korean, Thai, Arabic, Devanagari, or set font_paths'
+
 
 class TypstPDFExporter(BlockExporter):
     """`jupyter nbconvert --to typst_pdf`, for any notebook. Vector figures stay vectors."""
@@ -70,10 +72,7 @@ class TypstPDFExporter(BlockExporter):
             typst = Typst(Path(folder), self.font_paths)
             pdf = project.pdf(typst)
             if missing := missing_characters(typst, project.main):
-                self.reading.problems.append(
-                    f"no font has these characters: {missing} "
-                    "(install a font with them, or name its folder in font_paths)"
-                )
+                self.reading.problems.append(f"no font has these characters: {missing} ({_FONTS})")
         return pdf, resources
 
     def write_project(

@@ -5,11 +5,19 @@ import re
 import tempfile
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
 from nbconvert_typst.errors import MissingDependencyError, TypesettingError
 
+#: Modules of the wheels that the extra "fonts" installs.
+_FONT_WHEELS = (
+    "noto_cjk_sans_otc",
+    "fontpkg_noto_sans_arabic",
+    "fontpkg_noto_sans_devanagari",
+    "fontpkg_noto_sans_thai",
+)
 _IN_MAIN = re.compile(r"(?:main|single)\.typ:(\d+):")
 
 
@@ -23,13 +31,19 @@ def require(module: str, wheel: str) -> ModuleType:
         ) from error
 
 
+def font_folders() -> list[str]:
+    """Return the folders of the installed wheels with fonts."""
+    specs = (find_spec(name) for name in _FONT_WHEELS)
+    return [folder for spec in specs if spec for folder in spec.submodule_search_locations or []]
+
+
 class Typst:
     """The typst wheel on one project, whose fonts are looked up once."""
 
     def __init__(self, root: Path, font_paths: Sequence[str] = ()) -> None:
         self._typst = require("typst", "typst")
         self._root = root
-        fonts = self._typst.Fonts(font_paths=list(font_paths))
+        fonts = self._typst.Fonts(font_paths=[*font_paths, *font_folders()])
         self._options = {"root": root, "font_paths": fonts}
 
     def compile(self, main: Path, **options: object) -> bytes:
