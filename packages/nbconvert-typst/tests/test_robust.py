@@ -46,6 +46,16 @@ def test_one_bad_formula_leaves_its_source_and_its_neighbours():
     assert all(problem.startswith("cell 1: formula: ") for problem in pdf.problems)
 
 
+@pytest.mark.parametrize(
+    "inner", ["<mfrac><mi>deep</mi></mfrac>", "<munder/>deep", "<mtable><mi>deep</mi></mtable>", "deep"]
+)
+def test_mathml_of_any_form(inner):
+    cell = shown(text__html=f"<p>A <math>{inner}</math> b</p>")
+    assert "deep" in "".join(pdf_of(cell).text.split())
+    page, _ = ReportHTMLExporter().from_notebook_node(new_notebook(cells=[cell]))
+    assert "deep" in page
+
+
 def test_problems_are_named_once_and_kept_for_callers(caplog):
     bad = shown(image__png=encoded(picture("PNG")[:50]))
     _, resources = TypstPDFExporter().from_notebook_node(new_notebook(cells=[bad, AFTER]))

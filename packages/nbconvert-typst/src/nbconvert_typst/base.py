@@ -1,12 +1,14 @@
 """Base class of the HTML and the PDF exporter."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
 import nbformat
 from jinja2 import pass_context
 from lxml import etree
+from lxml.html import HtmlElement
 from nbconvert.exporters import TemplateExporter
 from nbformat import NotebookNode, ValidationError
 from nbformat.reader import NotJSONError
@@ -21,11 +23,23 @@ from nbconvert_typst.formulas import Typesetter
 from nbconvert_typst.reading import Reading
 from nbconvert_typst.structure import resolve
 
+#: Elements of MathML that hold text.
+_TOKENS = {"mi", "mn", "mo", "ms", "mtext", "annotation", "annotation-xml"}
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 def _tags(name: str) -> set[str]:
     return {name, name.replace("-", "_")}
+
+
+def _check(math: HtmlElement) -> None:
+    """Raise ValueError where MathML has text or rows outside the elements for them; a writer would lose them."""
+    for node in math.iter(etree.Element):
+        texts = [node.text, *(child.tail for child in node)]
+        if node.tag not in _TOKENS and any(text and text.strip() for text in texts):
+            raise ValueError("text outside a token")
+        if node.tag == "mtable" and any(child.tag not in ("mtr", "mlabeledtr") for child in node):
+            raise ValueError("a table without rows")
 
 
 class BlockExporter(TemplateExporter):
@@ -139,6 +153,19 @@ class BlockExporter(TemplateExporter):
         name = resources.get("metadata", {}).get("name", "notebook")
         for problem in problems:
             self.log.warning("%s, %s", name, problem)
+
+    def each_formula(self, use: Callable[[HtmlElement], None]) -> None:
+        """Call `use` with every <math>; one that it fails on is replaced by its source."""
+        for tree in self.reading.trees:
+            for formula in list(tree.iter("math")):
+                try:
+                    _check(formula)
+                    use(formula)
+                except Exception as error:  # MathML that the notebook brings may have any form
+                    self.reading.problem(f"formula shown as source: {error!r}", tree.get("data-place"))
+                    source = formula.get("alttext") or " ".join("".join(formula.itertext()).split())
+                    formula.clear(keep_tail=True)
+                    formula.tag, formula.text = "code", source
 
     def _wanted(self) -> Wanted:
         return Wanted(

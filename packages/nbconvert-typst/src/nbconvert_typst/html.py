@@ -22,9 +22,7 @@ class ReportHTMLExporter(BlockExporter, HTMLExporter):
     @pass_context
     def compose(self, context: Any, notebook: NotebookNode) -> dict[str, Any]:
         document = super().compose(context, notebook)
-        for tree in self.reading.trees:
-            for formula in tree.iter("math"):
-                for_browsers(formula)
+        self.each_formula(for_browsers)
         shift = 1 if document["facts"] else 0
         document["html"] = lambda element: inner_html(element, self._address, shift)
         document["inline"] = lambda tree: self._inline(tree)

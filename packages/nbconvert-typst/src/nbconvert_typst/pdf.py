@@ -91,10 +91,8 @@ class TypstPDFExporter(BlockExporter):
     @pass_context
     def compose(self, context: Any, notebook: NotebookNode) -> dict[str, Any]:
         document = super().compose(context, notebook)
-        formulas = [formula for tree in self.reading.trees for formula in tree.iter("math")]
-        anchors = anchors_of(formulas)
-        for formula in formulas:
-            formula.set("data-typst", typst_math(formula, anchors))
+        anchors = anchors_of(formula for tree in self.reading.trees for formula in tree.iter("math"))
+        self.each_formula(lambda formula: formula.set("data-typst", typst_math(formula, anchors)))
         for tree in self.reading.trees:
             self._prepare(tree)
         self._texts = [_text_of(block) for block in document["blocks"]]

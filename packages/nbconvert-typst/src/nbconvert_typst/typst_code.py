@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from nbconvert_typst.typst_text import literal
+
 DISPLAY, TEXT, SCRIPT, SSCRIPT = range(4)  # Typst's sizes of math
 SIZE_FUNCTIONS = ("display", "inline", "script", "sscript")
 
@@ -48,12 +50,6 @@ class Style:
     def boxed(self) -> "Style":
         """Return the style inside a box, where Typst begins anew with an inline formula."""
         return replace(self, here=TEXT)
-
-
-def literal(text: str) -> str:
-    """Return a string literal of Typst."""
-    escaped = "".join(c if (c.isalnum() and c.isascii()) or c == " " else f"\\u{{{ord(c):x}}}" for c in text)
-    return f'"{escaped}"'
 
 
 def raw(source: str, block: bool) -> str:

@@ -23,12 +23,12 @@ from nbconvert_typst.typst_code import (
     core,
     join,
     length,
-    literal,
     raw,
     space,
     symbol,
     tag_of,
 )
+from nbconvert_typst.typst_text import literal
 from nbconvert_typst.typst_tokens import delimiter, is_fence, operator, text_of, token
 
 #: Typst gives up at some 60 nested show rules, of which a box, a link or a colour is one.

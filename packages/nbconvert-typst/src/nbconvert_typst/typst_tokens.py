@@ -4,7 +4,8 @@ import re
 from typing import Any
 
 from nbconvert_typst import typst_symbols as symbols
-from nbconvert_typst.typst_code import EMPTY, length, literal, space, symbol, tag_of
+from nbconvert_typst.typst_code import EMPTY, length, space, symbol, tag_of
+from nbconvert_typst.typst_text import literal
 
 _WORD = re.compile(r"[a-z][a-z0-9]*", re.IGNORECASE)
 _INVISIBLE = re.compile("[\u2061-\u2064\u200b-\u200d\ufe00-\ufe0f\ufeff]")
