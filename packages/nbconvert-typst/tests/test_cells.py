@@ -35,6 +35,47 @@ def test_html_that_only_a_script_would_fill_is_named(html, library):
     assert f"[interactive output{f' ({library})' if library else ''}: open" in pdf_of(shown(text__html=html)).words
 
 
+ANIMATION = """<div class="animation"><img id="_anim_img1"><button>Once</button></div>
+<script>frames[0] = "data:image/png;base64,PNG\\
+"</script>"""
+
+
+def test_an_animation_shows_its_first_frame():
+    pdf = pdf_of(shown(text__html=ANIMATION.replace("PNG", dot("png"))))
+    assert len(pdf.pictures) == 1
+    assert "[interactive output (matplotlib animation)" in pdf.words
+    assert "Once" not in pdf.text
+
+
+def test_a_progress_bar_keeps_its_text():
+    data = {"application/vnd.jupyter.widget-view+json": {"model_id": "m"}, "text/plain": "100%|██| 10/10"}
+    assert "open the notebook to see it]: 100%|██| 10/10" in pdf_of(output(data)).words
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{"application/javascript": "x()", "text/plain": "<IPython.core.display.Javascript object>"},
+     {"text/html": "<script>window.PlotlyConfig = {}</script>"}, {"text/html": "<style>b {}</style>"}],
+)  # fmt: skip
+def test_scripts_that_only_prepare_something_leave_nothing(data):
+    assert pdf_of(output(data)).words == "notebook x 1 / 1"
+
+
+@pytest.mark.parametrize("html", ['<div id="x"></div>', "<span hidden>no</span>"])
+def test_html_that_shows_nothing_gives_way_to_the_text(html):
+    assert "IMPORTANT 42" in pdf_of(shown(text__html=html, text__plain="IMPORTANT 42")).text
+
+
+def test_scikit_learn_shows_its_model_once():
+    html = (
+        '<style>.sk-text-repr-fallback {display: none}</style><div class="sk-text-repr-fallback"><pre>Model()</pre>'
+        '<b>please rerun this cell</b></div><div class="sk-container" hidden><label>Model</label></div>'
+    )
+    pdf = pdf_of(shown(text__html=html, text__plain="Model()"))
+    assert "rerun" not in pdf.text
+    assert pdf.text.count("Model()") == 1
+
+
 def test_the_still_picture_of_an_interactive_output_is_shown():
     pdf = pdf_of(output(PLOTLY | {"image/png": dot("png")}))
     assert len(pdf.pictures) == 1
@@ -108,6 +149,28 @@ def test_an_output_of_a_newer_format_is_named():
     notebook.cells[0].outputs[0]["output_type"] = "novel"
     blocks = CellReader(notebook, Reading(None), Captions(), Wanted(), "typst").blocks()
     assert [block.tree.text_content() for block in blocks[1:]] == ["[output of unknown type novel]"]
+
+
+def test_a_cell_keeps_its_number_where_others_were_removed():
+    hidden = new_code_cell("x", metadata={"tags": ["remove-cell"]})
+    assert pdf_of(hidden, new_markdown_cell("![](gone.png)")).problems[0].startswith("cell 2: ")
+
+
+def test_another_form_of_a_picture_that_serves_is_no_problem():
+    pdf = pdf_of(output({"image/svg+xml": [], "image/png": dot("png")}))
+    assert pdf.problems == []
+    assert len(pdf.pictures) == 1
+
+
+def test_latex_with_blank_lines_inside_of_an_environment():
+    pdf = pdf_of(shown(text__latex="First.\n\nThen $x$ in \\begin{align}a\n&= b\\end{align}"))
+    assert pdf.problems == []
+    assert "align" not in pdf.text
+
+
+@pytest.mark.parametrize("text", ["", "<IPython.core.display.JSON object>"])
+def test_json_is_shown_where_there_is_no_text(text):
+    assert '"depth": 3' in pdf_of(output({"application/json": {"depth": 3}, "text/plain": text})).text
 
 
 def test_json_is_shown_where_there_is_nothing_else():

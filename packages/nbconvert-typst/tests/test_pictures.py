@@ -1,12 +1,16 @@
 """Pictures: by their first bytes, in the size that was asked for, and a note where there is none."""
 
+import io
+
 import pytest
 import typst
 from every_output import encoded, pdf_of, picture, shown
 from nbconvert_typst import ReportHTMLExporter
+from nbconvert_typst.css import css_length, css_size
 from nbconvert_typst.errors import PictureError
-from nbconvert_typst.pictures import css_length, css_size, picture_of
+from nbconvert_typst.pictures import picture_of
 from nbformat.v4 import new_markdown_cell, new_notebook
+from PIL import Image
 
 TEXT_WIDTH = 459  # points, of an A4 page with its margins
 PNG = picture("PNG")
@@ -165,10 +169,58 @@ def test_html_shows_sizes_and_pdfs():
         markdown('<img src="attachment:a.png" style="width: 30%" onerror="alert(1)">'),
     ]
     html, _ = ReportHTMLExporter().from_notebook_node(new_notebook(cells=cells))
-    assert 'style="width: 50%; height: 20px"' in html
+    assert 'style="width: 50%; height: 20px; object-fit: contain"' in html
     assert "data:image/svg+xml;base64," in html
     assert 'style="width: 30%"' in html
     assert "onerror" not in html
+
+
+def test_a_picture_in_html_keeps_its_form_where_it_has_to_be_narrower():
+    wide = shown({"image/png": {"width": 1600, "height": 500}}, image__png=encoded(PNG))
+    html, _ = ReportHTMLExporter().from_notebook_node(new_notebook(cells=[wide]))
+    assert 'style="width: 1600px; aspect-ratio: 1600 / 500"' in html
+
+
+def test_a_photograph_has_the_width_that_it_has_when_turned():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (300, 100), "red").save(buffer := io.BytesIO(), "JPEG", exif=exif)
+    assert picture_of(buffer.getvalue()).pixels == 100
+
+
+@pytest.mark.parametrize(
+    "svg",
+    [
+        "<svg width=100 height=50><rect width=100 height=50 /></svg>",
+        '<svg viewBox="0 0 9 9"><use xlink:href="#a"/><rect id="a" width="9" height="9"/></svg>',
+        '<svg viewBox="0 0 9 9"><rect id="a&nbsp;b & c" width="9" height="9"/></svg>',
+        '<svg viewBox="0 0 9 9"><svg><rect width="9" height="9"/></svg><rect width="1" height="1"/></svg>',
+        '<svg viewBox="0 0 9 9"><image href="https://example.org/a.png"/><rect width="9" height="9"/></svg>',
+        '<svg viewBox="0 0 9 9"><image xlink:href="file:///etc/passwd"/><rect width="9" height="9"/></svg>',
+    ],
+)
+@pytest.mark.parametrize("cell", [new_markdown_cell, lambda html: shown(text__html=html)])
+def test_svg_is_read_as_browsers_read_it(svg, cell):
+    pdf = pdf_of(cell(f"Before {svg} after"))
+    assert pdf.problems == []
+    assert "Before after" in pdf.words
+
+
+def test_the_toolbar_of_colabs_tables_is_hidden_and_its_icon_is_no_problem():
+    svg = '<svg height="24px"viewBox="0 0 24 24" width="24px"><g><path d="M0 0h24v24z"/></g></svg>'
+    assert len(pdf_of(shown(text__html=f"<p>a</p>{svg}")).problems) == 0
+    table = (
+        f'<div class="colab-df-container"><table><tr><td>5</table><button style="display:none;">{svg}</button></div>'
+    )
+    pdf = pdf_of(shown(text__html=table))
+    assert pdf.problems == []
+    assert "5" in pdf.words
+
+
+def test_svg_in_a_script_is_no_picture():
+    pdf = pdf_of(shown(text__html='<b>value</b><script>x = "<svg width=1></svg>"</script>'))
+    assert pdf.problems == []
+    assert "value" in pdf.text
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,21 @@ def test_an_invalid_notebook_is_one_sentence():
         TypstPDFExporter().from_notebook_node(invalid)
 
 
+@pytest.mark.parametrize("exporter", [TypstPDFExporter, ReportHTMLExporter])
+@pytest.mark.parametrize("facts", [None, ["Date"], {"a": "b"}, [["a", 1]], [["a"]], "text", 7])
+def test_metadata_of_any_form(exporter, facts):
+    notebook = new_notebook(cells=[AFTER], metadata={"typst": {"facts": facts}})
+    exporter().from_notebook_node(notebook)
+
+
+@pytest.mark.parametrize("exporter", [TypstPDFExporter, ReportHTMLExporter])
+def test_half_a_character_does_no_harm(exporter):
+    stream = new_output("stream", name="stdout", text="a \ud83d b")
+    notebook = new_notebook(cells=[new_code_cell('"\ud83d"', outputs=[stream]), new_markdown_cell("c \ud83d")])
+    written, _ = exporter().from_notebook_node(notebook)
+    assert written if isinstance(written, bytes) else written.encode()
+
+
 def test_a_full_disk_is_one_sentence(monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")

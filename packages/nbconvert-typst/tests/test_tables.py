@@ -122,6 +122,12 @@ def test_spans_are_placed_as_browsers_do():
     assert places == {"a": (0, 0, 1, 2), "b": (1, 0, 2, 1), "c": (1, 1, 1, 1), "d": (2, 1, 1, 1), "e": (0, 2, 1, 1)}
 
 
+def test_a_row_over_the_whole_width_does_not_widen_the_table():
+    table = parsed('<table><tr><td>a<td>1</tr><tr><td colspan="100">total</tr><tr><td>b<td>2</tr></table>')
+    assert table.columns == 2
+    assert next(cell for cell in table.cells if cell.text == "total").colspan == 2
+
+
 def test_the_names_of_pandas_index_move_into_the_heading():
     index = pd.Index(["CE", "Focal"], name="loss")
     table = table_of(html.fragment_fromstring(pd.DataFrame({"accuracy": [1, 2]}, index=index).to_html()))
@@ -144,6 +150,7 @@ def test_a_table_within_a_table_stays_one():
          ["<th>h</th>", "<td>x_y</td>", r"<td>\$3</td>"]),
         (r"\begin{table}\caption{Two \emph{kinds}}\begin{tabular}{ll}1&2\end{tabular}\end{table}",
          ["<caption>Two <i>kinds</i></caption>", "<td>1</td><td>2</td>"]),
+        (r"\begin{tabular}{ll} \multirow{2}{*}{y} & 1\\ & 2 \end{tabular}", ["<td>y</td><td>1</td>"]),
         (r"\begin{tabular}{r} <b> \end{tabular}", ["&lt;b&gt;"]),
     ],
 )  # fmt: skip

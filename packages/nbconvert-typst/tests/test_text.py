@@ -1,12 +1,15 @@
 """Text of Markdown and HTML: links, anchors, code, long words, scripts of the world."""
 
 import re
+import time
 
 import pytest
 from bs4 import BeautifulSoup
 from every_output import pdf_of, shown
 from nbconvert_typst import ReportHTMLExporter, TypstPDFExporter
+from nbconvert_typst.css import rgba
 from nbconvert_typst.tools import font_folders
+from nbconvert_typst.typst_text import wrapped
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from test_tables import TEXT, extent
 
@@ -95,7 +98,7 @@ def test_nothing_that_runs_or_loads_gets_into_the_page():
     )
     body = str(page.main)
     assert not re.search(r"onclick|url\(|<link|@import|<input|javascript:|action=", body)
-    assert "color: red" in body
+    assert "color: #ff0000" in body
 
 
 @pytest.mark.parametrize("length", [40, 300, 5000])
@@ -140,6 +143,15 @@ def test_a_rule_is_drawn_across_the_page(tmp_path):
         ("one<br>two<br/>three", "one two three"),
         ("a &lt; b &amp;&nbsp;c &copy;", "a < b & c ©"),
         ('<ol type="a" start="2"><li>x</li></ol>', "b. x"),
+        ("long<wbr>word here, then more", "longword here, then more"),
+        ("<p>one<wbr>two</p>", "onetwo"),
+        ('<picture><source srcset="a.webp"><b>kept</b></picture>', "kept"),
+        ('<video><source src="a.mp4"><track src="a.vtt"></video> rest', "[video: a.mp4] rest"),
+        ("shown<span hidden>no</span><b style='display: none'>no</b> end", "shown end"),
+        ("<progress value=3 max=10></progress> <plaintext>rest", "3 / 10 rest"),
+        ("<select><option>a</select><textarea>typed</textarea>", "typed"),
+        ("<ol><li>x<li value=7>y</ol>", "1. x 7. y"),
+        (f"[far](https://example.org/{'q' * 9000})", "far"),
         ("| a | b |\n|---|---|\n| `x\\|y` | z |", "a b x|y z"),
         ("term\n\n    indented $code$\n    \\begin{align}", "indented $code$ \\begin{align}"),
     ],
@@ -155,7 +167,7 @@ def test_scripts_from_right_to_left_keep_their_order(tmp_path):
         new_markdown_cell("abc שלום"),
     ]
     main, _ = TypstPDFExporter().write_project(tmp_path, new_notebook(cells=cells))
-    assert main.read_text(encoding="utf-8").count("dir: rtl") == 2
+    assert main.read_text(encoding="utf-8").count("#right-to-left") == 2
 
 
 def test_characters_without_a_font_are_named():
@@ -172,6 +184,36 @@ def test_fonts_of_a_folder_and_of_installed_wheels_are_used(tmp_path, monkeypatc
     monkeypatch.syspath_prepend(tmp_path)
     assert str(tmp_path / "noto_cjk_sans_otc") in font_folders()
     assert pdf_of(new_markdown_cell("text"), font_paths=[str(tmp_path)]).problems == []
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [("rgba(0,0,0,0)", None), ("#00000000", None), ("#ff000033", "#ff000033"), ("rgb(0 128 0)", "#008000"),
+     ("currentColor", None), ("nonsense", None)],
+)  # fmt: skip
+def test_colours_of_css(value, written):
+    assert rgba(value) == written
+
+
+def test_no_heading_takes_the_name_of_the_pages_own_switch():
+    assert html_of(new_markdown_cell("# Show code")).h1["id"] == "show-code-2"
+
+
+def test_text_that_wants_no_formulas_gets_none():
+    pdf = pdf_of(shown(text__html='<p class="tex2jax_ignore">$5 and $6</p><p class="mathjax_ignore">$x$</p>'))
+    assert "$5 and $6 $x$" in pdf.words
+
+
+def test_tabs_stop_where_a_terminal_stops():
+    assert wrapped("name\tqty\nlongername\t5") == "name    qty\nlongername      5"
+
+
+def test_long_output_takes_seconds():
+    text = "\n".join(f"line {number}" for number in range(20_000))
+    before = time.process_time()
+    pdf = pdf_of(new_code_cell("x", outputs=[new_output("stream", name="stdout", text=text)]))
+    assert time.process_time() - before < 30  # measured: 3
+    assert "line 19999" in pdf.text
 
 
 def test_headings_skip_no_level_and_have_one_anchor_each():

@@ -133,7 +133,7 @@ def test_characters_are_in_the_pdf(tex: str, characters: str) -> None:
         (r"\xrightarrow{f} y", ["stretch(\\u{2192}"]),
         (r"\mathbf{x} \mathrm{d} \boldsymbol{\alpha}", ["bold(upright(x))", "upright(d)", "bold(italic(\\u{3b1}))"]),
         (r"\boxed{x} \cancel{y}", ["#box(stroke: (rest: 0.5pt)", "cancel(y)"]),
-        (r"\color{red} x", ['#text(fill: rgb("ff0000"), $x$)']),
+        (r"\color{red} x", ['#text(fill: rgb("#ff0000"), $x$)']),
         (r"\href{https://example.org}{x}", ['#link("https://']),
         (r"\tag{3} x", ['numbering: (..) => [$"(3)"$]']),
         (r"\dfrac{1}{2}", ["frac(1, 2)"]),

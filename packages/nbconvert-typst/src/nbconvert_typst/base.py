@@ -1,5 +1,6 @@
 """Base class of the HTML and the PDF exporter."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +17,8 @@ from traitlets import Bool, Unicode, default
 from traitlets.config import Config
 
 from nbconvert_typst.captions import Captions
-from nbconvert_typst.cells import CellReader, Wanted
-from nbconvert_typst.command_line import go_on_after_failures
+from nbconvert_typst.cells import NUMBER, CellReader, Wanted
+from nbconvert_typst.command_line import go_on_after_failures, running_nbconvert
 from nbconvert_typst.errors import ExportError
 from nbconvert_typst.formulas import Typesetter
 from nbconvert_typst.reading import Reading
@@ -30,6 +31,24 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 def _tags(name: str) -> set[str]:
     return {name, name.replace("-", "_")}
+
+
+def _numbered(notebook: NotebookNode) -> NotebookNode:
+    """Return a copy whose cells know their number, and in which every character can be written."""
+    text = json.dumps(notebook, ensure_ascii=False).encode("utf-8", "replace").decode()
+    copy = nbformat.from_dict(json.loads(text))
+    for number, cell in enumerate(copy.get("cells", []), 1):
+        cell.metadata[NUMBER] = {"number": number}
+    return copy
+
+
+def _facts(noted: Any) -> list[tuple[str, str]]:
+    """Return the lines of the title block that the notebook's metadata ask for."""
+    facts = noted.get("facts") if isinstance(noted, dict) else None
+    pairs = (
+        [fact for fact in facts if isinstance(fact, list | tuple) and len(fact) == 2] if isinstance(facts, list) else []
+    )
+    return [(str(name), str(value)) for name, value in pairs]
 
 
 def _check(math: HtmlElement) -> None:
@@ -101,10 +120,9 @@ class BlockExporter(TemplateExporter):
     def compose(self, context: Any, notebook: NotebookNode) -> dict[str, Any]:
         """For the template: `blocks`, `headings`, `title`, `show_code`, and `facts` (empty for a plain notebook)."""
         metadata = context["resources"].get("metadata", {})
-        own = notebook.metadata.get(self.metadata_key, {})
-        facts = own.get("facts", []) if isinstance(own, dict) else []
+        facts = _facts(notebook.metadata.get(self.metadata_key))
         captions = Captions()
-        self.reading = Reading(Path(metadata.get("path") or "."))
+        self.reading = Reading(Path(metadata["path"]) if "path" in metadata else None)
         blocks = CellReader(notebook, self.reading, captions, self._wanted(), self.metadata_key).blocks()
         self._set_formulas()
         headings = resolve(self.reading.trees, captions.anchors, bool(facts))
@@ -127,11 +145,15 @@ class BlockExporter(TemplateExporter):
     def checked_export(
         self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
     ) -> tuple[str, dict[str, Any]]:
-        """Fill the template; raise ExportError where the notebook is not valid."""
+        """Fill the template; raise ExportError where the notebook is not valid or cannot be converted at all."""
         try:
-            return super().from_notebook_node(nb, resources, **kw)
+            return super().from_notebook_node(_numbered(nb), resources, **kw)
+        except ExportError:
+            raise
         except ValidationError as error:
             raise ExportError(f"the notebook is not valid: {str(error).splitlines()[0]}") from error
+        except Exception as error:  # the other notebooks of a call go on
+            raise ExportError(f"the notebook cannot be converted: {error!r}") from error
 
     def from_file(
         self, file_stream: Any, resources: dict[str, Any] | None = None, **kw: Any
@@ -147,7 +169,7 @@ class BlockExporter(TemplateExporter):
         """Say once which items could not be converted, and leave it in `resources["problems"]`."""
         numbers = {problem: re.match(r"cell (\d+)", problem) for problem in self.reading.problems}
         problems = sorted(numbers, key=lambda problem: int(numbers[problem][1]) if numbers[problem] else len(nb.cells))
-        if problems and self.strict:
+        if problems and self.strict and running_nbconvert() is None:  # which writes the document and ends with status 1
             raise ExportError("\n".join(["Some items could not be converted.", *problems]))
         resources["problems"] = problems
         name = resources.get("metadata", {}).get("name", "notebook")
@@ -194,6 +216,7 @@ class BlockExporter(TemplateExporter):
             math = done.element
             for node in math.iter(etree.Element):
                 node.tag = etree.QName(node).localname  # as in HTML
+                node.attrib.pop("src", None)  # of \\mmlToken{mglyph}, which would be loaded
             math.tail = element.tail
             element.getparent().replace(element, math)
             if done.problem:

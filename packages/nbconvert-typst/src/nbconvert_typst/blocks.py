@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 from lxml.html import HtmlElement
 
 from nbconvert_typst.captions import Anchor, FigureKind
+from nbconvert_typst.css import html_size
 from nbconvert_typst.pictures import Picture as PictureData
 
 
@@ -60,8 +61,7 @@ class Picture:
 
     @property
     def style(self) -> str:
-        sizes = {"width": self.width, "height": self.height}
-        return "; ".join(f"{name}: {size}" for name, size in sizes.items() if size)
+        return html_size(self.width, self.height)
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,16 @@ from nbformat import NotebookNode
 
 from nbconvert_typst.blocks import Block, Code, Contents, Figure, Picture, Prose, RawMarkup, Verbatim
 from nbconvert_typst.captions import Captions, FigureKind
+from nbconvert_typst.css import css_size
 from nbconvert_typst.errors import PictureError
-from nbconvert_typst.fragments import from_html, from_markdown, from_text, interactive, note
+from nbconvert_typst.fragments import from_html, from_markdown, from_text, interactive, note, shows_something
 from nbconvert_typst.latex_tables import table_html
-from nbconvert_typst.pictures import css_size, decoded, picture_of
+from nbconvert_typst.pictures import decoded, picture_of
 from nbconvert_typst.reading import Reading
 from nbconvert_typst.terminal import colored, plain
 
+#: Key of a cell's metadata with its number in the notebook, before cells were removed.
+NUMBER = "nbconvert_typst"
 #: Pictures, the best representation first; any other image/* comes after them.
 _PICTURES = ("image/svg+xml", "image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf")
 #: What only runs in a browser: beginnings of MIME types.
@@ -27,10 +30,13 @@ _INTERACTIVE = (
     "application/vnd.bokehjs_exec",
     "application/vnd.holoviews_exec",
     "application/vnd.jupyter.widget-view",
-    "application/javascript",
 )
-#: Loaders of scripts; they show nothing.
-_SILENT = ("application/vnd.bokehjs_load", "application/vnd.holoviews_load")
+#: Scripts and their loaders; JupyterLab, too, shows nothing of them.
+_SILENT = ("application/vnd.bokehjs_load", "application/vnd.holoviews_load", "application/javascript")
+#: What IPython writes as text/plain where the output is something else.
+_OBJECT = re.compile(r"<IPython\.core\.display\.\w+ object>")
+#: Text of a widget that only names its Python object.
+_REPR = re.compile(r"[\w.]+\(.*", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,9 @@ class CellReader:
     """
 
     def __init__(self, notebook: NotebookNode, reading: Reading, captions: Captions, wanted: Wanted, key: str) -> None:
-        self._language = str(notebook.metadata.get("language_info", {}).get("name", "python"))
+        metadata = notebook.metadata
+        named = _noted(metadata, "language_info").get("name") or _noted(metadata, "kernelspec").get("language")
+        self._language = str(named or "python")
         self._cells = notebook.cells
         self._reading, self._captions, self._wanted, self._key = reading, captions, wanted, key
 
@@ -62,7 +70,7 @@ class CellReader:
         """Return the notebook's cells and outputs in order."""
         found: list[Block] = []
         for number, cell in enumerate(self._cells, 1):
-            self._reading.place = f"cell {number}"
+            self._reading.place = f"cell {_noted(cell.metadata, NUMBER).get('number', number)}"
             found.extend(self._guarded(lambda cell=cell: list(self._cell(cell)), str(cell.get("source", ""))))
             self._reading.places.extend([self._reading.place] * (len(found) - len(self._reading.places)))
         return found
@@ -78,7 +86,7 @@ class CellReader:
             return [Verbatim(plain(text), "output")] if text.strip() else []
 
     def _cell(self, cell: NotebookNode) -> Iterator[Block]:
-        hidden = cell.metadata.get("transient", {}).get("remove_source")  # nbconvert's mark for remove-input
+        hidden = _noted(cell.metadata, "transient").get("remove_source")  # nbconvert's mark for remove-input
         wanted = self._wanted
         if cell.cell_type == "markdown":
             if wanted.markdown and not hidden:
@@ -147,34 +155,43 @@ class CellReader:
     def _best(self, output: NotebookNode, noted: Mapping) -> Prose | Picture | Verbatim | None:
         """Return the output's best static representation, None where it shows nothing."""
         data: Mapping[str, Any] = output.get("data", {})
-        failed = ""
-        for mime in sorted((mime for mime in data if mime in _PICTURES or mime.startswith("image/")), key=_rank):
-            picture = self._picture(output, mime, noted)
-            if isinstance(picture, Picture):
-                return picture
-            failed = failed or picture
+        picture = self._picture(output, noted)
+        if isinstance(picture, Picture):
+            return picture
+        if picture:
+            self._reading.problem(picture)
+        text = text_of(data.get("text/plain", ""))
         if live := next((mime for mime in data if mime.startswith(_INTERACTIVE)), None):
-            return Prose(note(interactive(live)), of_output=True)
+            said = (
+                ""
+                if _REPR.fullmatch(text.strip()) or text.strip().startswith(("<", "alt."))
+                else f": {plain(text).strip()}"
+            )
+            return Prose(note(f"[{interactive(live)}]{said}"), of_output=True)
+        for mime, read in self._readers(data).items():
+            if mime in data and (body := self._prose(read(text_of(data[mime])))) is not None:
+                return body
         if any(mime.startswith(_SILENT) for mime in data):
             return None
-        if "text/html" in data:
-            return self._prose(from_html(text_of(data["text/html"]), self._reading))
-        if "text/markdown" in data:
-            return self._prose(from_markdown(text_of(data["text/markdown"]), self._reading))
-        if "text/latex" in data and (tree := self._latex(text_of(data["text/latex"]), data)) is not None:
-            return self._prose(tree)
-        text = text_of(data.get("text/plain", ""))
-        if failed:
-            return Prose(note(f"{failed[:-1]}: {plain(text)}]" if text.strip() else failed), of_output=True)
-        if not text.strip() and "application/json" in data:
-            text = json.dumps(data["application/json"], indent=2, ensure_ascii=False)
-        if not text.strip() and (named := [mime for mime in data if mime != "text/plain"]):
+        if picture:
+            return Prose(note(f"[{picture}{f': {plain(text)}' if text.strip() else ''}]"), of_output=True)
+        json_of = next((mime for mime in data if mime.endswith("json")), None)
+        if json_of and (not text.strip() or _OBJECT.fullmatch(text.strip())):
+            text = json.dumps(data[json_of], indent=2, ensure_ascii=False)
+        if not text.strip() and (named := [mime for mime in data if mime not in ("text/plain", *self._readers(data))]):
             return Prose(note(f"output of type {named[0]}"), of_output=True)
         return next(_verbatim(text, "output"), None)
 
-    def _prose(self, tree: HtmlElement) -> Prose | None:
-        shows = tree.text_content().strip() or any(True for _ in tree.iter("img", "math", "hr"))
-        return Prose(tree, of_output=True) if shows else None
+    def _readers(self, data: Mapping) -> dict[str, Callable[[str], HtmlElement | None]]:
+        """Return how text with markup is read, the best type first."""
+        return {
+            "text/html": lambda source: from_html(source, self._reading),
+            "text/markdown": lambda source: from_markdown(source, self._reading),
+            "text/latex": lambda source: self._latex(source, data),
+        }
+
+    def _prose(self, tree: HtmlElement | None) -> Prose | None:
+        return Prose(tree, of_output=True) if tree is not None and shows_something(tree) else None
 
     def _latex(self, source: str, data: Mapping) -> HtmlElement | None:
         """Return the tree of text/latex; a table becomes one, None where the plain text says it better."""
@@ -184,26 +201,33 @@ class CellReader:
             return None
         return from_text(source, self._reading)
 
-    def _picture(self, output: NotebookNode, mime: str, noted: Mapping) -> Picture | str:
-        """Return a picture of a bundle, or the reason why it cannot be shown in brackets."""
-        text = text_of(output.data[mime])
-        try:
-            data = picture_of(text.encode() if mime == "image/svg+xml" and "<" in text else decoded(text))
-        except PictureError as error:
-            self._reading.problem(f"picture cannot be read: {error}")
-            return f"[picture cannot be read: {error}]"
-        metadata = output.get("metadata", {})
-        asked = metadata.get(mime) if isinstance(metadata.get(mime), Mapping) else {}
-        width, height = css_size({"width": noted["width"]} if "width" in noted else asked)
-        if width is None and height is None and not asked and isinstance(metadata.get("width"), int | float | str):
-            width, height = css_size(metadata)
-        alt = str(noted.get("alt") or plain(text_of(output.data.get("text/plain", ""))))
-        return Picture(self._reading.keep(data), data, alt, width, height)
+    def _picture(self, output: NotebookNode, noted: Mapping) -> Picture | str:
+        """Return the best picture of a bundle, or why there is none; "" where none is meant to be."""
+        reasons = []
+        mimes = (mime for mime in output.get("data", {}) if mime in _PICTURES or mime.startswith("image/"))
+        for mime in sorted(mimes, key=_rank):
+            text = text_of(output.data[mime])
+            try:
+                data = picture_of(text.encode() if mime == "image/svg+xml" and "<" in text else decoded(text))
+            except PictureError as error:
+                reasons.append(f"picture cannot be read: {error}")
+            else:
+                alt = str(noted.get("alt") or plain(text_of(output.data.get("text/plain", ""))))
+                return Picture(self._reading.keep(data), data, alt, *_size(output, mime, noted))
+        return reasons[0] if reasons else ""
 
 
 def text_of(value: Any) -> str:
     """Return the text of an entry of a bundle, which may be a list of lines."""
     return "".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _size(output: NotebookNode, mime: str, noted: Mapping) -> tuple[str | None, str | None]:
+    """Return the width and height that metadata ask for: ours, those of the type, or those of the output."""
+    metadata = output.get("metadata", {})
+    if "width" in noted:
+        return css_size({"width": noted["width"]})
+    return css_size(metadata[mime] if isinstance(metadata.get(mime), Mapping) else metadata)
 
 
 def _rank(mime: str) -> int:

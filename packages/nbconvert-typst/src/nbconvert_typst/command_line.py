@@ -27,6 +27,7 @@ def go_on_after_failures(ours: type) -> None:
     if app is None or "convert_single_notebook" in vars(app):
         return
     failed: list[str] = []
+    seen: list[str] = []
 
     def export(name: str, resources: dict[str, Any], input_buffer: Any = None) -> tuple[Any, dict[str, Any]]:
         if not isinstance(app.exporter, ours):
@@ -36,8 +37,11 @@ def go_on_after_failures(ours: type) -> None:
         return app.exporter.from_filename(name, resources=resources)
 
     def convert(name: str, input_buffer: Any = None) -> None:
+        seen.append(name)
         try:
             type(app).convert_single_notebook(app, name, input_buffer)
+            if isinstance(app.exporter, ours) and app.exporter.strict and app.exporter.reading.problems:
+                failed.append(name)
         except ExportError as error:
             app.log.error("%s was not converted: %s", name, error)
             failed.append(name)
@@ -46,7 +50,7 @@ def go_on_after_failures(ours: type) -> None:
                 raise
             app.log.error("%s was not written: %s", name, error)
             failed.append(name)
-        if failed and (app.from_stdin or name == app.notebooks[-1]):
+        if failed and (app.from_stdin or len(seen) == len(app.notebooks)):
             app.exit(1)
 
     app.export_single_notebook, app.convert_single_notebook = export, convert

@@ -12,10 +12,15 @@ from nbconvert_typst import formulas, markdown
 from nbconvert_typst.cleaning import clean, style_cells
 from nbconvert_typst.reading import Reading
 
-_SVG = re.compile(r"<svg\b[^>]*/>|<svg\b.*?</svg\s*>", re.DOTALL | re.IGNORECASE)
 _NOT_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
-_NO_MATH = {"pre", "code", "textarea", "annotation", "annotation-xml", "math"}
+_SVG_TAG = re.compile(r"<svg\b[^>]*?(/?)>|</svg\s*>", re.IGNORECASE)
+_NO_MATH = {"pre", "code", "math"}
+_NO_MATH_CLASSES = {"tex2jax_ignore", "mathjax_ignore"}
 _SCRIPTED = re.compile(r"<(script|canvas|iframe)\b", re.IGNORECASE)
+_CONTAINER = re.compile(r"<(div|canvas|iframe|figure|section)\b", re.IGNORECASE)
+#: Words with which a scripted output fills its place until the script has run, or where it does not.
+_PLACEHOLDERS = ("Make this Notebook Trusted to load map", "Loading ITables", "Loading BokehJS")
+_ANIMATION = re.compile(r"frames\[0\]\s*=\s*\"(data:image/[^\"]+)\"")
 #: Words by which an output or its script gives its library away, and the library's name.
 _LIBRARIES = {
     "plotly": "plotly",
@@ -23,12 +28,15 @@ _LIBRARIES = {
     "vega": "vega",
     "altair": "altair",
     "leaflet": "leaflet",
+    "load map": "folium",
+    "itables": "itables",
+    "highcharts": "highcharts",
+    "cytoscape": "cytoscape",
     "mpl_figure": "matplotlib",
+    "_anim_img": "matplotlib animation",
     "echarts": "echarts",
     "widget": "widget",
-    "javascript": "JavaScript",
 }
-_SVG_SPACE = "http://www.w3.org/2000/svg"
 
 
 def from_markdown(source: str, reading: Reading, attachments: Mapping | None = None) -> HtmlElement:
@@ -39,16 +47,24 @@ def from_markdown(source: str, reading: Reading, attachments: Mapping | None = N
 
 def from_html(source: str, reading: Reading) -> HtmlElement:
     """Return the tree of an HTML output, or a remark where only a script would show something."""
-    tree = _tree(source, reading, {}, [])
-    if _SCRIPTED.search(source) and not tree.text_content().strip() and tree.find(".//img") is None:
+    if not _SCRIPTED.search(source):
+        return _tree(source, reading, {}, [])
+    if animation := _ANIMATION.search(source):
+        still = html.escape(animation[1].replace("\\\n", ""))
+        return _tree(f'<img src="{still}"><p class="note">[{interactive(source)}]</p>', reading, {}, [])
+    if any(words in source for words in _PLACEHOLDERS):
         return note(interactive(source))
-    return tree
+    tree = _tree(source, reading, {}, [])
+    if shows_something(tree) or not _CONTAINER.search(source):
+        return tree
+    return note(interactive(source))
 
 
 def from_text(source: str, reading: Reading) -> HtmlElement:
     """Return the tree of a text that has formulas and no other markup, as text/latex has."""
-    paragraphs = (f"<p>{html.escape(each)}</p>" for each in re.split(r"\n\s*\n", source.strip()))
-    return _tree("".join(paragraphs), reading, {}, [])
+    text, lifted = formulas.lift(source.strip())
+    paragraphs = (f"<p>{html.escape(each)}</p>" for each in re.split(r"\n\s*\n", text))
+    return _tree("".join(paragraphs), reading, {}, lifted)
 
 
 def note(text: str) -> HtmlElement:
@@ -58,6 +74,11 @@ def note(text: str) -> HtmlElement:
     return tree
 
 
+def shows_something(tree: HtmlElement) -> bool:
+    """Tell whether a tree has text, a picture, a formula or a rule."""
+    return bool(tree.text_content().strip()) or any(True for _ in tree.iter("img", "math", "hr"))
+
+
 def interactive(hint: str) -> str:
     """Return the remark on an interactive output; `hint` is its MIME type or its HTML."""
     library = next((name for word, name in _LIBRARIES.items() if word in hint.lower()), "")
@@ -65,25 +86,37 @@ def interactive(hint: str) -> str:
 
 
 def _tree(source: str, reading: Reading, attachments: Mapping, lifted: list[str]) -> HtmlElement:
-    tree = _parsed(_NOT_TEXT.sub("", source), reading)
+    text, svgs = _without_svgs(_NOT_TEXT.sub("", source))
+    tree = _parsed(text)
     style_cells(tree)
-    clean(tree, reading, attachments, lambda text: formulas.restore(text, lifted))
+    clean(tree, reading, attachments, svgs, lambda value: formulas.restore(value, lifted))
     _set_formulas(tree, reading, lifted)
     tree.set("data-place", reading.place)
     reading.trees.append(tree)
     return tree
 
 
-def _parsed(source: str, reading: Reading) -> HtmlElement:
-    """Parse HTML. An SVG in it becomes a picture before, as the case of its names would be lost."""
+def _without_svgs(source: str) -> tuple[str, list[str]]:
+    """Put an <img> with its number in the place of each SVG, as HTML's parser would lose the case of its names."""
+    parts: list[str] = []
+    svgs: list[str] = []
+    depth, start, done = 0, 0, 0
+    for tag in _SVG_TAG.finditer(source):
+        closes, alone = tag[0].startswith("</"), bool(tag[1])
+        if depth == 0 and not closes:
+            start = tag.start()
+        ends = (depth == 1 and closes) or (depth == 0 and alone)
+        depth = max(0, depth + (0 if alone else -1 if closes else 1))
+        if ends:
+            parts += [source[done:start], f'<img data-svg="{len(svgs)}">']
+            svgs.append(source[start : tag.end()])
+            done = tag.end()
+    return "".join([*parts, source[done:]]), svgs
 
-    def picture(match: re.Match) -> str:
-        svg = match[0] if "xmlns=" in match[0][:2000] else match[0].replace("<svg", f'<svg xmlns="{_SVG_SPACE}"', 1)
-        found = reading.attempt(svg.encode)
-        return html.escape(found) if isinstance(found, str) else f'<img data-name="{reading.keep(found)}">'
 
+def _parsed(source: str) -> HtmlElement:
     parser = lxml.html.HTMLParser(huge_tree=True, encoding="utf-8")
-    page = f"<html><body>{_SVG.sub(picture, source)}</body></html>"
+    page = f"<html><body>{source}</body></html>"
     body = lxml.html.document_fromstring(page.encode(), parser=parser).find("body")
     if any("depth" in entry.message for entry in parser.error_log):  # the parser drops what lies deeper
         raise RecursionError("nested too deeply")
@@ -94,19 +127,24 @@ def _parsed(source: str, reading: Reading) -> HtmlElement:
     return tree
 
 
+def _takes_no_math(element: HtmlElement) -> bool:
+    return any(
+        each.tag in _NO_MATH or not _NO_MATH_CLASSES.isdisjoint(each.get("class", "").split())
+        for each in (element, *element.iterancestors())
+    )
+
+
 def _set_formulas(tree: HtmlElement, reading: Reading, lifted: list[str]) -> None:
     """Put an empty <math> where a text has a formula; the reading remembers which."""
     for element in list(tree.iter(etree.Element)):
-        inside = element.tag in _NO_MATH or any(above.tag in _NO_MATH for above in element.iterancestors())
         if element.text:
             element.text = formulas.restore(element.text, lifted)
-            if not inside:
+            if not _takes_no_math(element):
                 _split(element, None, reading)
         if element.tail and element is not tree:
             element.tail = formulas.restore(element.tail, lifted)
-            above = element.getparent()
-            if above.tag not in _NO_MATH and not any(each.tag in _NO_MATH for each in above.iterancestors()):
-                _split(above, element, reading)
+            if not _takes_no_math(element.getparent()):
+                _split(element.getparent(), element, reading)
 
 
 def _split(parent: HtmlElement, before: HtmlElement | None, reading: Reading) -> None:

@@ -1,5 +1,6 @@
 """One HTML file that is complete without a network."""
 
+import warnings
 from typing import Any
 
 from jinja2 import pass_context
@@ -19,13 +20,24 @@ class ReportHTMLExporter(BlockExporter, HTMLExporter):
     export_from_notebook = "HTML report"
     raw_types = ("text/html",)
 
+    def checked_export(
+        self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
+    ) -> tuple[str, dict[str, Any]]:
+        with warnings.catch_warnings():
+            # Of a language that Pygments does not know, or of IPython's own where that is not installed.
+            warnings.filterwarnings("ignore", message=".*lexer.*")
+            return super().checked_export(nb, resources, **kw)
+
     @pass_context
     def compose(self, context: Any, notebook: NotebookNode) -> dict[str, Any]:
         document = super().compose(context, notebook)
         self.each_formula(for_browsers)
+        for heading in document["headings"]:
+            for formula in heading.element.iter("math"):
+                for_browsers(formula)
         shift = 1 if document["facts"] else 0
         document["html"] = lambda element: inner_html(element, self._address, shift)
-        document["inline"] = lambda tree: self._inline(tree)
+        document["inline"] = self._inline
         document["address"] = self._address
         return document
 

@@ -7,6 +7,7 @@ import lxml.html
 from lxml import etree
 from lxml.html import HtmlElement
 
+from nbconvert_typst.css import html_size
 from nbconvert_typst.tables import tidy
 
 
@@ -40,10 +41,10 @@ def _in_scrolling_box(table: HtmlElement) -> None:
 
 
 def _picture(element: HtmlElement, address: Callable[[str], str]) -> None:
-    sizes = {name: element.attrib.pop(f"data-{name}", None) for name in ("width", "height")}
+    style = html_size(element.attrib.pop("data-width", None), element.attrib.pop("data-height", None))
     element.set("src", address(element.attrib.pop("data-name")))
-    if any(sizes.values()):
-        element.set("style", "; ".join(f"{name}: {value}" for name, value in sizes.items() if value))
+    if style:
+        element.set("style", style)
 
 
 def _heading(element: HtmlElement, shift: int) -> None:

@@ -12,6 +12,7 @@ _RULE = re.compile(
     r"|\\addlinespace(?:\[[^\]]*\])?"
 )
 _MULTICOLUMN = re.compile(r"\\multicolumn\s*\{(\d+)\}\s*\{[^}]*\}\s*\{(.*)\}\s*", re.DOTALL)
+_MULTIROW = re.compile(r"\\multirow\s*(?:\[[^\]]*\])?\{[^}]*\}(?:\[[^\]]*\])?\{[^}]*\}")
 _CAPTION = re.compile(r"\\caption\*?\{((?:[^{}]|\{[^{}]*\})*)\}")
 _FORMULA = re.compile(r"(?<!\\)(\$.*?(?<!\\)\$)", re.DOTALL)
 _COMMAND = re.compile(r"\\(\w+)\{([^{}]*)\}")
@@ -28,7 +29,7 @@ def table_html(source: str) -> str | None:
     match = _BODY.search(source)
     if match is None:
         return None
-    head, rows = _rows(re.sub(r"(?<!\\)%.*", "", _without_columns(match["body"])))
+    head, rows = _rows(_MULTIROW.sub("", re.sub(r"(?<!\\)%.*", "", _without_columns(match["body"]))))
     caption = _CAPTION.search(source)
     return (
         "<table>"

@@ -5,7 +5,7 @@ import unicodedata
 from typing import Any
 
 from nbconvert_typst.formulas import NAMESPACE
-from nbconvert_typst.typst_code import length, tag_of
+from nbconvert_typst.typst_code import ems, tag_of
 from nbconvert_typst.typst_symbols import OVER, UNDER
 
 _HTML = "http://www.w3.org/1999/xhtml"
@@ -143,13 +143,13 @@ def _padded(node: Any) -> None:
         _style(node, "padding: 0 0.4em")
         relative += [name for name in ("lspace", "voffset") if node.get(name)]
     for name in dict.fromkeys(relative):
-        value = length(node.attrib.pop(name, None))
+        value = ems(node.attrib.pop(name, None))
         if name == "voffset" and value and "width" not in relative:  # \raise, \lower
             node.set(name, f"{value:g}em")
 
 
 def _space(node: Any) -> None:
-    if (width := length(node.get("width"))) and width < 0:
+    if (width := ems(node.get("width"))) and width < 0:
         del node.attrib["width"]
         _style(node, f"margin-left: {width:g}em")
 
@@ -231,7 +231,7 @@ def _number(table: Any, rows: list[Any]) -> None:
 def _halves(gaps: list[str], count: int, default: float, edges: tuple[float, float]) -> list[tuple[float, float]]:
     """Return the padding before and after each column or row, in em: half of the gaps beside it."""
     between = [gaps[min(index, len(gaps) - 1)] if gaps else "" for index in range(count - 1)]
-    sizes = [length(gap) for gap in between]
+    sizes = [ems(gap) for gap in between]
     halves = [round((default if size is None else max(size, 0)) / 2, 3) for size in sizes]
     return list(zip([edges[0], *halves], [*halves, edges[1]], strict=True)) if count else []
 

@@ -16,7 +16,7 @@ from nbconvert_typst.project import Project
 from nbconvert_typst.tools import Typst
 from nbconvert_typst.typst_markup import inner_typst, picture, runs
 from nbconvert_typst.typst_math import anchors_of, typst_math
-from nbconvert_typst.typst_text import code_text, length, literal, wrapped
+from nbconvert_typst.typst_text import code_text, length, literal, parts
 
 _FONTS = 'install "nbconvert-typst[fonts]" for Chinese, Japanese, Korean, Thai, Arabic, Devanagari, or set font_paths'
 
@@ -52,7 +52,7 @@ class TypstPDFExporter(BlockExporter):
         yield "literal", literal
         yield "length", length
         yield "runs", runs
-        yield "wrapped", wrapped
+        yield "parts", parts
         yield "code_text", code_text
 
     def from_notebook_node(
@@ -106,7 +106,7 @@ class TypstPDFExporter(BlockExporter):
         except Exception as error:  # one item must never end the document
             reason = "nested too deeply" if isinstance(error, RecursionError) else f"{error!r}"
             self.reading.problem(f"shown as text: {reason}", tree.get("data-place"))
-            return f'#verbatim({literal(wrapped(" ".join(tree.itertext())))}, "output")'
+            return f"#verbatim({parts(' '.join(tree.itertext()))})"
 
     def _prepare(self, tree: HtmlElement) -> None:
         for image in tree.iter("img"):

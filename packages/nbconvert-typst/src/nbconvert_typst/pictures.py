@@ -4,8 +4,8 @@ import base64
 import binascii
 import io
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
+from html import unescape
 from urllib.parse import unquote_to_bytes
 
 from lxml import etree
@@ -17,7 +17,11 @@ from nbconvert_typst.tools import pdf_to_svg
 #: Pillow's names of the raster formats that Typst and browsers show as they are.
 _RASTER = {"PNG": ("png", "image/png"), "JPEG": ("jpg", "image/jpeg"), "GIF": ("gif", "image/gif"),
            "WEBP": ("webp", "image/webp")}  # fmt: skip
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*(px|%|pt|pc|in|cm|mm|em|rem|ex|ch|vw)?\s*", re.IGNORECASE)
+_ORIENTATION = 0x0112  # in EXIF
+_SVG_SPACE = "http://www.w3.org/2000/svg"
+_XLINK = "{http://www.w3.org/1999/xlink}href"
+_TAG = re.compile(r"<[a-zA-Z](?:[^<>\"']|\"[^\"]*\"|'[^']*')*>")
+_ATTRIBUTE = re.compile(r"\s*\b([\w:-]+)\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s\"'>/]+)")
 _SVG_PROLOGUE = re.compile(rb"\s*(<\?xml.*?\?>|<!--.*?-->|<!DOCTYPE[^>\[]*(\[.*?\])?\s*>|\s)*<(\w+:)?svg\b", re.DOTALL)
 
 
@@ -58,12 +62,40 @@ def _pdf(data: bytes) -> Picture:
 
 
 def _svg(data: bytes) -> Picture:
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True)
-    try:
-        etree.fromstring(data, parser)
-    except etree.XMLSyntaxError as error:
-        raise PictureError(f"malformed SVG: {error.msg}") from error
-    return Picture(data, "svg", "image/svg+xml")
+    """Check an SVG, in which browsers let more pass than XML does, and take out what it would load."""
+    root = None
+    for text in (data, _as_xml(data)):
+        try:
+            root = etree.fromstring(text, etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True))
+            break
+        except etree.XMLSyntaxError as error:
+            reason = error.msg
+    if root is None:
+        raise PictureError(f"malformed SVG: {reason}")
+    for element in root.iter("{*}image"):
+        address = element.get("href") or element.get(_XLINK) or ""
+        if not address.strip().startswith(("data:", "#")) and element.getparent() is not None:
+            element.tag = f"{{{_SVG_SPACE}}}g"  # without the picture
+    return Picture(etree.tostring(root), "svg", "image/svg+xml")
+
+
+def _as_xml(data: bytes) -> bytes:
+    """Return an SVG as XML: names of HTML's characters, attributes without quotes or blanks, prefixes not declared."""
+    text = data.decode("utf-8", "replace")
+    text = re.sub(r"&(?!#|amp;|lt;|gt;|quot;|apos;)(\w+;)", lambda match: unescape(match[0]), text)
+    text = re.sub(r"&(?![#\w]+;)", "&amp;", text)
+    text = _TAG.sub(lambda tag: _ATTRIBUTE.sub(_quoted, tag[0]), text)
+    missing = ""
+    if "xlink:" in text and "xmlns:xlink" not in text:
+        missing += ' xmlns:xlink="http://www.w3.org/1999/xlink"'
+    if not re.search(r"<svg\b[^>]*\sxmlns=", text):
+        missing += f' xmlns="{_SVG_SPACE}"'
+    return re.sub(r"<svg\b", f"<svg{missing}", text, count=1).encode()
+
+
+def _quoted(match: re.Match) -> str:
+    value = match[2] if match[2][:1] in ("'", '"') else f'"{match[2]}"'
+    return f" {match[1]}={value}"
 
 
 def _raster(data: bytes) -> Picture:
@@ -73,7 +105,8 @@ def _raster(data: bytes) -> Picture:
             name = image.format or name
             image.load()
             if name in _RASTER:
-                return Picture(data, *_RASTER[name], image.width)
+                turned = image.getexif().get(_ORIENTATION) in (5, 6, 7, 8)  # as photographs of phones are
+                return Picture(data, *_RASTER[name], image.height if turned else image.width)
             mode = image.mode if image.mode in ("1", "L", "LA", "RGB", "RGBA") else "RGBA"
             image.convert(mode).save(buffer := io.BytesIO(), "PNG")
             return Picture(buffer.getvalue(), "png", "image/png", image.width)
@@ -81,7 +114,7 @@ def _raster(data: bytes) -> Picture:
         raise PictureError("not a known picture format") from None
     except Image.DecompressionBombError:
         raise PictureError(f"{name} with too many pixels") from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, MemoryError) as error:
+    except Exception as error:  # Pillow's readers raise whatever a damaged file leads to
         cut = "truncated" in str(error) or isinstance(error, EOFError)
         raise PictureError(f"truncated {name}" if cut else f"damaged {name}") from error
 
@@ -101,26 +134,3 @@ def from_data_uri(uri: str) -> bytes:
         raise PictureError("no data")
     data = unquote_to_bytes(payload)
     return decoded(data.decode("ascii", "replace")) if header.endswith(";base64") else data
-
-
-def css_length(value: object) -> str | None:
-    """Return a size as CSS writes it ("50%", "300px"; a bare number has pixels), or None where it is none."""
-    match = _SIZE.fullmatch(str(value))
-    if isinstance(value, bool) or not match or float(match[1]) == 0:
-        return None
-    return f"{float(match[1]):g}{(match[2] or 'px').lower()}"
-
-
-def css_size(attributes: Mapping[str, object]) -> tuple[str | None, str | None]:
-    """Return width and height of `attributes`; their `style`, where it names one, comes first."""
-    style = declarations(str(attributes.get("style") or ""))
-    width, height = (
-        css_length(style.get(name, "")) or css_length(attributes.get(name)) for name in ("width", "height")
-    )
-    return width, height
-
-
-def declarations(style: str) -> dict[str, str]:
-    """Return the declarations of a style attribute by lower-case property."""
-    pairs = (declaration.partition(":") for declaration in style.split(";"))
-    return {name.strip().lower(): value.replace("!important", "").strip() for name, _, value in pairs if value.strip()}

@@ -8,7 +8,7 @@ from pathlib import Path
 from nbconvert_typst.errors import ExportError, TypesettingError
 from nbconvert_typst.reading import Reading
 from nbconvert_typst.tools import Typst
-from nbconvert_typst.typst_text import literal, wrapped
+from nbconvert_typst.typst_text import literal, parts
 
 _STYLE = Path(__file__).parent / "templates" / "report" / "style.typ"
 #: Begins each block in main.typ.
@@ -59,7 +59,7 @@ class Project:
                     raise ExportError(f"Typst could not typeset the notebook: {error}") from error
                 replaced.add(index)
                 self._reading.problem(f"shown as text, as Typst rejects it: {error}", self._reading.places[index])
-                self._blocks[index] = f'#verbatim({literal(wrapped(self._texts[index]))}, "output")\n'
+                self._blocks[index] = f"#verbatim({parts(self._texts[index])})\n"
                 self._write_main()
 
     def _reject_pictures(self, typst: Typst) -> None:

@@ -46,6 +46,9 @@ class Reading:
         except PictureError as error:
             self.problem(f"{what} cannot be read: {error}")
             return f"[picture cannot be read: {error}]"
+        except OSError as error:
+            self.problem(f"{what} cannot be read: {error.strerror}")
+            return f"[picture cannot be read: {error.strerror}]"
 
     def keep(self, picture: Picture) -> str:
         """Put a picture among those of the document; its name."""

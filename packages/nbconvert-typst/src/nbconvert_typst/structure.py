@@ -51,7 +51,7 @@ class _Anchors:
 
     def __init__(self, captions: Mapping[str, Anchor]) -> None:
         self._by_name = {_key(name): anchor for name, anchor in captions.items()}
-        self._taken = {anchor.id for anchor in captions.values()}
+        self._taken = {"show-code"} | {anchor.id for anchor in captions.values()}  # the switch of the HTML page
 
     def set(self, element: HtmlElement) -> None:
         """Give an element with an id a unique one."""
@@ -117,8 +117,10 @@ class _Headings:
         element.set("data-number", number)
         content = deepcopy(element)
         content.tail = None
-        for link in list(content.iterdescendants("a")):
-            link.drop_tag()
+        for inner in list(content.iterdescendants()):
+            inner.attrib.pop("id", None)
+            if inner.tag == "a":
+                inner.drop_tag()
         self.found.append(Heading(level, element.get("id"), number, content))
 
     def _next(self, level: int) -> str:

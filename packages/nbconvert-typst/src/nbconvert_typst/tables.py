@@ -1,13 +1,14 @@
 """Tables of HTML as a grid, tidied as pandas' tables need it."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lxml import etree
 from lxml.html import HtmlElement
 
-from nbconvert_typst.pictures import declarations
+from nbconvert_typst.css import declarations
 
 _LONG = 32  # characters; a column with a longer cell is prose and may wrap
 _FILLERS = {"", "–", "—", "-", "...", "…", "nan", "NaN", "None", "<NA>", "NaT", "n/a"}
@@ -85,7 +86,11 @@ def table_of(element: HtmlElement) -> Table:
     body = [row for row, _ in rows[header_rows:]]
     _merge_index_names(header)
     cells = list(_placed(header, 0)) + list(_placed(body, len(header)))
-    columns = max((cell.x + cell.colspan for cell in cells), default=0)
+    # A cell alone in its row spans what there is, whatever number it asks for.
+    alone = Counter(cell.y for cell in cells)
+    ends = [cell.x + (cell.colspan if alone[cell.y] > 1 else 1) for cell in cells]
+    columns = max(ends, default=0)
+    cells = [replace(cell, colspan=min(cell.colspan, columns - cell.x)) for cell in cells]
     return Table(columns, len(header), cells, _aligns(cells, columns, len(header)), element.find("caption"))
 
 

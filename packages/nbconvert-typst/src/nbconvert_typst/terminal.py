@@ -6,11 +6,17 @@ import lxml.html
 from lxml.html import HtmlElement
 from nbconvert.filters import ansi2html, strip_ansi
 
-#: xterm's colours, dark enough for paper.
+#: xterm's colours, dark enough to be read on paper, and light enough to be read upon.
 _COLORS = {"black": "#3e424d", "red": "#c4261d", "green": "#007427", "yellow": "#8a6500", "blue": "#1456a0",
            "magenta": "#a0288f", "cyan": "#0b6f78", "white": "#757575"}  # fmt: skip
+_BACKGROUNDS = {"black": "#3e424d", "red": "#f6c4c1", "green": "#bfe5cd", "yellow": "#f5e3a8", "blue": "#c5daf2",
+                "magenta": "#ecc8e6", "cyan": "#bfe3e8", "white": "#ececec"}  # fmt: skip
+_STYLES = {"bold": "font-weight: bold", "underline": "text-decoration: underline"}
 _LINK = re.compile(r"\x1b\]8;[^;\x07\x1b]*;([^\x07\x1b]*)(?:\x07|\x1b\\)")
-_OTHER = re.compile(r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[()][0-9A-B]|\x1b[=>78cDEHMNOZ]|\x07")
+_OTHER = re.compile(
+    r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[()][0-9A-B]|\x1b[=>78cDEHMNOZ]"
+    r"|[^\n]\x08|[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f]"
+)
 _MARK = re.compile("\ue010([^\ue011\ue012]*)\ue011|\ue012")
 
 
@@ -45,10 +51,12 @@ def _style(span: HtmlElement) -> None:
     style = [span.get("style")] if span.get("style") else []
     for name in span.attrib.pop("class", "").split():
         parts = name.removeprefix("ansi-").split("-")
-        if parts[0] in _COLORS and parts[-1] in ("fg", "bg"):
-            style.append(f"{'color' if parts[-1] == 'fg' else 'background-color'}: {_COLORS[parts[0]]}")
-        elif parts[0] in ("bold", "underline", "italic"):
-            style.append({"bold": "font-weight: bold", "underline": "text-decoration: underline",
-                          "italic": "font-style: italic"}[parts[0]])  # fmt: skip
+        first, last = parts[0], parts[-1]
+        if first in _STYLES:
+            style.append(_STYLES[first])
+        elif last == "fg":
+            style.append(f"color: {_COLORS.get(first, '#ffffff')}")  # of inverse type
+        elif last == "bg":
+            style.append(f"background-color: {_BACKGROUNDS.get(first, '#3e424d')}")
     if style:
         span.set("style", "; ".join(style))

@@ -71,7 +71,7 @@ def join(parts: Iterable[str]) -> str:
     return result
 
 
-def length(value: str | None) -> float | None:
+def ems(value: str | None) -> float | None:
     """Return a length of MathML in em, None where it is none."""
     value = (value or "").strip()
     match = _LENGTH.fullmatch(value)

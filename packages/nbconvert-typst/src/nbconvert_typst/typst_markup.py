@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 
 from lxml.html import HtmlElement
 
-from nbconvert_typst.pictures import declarations
+from nbconvert_typst.css import background, declarations, is_bold
 from nbconvert_typst.tables import Cell, asked_align, table_of
 from nbconvert_typst.typst_text import LONG, code_text, color, length, literal, markup, wrapped
 
+_LONGEST_ADDRESS = 4000  # characters; Typst refuses links of more than 8000
 _WRAPPERS = {"em": "emph", "i": "emph", "var": "emph", "cite": "emph", "dfn": "emph", "address": "emph",
              "b": "strong", "strong": "strong", "del": "strike", "s": "strike", "strike": "strike", "u": "underline",
              "ins": "underline", "sub": "sub", "sup": "super", "mark": "highlight", "small": "small",
@@ -35,28 +36,36 @@ def picture(name: str, alt: str, width: str | None, height: str | None, pixels: 
 
 
 def runs(element: HtmlElement) -> str:
-    """Return the text of a <pre> as arguments of `styled-raw`: (text, colour, bold, address) each."""
-    found: list[tuple[str, str | None, bool, str | None]] = []
+    """Return the text of a <pre> as arguments of `styled-raw`, a dictionary for each run of one style."""
+    found: list[tuple[str, dict[str, str]]] = []
 
-    def walk(node: HtmlElement, fill: str | None, bold: bool, address: str | None) -> None:
-        address = node.get("href") or address
-        style = declarations(node.get("style", ""))
-        fill = color(style.get("color")) or fill
-        bold = bold or node.tag in ("b", "strong") or style.get("font-weight") in ("bold", "700", "800", "900")
-        found.append((node.text or "", fill, bold, address))
+    def walk(node: HtmlElement, options: dict[str, str]) -> None:
+        options = options | _run_options(node)
+        found.append((node.text or "", options))
         for child in node:
             if child.tag == "br":
-                found.append(("\n", None, False, None))
+                found.append(("\n", {}))
             else:
-                walk(child, fill, bold, address)
-            found.append((child.tail or "", fill, bold, address))
+                walk(child, options)
+            found.append((child.tail or "", options))
 
-    walk(element, None, False, None)
-    return "".join(
-        f"({literal(wrapped(text))}, {fill or 'none'}, {str(bold).lower()}, {literal(to) if to else 'none'}), "
-        for text, fill, bold, to in found
-        if text
-    )
+    walk(element, {})
+    written = ({"source": literal(wrapped(text))} | options for text, options in found if text)
+    return "".join(f"({', '.join(f'{name}: {value}' for name, value in run.items())}), " for run in written)
+
+
+def _run_options(node: HtmlElement) -> dict[str, str]:
+    style = declarations(node.get("style", ""))
+    address = node.get("href", "")
+    options = {
+        "fill": color(style.get("color")),
+        "back": color(background(style)),
+        "bold": "true" if node.tag in ("b", "strong") or is_bold(style) else None,
+        "italic": "true" if node.tag in ("i", "em") or style.get("font-style") == "italic" else None,
+        "underlined": "true" if node.tag == "u" or "underline" in style.get("text-decoration", "") else None,
+        "address": literal(address) if 0 < len(address) < _LONGEST_ADDRESS else None,
+    }
+    return {name: value for name, value in options.items() if value}
 
 
 def _content(element: HtmlElement) -> str:
@@ -91,26 +100,33 @@ def _styled(element: HtmlElement, content: str) -> str:
     block = element.tag in _BLOCKS
     if fill := color(style.get("color") or element.get("color")):
         content = f"#text(fill: {fill})[{content}]"
-    if fill := color(style.get("background-color")):
+    if fill := color(background(style)):
         content = f"#{'block(inset: 4pt, ' if block else 'highlight('}fill: {fill})[{content}]"
-    if style.get("font-weight") in ("bold", "600", "700", "800", "900"):
-        content = f"#strong[{content}]"
-    if style.get("font-style") == "italic":
-        content = f"#emph[{content}]"
-    for name in {"small", "note", "alert"}.intersection(element.get("class", "").split()):
-        content = f"#{name}[{content}]"
+    decoration = style.get("text-decoration", "")
+    asked = {
+        "strong": is_bold(style),
+        "emph": style.get("font-style") == "italic",
+        "underline": "underline" in decoration,
+        "strike": "line-through" in decoration,
+        **dict.fromkeys({"small", "note", "alert"}.intersection(element.get("class", "").split()), True),
+    }
+    for call in (call for call, wanted in asked.items() if wanted):
+        content = f"#{call}[{content}]"
     if block and (align := asked_align(element)) and align != "left":
         content = f"#align({align})[{content}]"
-    if block and _is_right_to_left(element):
-        content = f"#text(dir: rtl)[{content}]"
-    return content
+    return _directed(element, content) if block else content
+
+
+def _directed(element: HtmlElement, content: str) -> str:
+    """Return a block set from the right where it says so, or where its first letter belongs to such a script."""
+    return f"#right-to-left[{content}]" if _is_right_to_left(element) else content
 
 
 def _is_right_to_left(element: HtmlElement) -> bool:
-    """A paragraph runs from the right where it says so, or where its first letter belongs to such a script."""
-    if element.get("dir"):
-        return element.get("dir") == "rtl"
-    if element.tag != "p":
+    said = element.get("dir") or declarations(element.get("style", "")).get("direction")
+    if said in ("rtl", "ltr"):
+        return said == "rtl"
+    if element.tag in ("div", "section", "article", "main"):
         return False
     classes = (unicodedata.bidirectional(char) for char in element.text_content())
     return next((each for each in classes if each in ("L", "R", "AL")), "L") != "L"
@@ -122,7 +138,7 @@ def _label(element: HtmlElement) -> str:
 
 def _link(element: HtmlElement) -> str:
     content, address = _content(element), element.get("href")
-    if not address:
+    if not address or len(address) > _LONGEST_ADDRESS:
         return _label(element) + content
     call = "go" if address.startswith("#") else "link"
     return f"{_label(element)}#{call}({literal(address.removeprefix('#'))})[{content}]"
@@ -131,11 +147,8 @@ def _link(element: HtmlElement) -> str:
 def _heading(element: HtmlElement) -> str:
     numbering = "" if element.get("data-number") else ", numbering: none"
     content = re.sub(r"\s*\n\s*", " ", _content(element)).strip()
-    direction = ("#text(dir: rtl)[", "]") if _is_right_to_left(element) else ("", "")
-    return (
-        f"\n\n#heading(level: {element.get('data-level')}{numbering})[{direction[0]}{content}{direction[1]}]"
-        f"#label({literal(element.get('id'))})\n\n"
-    )
+    heading = f"#heading(level: {element.get('data-level')}{numbering})[{content}]#label({literal(element.get('id'))})"
+    return f"\n\n{_directed(element, heading)}\n\n"
 
 
 def _list(element: HtmlElement) -> str:
@@ -150,8 +163,15 @@ def _list(element: HtmlElement) -> str:
             options.append(f'numbering: "{element.get("type")}."')
         if "reversed" in element.attrib:
             options.append("reversed: true")
-    written = "".join(f"[{_label(item)}{_content(item).strip()}]" for item in items)
-    return f"\n\n#{call}({', '.join(options)}){written}\n\n"
+    arguments = [*options, *(_item(item, call) for item in items)]
+    written = f"#{call}({', '.join(arguments)})"
+    return f"\n\n{_directed(element, written)}\n\n"
+
+
+def _item(element: HtmlElement, call: str) -> str:
+    content = f"[{_label(element)}{_content(element).strip()}]"
+    number = element.get("value", "")
+    return f"enum.item({number}, {content})" if call == "enum" and number.isdecimal() else content
 
 
 def _terms(element: HtmlElement) -> str:
@@ -214,9 +234,9 @@ def _cell(cell: Cell, header_rows: int) -> str:
     content = _content(cell.element).strip()
     if fill := color(style.get("color")):
         content = f"#text(fill: {fill})[{content}]"
-    if style.get("font-weight") in ("bold", "600", "700", "800", "900"):
+    if is_bold(style):
         content = f"#strong[{content}]"
-    fill = color(style.get("background-color")) or "none"
+    fill = color(background(style)) or "none"
     return f"({cell.x}, {cell.y}, {cell.colspan}, {cell.rowspan}, {align or 'none'}, {fill}, [{content}])"
 
 

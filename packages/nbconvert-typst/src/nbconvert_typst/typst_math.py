@@ -21,14 +21,14 @@ from nbconvert_typst.typst_code import (
     TEXT,
     Style,
     core,
+    ems,
     join,
-    length,
     raw,
     space,
     symbol,
     tag_of,
 )
-from nbconvert_typst.typst_text import literal
+from nbconvert_typst.typst_text import color, literal
 from nbconvert_typst.typst_tokens import delimiter, is_fence, operator, text_of, token
 
 #: Typst gives up at some 60 nested show rules, of which a box, a link or a colour is one.
@@ -111,11 +111,11 @@ class _Writer:
         return join(self.write(child, style) for child in node)
 
     def _wrappers(self, node: Any) -> Iterable[str]:
-        if tag_of(node) != "mspace" and (background := symbols.colour(node.get("mathbackground"))):
+        if tag_of(node) != "mspace" and (background := color(node.get("mathbackground"))):
             yield f"#box(fill: {background}, outset: (y: 0.2em), {{ set par(leading: 0pt); $$ }})"
-        if colour := symbols.colour(node.get("mathcolor")):
+        if colour := color(node.get("mathcolor")):
             yield f"#text(fill: {colour}, $$)"
-        if (size := length(node.get("mathsize"))) and size > 0:
+        if (size := ems(node.get("mathsize"))) and size > 0:
             yield f"#text(size: {size:g}em, $$)"
         href = node.get("href") or ""
         if _LINK.match(href):
@@ -167,14 +167,14 @@ class _Writer:
 
     def _mpadded(self, node: Any, style: Style) -> str:
         width = node.get("width", "")
-        rise = length(node.get("voffset"))
+        rise = ems(node.get("voffset"))
         if rise and "+" in node.get("height", "")[:1] + node.get("depth", "")[:1]:  # \raise and \lower
             return f"#box(baseline: {-rise:g}em, ${self._boxed(node, style)}$)"
-        overlapping = length(width) == 0 and width[:1] != "+" and not self._overlapping  # \rlap, \llap, \clap
+        overlapping = ems(width) == 0 and width[:1] != "+" and not self._overlapping  # \rlap, \llap, \clap
         self._overlapping |= overlapping  # measured once, not once for each of those around it
         body = self.row(node, style)
         if not body:
-            body = space(length(width)) if length(width) else ""
+            body = space(ems(width)) if ems(width) else ""
         elif overlapping:
             moved = {"-1width": "h(-width); it", "-.5width": "h(-width / 2); it; h(-width / 2)"}
             shown = moved.get(node.get("lspace", ""), "it; h(-width)")
@@ -201,7 +201,7 @@ class _Writer:
         here = min(style.here + 1, SSCRIPT)
         inner = style.smaller(0 if style.display else 1, here)
         top, bottom = (self.write(child, inner) or EMPTY for child in node)
-        if length(node.get("linethickness")) == 0:
+        if ems(node.get("linethickness")) == 0:
             return f"mat(delim: #none, row-gap: #0.3em, {top} ; {bottom})"
         skewed = ', style: "skewed"' if node.get("bevelled") == "true" else ""
         return f"frac({top}, {bottom}{skewed})"

@@ -1,6 +1,5 @@
 """What Typst calls the classes, styles and marks of MathML."""
 
-import re
 from collections.abc import Callable
 
 #: TeX's classes, as Typst names them.
@@ -83,44 +82,6 @@ UNDER = {
     "↔": "\u034d",
 }
 
-#: CSS's names that formulas use; others come as numbers.
-_COLOURS = {
-    "black": "000000",
-    "blue": "0000ff",
-    "brown": "a52a2a",
-    "crimson": "dc143c",
-    "cyan": "00ffff",
-    "darkblue": "00008b",
-    "darkgreen": "006400",
-    "darkorange": "ff8c00",
-    "darkred": "8b0000",
-    "gold": "ffd700",
-    "gray": "808080",
-    "green": "008000",
-    "grey": "808080",
-    "indigo": "4b0082",
-    "lightblue": "add8e6",
-    "lightgray": "d3d3d3",
-    "lightgreen": "90ee90",
-    "lightgrey": "d3d3d3",
-    "lime": "00ff00",
-    "magenta": "ff00ff",
-    "maroon": "800000",
-    "navy": "000080",
-    "olive": "808000",
-    "orange": "ffa500",
-    "pink": "ffc0cb",
-    "purple": "800080",
-    "red": "ff0000",
-    "salmon": "fa8072",
-    "silver": "c0c0c0",
-    "teal": "008080",
-    "tomato": "ff6347",
-    "violet": "ee82ee",
-    "white": "ffffff",
-    "yellow": "ffff00",
-}
-_HEX = re.compile(r"#(?:[0-9a-f]{3}|[0-9a-f]{6})", re.IGNORECASE)
 
 _STRIKES = {
     "updiagonalstrike": "",
@@ -137,13 +98,6 @@ _CORNERS = {
 }
 _ROUND = {"roundedbox": "0.3em", "circle": "50%"}
 _SIDES = ("left", "right", "top", "bottom")
-
-
-def colour(value: str | None) -> str | None:
-    """Return a colour of MathML as code of Typst, None where Typst would not know it."""
-    value = (value or "").strip().lower()
-    number = value if _HEX.fullmatch(value) else _COLOURS.get(value)
-    return f'rgb("{number}")' if number else None
 
 
 def struck(notations: list[str], code: Callable[[], str]) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nbconvert_typst.typst_code import EMPTY, SSCRIPT, TEXT, Style, join, length, space, tag_of
+from nbconvert_typst.typst_code import EMPTY, SSCRIPT, TEXT, Style, ems, join, space, tag_of
 
 _COLUMN_GAP, _ROW_GAP = 0.8, 0.4  # em
 _DISPLAY_GAP = 0.2  # em, more between rows of display size, which TeX's struts keep apart
@@ -131,7 +131,7 @@ def _options(node: Any, rows: int, lines: list[str]) -> str:
 
 
 def _gap(value: str, default: float) -> float:
-    gap = length(value)
+    gap = ems(value)
     return default if gap is None else max(gap, 0)
 
 

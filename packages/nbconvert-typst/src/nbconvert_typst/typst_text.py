@@ -4,9 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from PIL import ImageColor
-
-from nbconvert_typst.pictures import css_length
+from nbconvert_typst.css import css_length, rgba
 
 _BLANKS = re.compile(r"[ \t\r\n\f]+")
 _LITERAL = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\n", "\t": "    "})
@@ -15,6 +13,7 @@ _PIXEL = 0.75  # points
 LONG = re.compile("[!-~\u00a1-\u024f\u2500-\u259f]{36,}")
 _COLUMNS = 96  # characters of an output's line
 _LONG_OUTPUT = re.compile(rf"\S{{{_COLUMNS // 2},}}")
+_LINES = 50
 _LONG_LINES = 100  # of code; Typst cannot break more of them in one block
 
 
@@ -39,16 +38,20 @@ def length(size: str | None) -> str:
 
 def color(value: str | None) -> str | None:
     """Return a CSS colour as a Typst one, None where it is none."""
-    try:
-        red, green, blue = ImageColor.getrgb((value or "").strip())[:3]
-    except ValueError:
-        return None
-    return f'rgb("#{red:02x}{green:02x}{blue:02x}")'
+    return f'rgb("{found}")' if (found := rgba(value)) else None
 
 
 def wrapped(text: str) -> str:
-    """Return the text of an output with its long words broken, as a terminal does, at the width of the page."""
-    return _LONG_OUTPUT.sub(lambda match: "\n".join(_chunks(match[0])), text)
+    """Return the text of an output with its long words broken at the width of the page, and tabs, as in a terminal."""
+    return _LONG_OUTPUT.sub(lambda match: "\n".join(_chunks(match[0])), text.expandtabs(8))
+
+
+def parts(text: str) -> str:
+    """Return the text of an output as strings of some lines each."""
+    lines = wrapped(text).split("\n")
+    pieces = ("\n".join(lines[start : start + _LINES]) for start in range(0, len(lines), _LINES))
+    # A raw element drops an empty first line.
+    return ", ".join(literal(f" {piece}" if piece.startswith("\n") else piece) for piece in pieces)
 
 
 def _chunks(word: str) -> Iterator[str]:
@@ -63,6 +66,7 @@ def _chunks(word: str) -> Iterator[str]:
 
 def code_text(text: str) -> str:
     """Return code as style.typ can set it: where too many of its words are long, they are broken here."""
+    text = text.expandtabs(4)
     return wrapped(text) if len(_LONG_OUTPUT.findall(text)) > _LONG_LINES else text
 
 

@@ -4,8 +4,8 @@ import re
 from typing import Any
 
 from nbconvert_typst import typst_symbols as symbols
-from nbconvert_typst.typst_code import EMPTY, length, space, symbol, tag_of
-from nbconvert_typst.typst_text import literal
+from nbconvert_typst.typst_code import EMPTY, ems, space, symbol, tag_of
+from nbconvert_typst.typst_text import color, literal
 
 _WORD = re.compile(r"[a-z][a-z0-9]*", re.IGNORECASE)
 _INVISIBLE = re.compile("[\u2061-\u2064\u200b-\u200d\ufe00-\ufe0f\ufeff]")
@@ -86,7 +86,7 @@ def operator(node: Any, kind: str) -> str:
     if len(text) > 1 and text.replace(" ", "").isalnum():
         return f"op({_varied(literal(text), node, node.get('mathvariant'))})"
     code = _varied(symbol(text), node, node.get("mathvariant"))
-    if (size := length(node.get("minsize")) or 0) > 0 and len(text) == 1:
+    if (size := ems(node.get("minsize")) or 0) > 0 and len(text) == 1:
         return f'class("{kind}", lr(size: #{size:g}em, class("fence", {code})))'
     if kind == "large" and len(text) == 1 and text not in symbols.DEFAULT_CLASSES["large"]:
         return f"op({code})"
@@ -95,8 +95,8 @@ def operator(node: Any, kind: str) -> str:
 
 
 def _mspace(node: Any) -> str:
-    width, height, depth = (length(node.get(name)) or 0 for name in ("width", "height", "depth"))
-    if fill := symbols.colour(node.get("mathbackground")):  # of \rule
+    width, height, depth = (ems(node.get(name)) or 0 for name in ("width", "height", "depth"))
+    if fill := color(node.get("mathbackground")):  # of \rule
         return space(width, f", height: {height + depth:g}em, baseline: {depth:g}em, fill: {fill}")
     return space(width) if width else ""
 
