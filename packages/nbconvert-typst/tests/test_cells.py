@@ -40,6 +40,16 @@ ANIMATION = """<div class="animation"><img id="_anim_img1"><button>Once</button>
 "</script>"""
 
 
+ITABLE = "<table><thead><tr><th>a</th></tr></thead><tbody>{}</tbody></table><script>load()</script><div></div>"
+
+
+def test_a_table_that_waits_for_its_script_is_named_and_a_full_one_is_shown():
+    waiting = ITABLE.format("<tr><td>Loading ITables v2.4 from the internet... (need help?)</td></tr>")
+    assert "[interactive output (itables)" in pdf_of(shown(text__html=waiting)).words
+    full = ITABLE.format("".join(f"<tr><td>row {n}</td></tr>" for n in range(40))) + "<!-- Loading ITables -->"
+    assert "row 39" in pdf_of(shown(text__html=full)).words
+
+
 def test_an_animation_shows_its_first_frame():
     pdf = pdf_of(shown(text__html=ANIMATION.replace("PNG", dot("png"))))
     assert len(pdf.pictures) == 1

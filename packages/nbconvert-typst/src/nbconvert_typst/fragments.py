@@ -20,6 +20,7 @@ _SCRIPTED = re.compile(r"<(script|canvas|iframe)\b", re.IGNORECASE)
 _CONTAINER = re.compile(r"<(div|canvas|iframe|figure|section)\b", re.IGNORECASE)
 #: Words with which a scripted output fills its place until the script has run, or where it does not.
 _PLACEHOLDERS = ("Make this Notebook Trusted to load map", "Loading ITables", "Loading BokehJS")
+_FEW = 40  # words, as many as such a place has at the most
 _ANIMATION = re.compile(r"frames\[0\]\s*=\s*\"(data:image/[^\"]+)\"")
 #: Words by which an output or its script gives its library away, and the library's name.
 _LIBRARIES = {
@@ -52,12 +53,11 @@ def from_html(source: str, reading: Reading) -> HtmlElement:
     if animation := _ANIMATION.search(source):
         still = html.escape(animation[1].replace("\\\n", ""))
         return _tree(f'<img src="{still}"><p class="note">[{interactive(source)}]</p>', reading, {}, [])
-    if any(words in source for words in _PLACEHOLDERS):
-        return note(interactive(source))
     tree = _tree(source, reading, {}, [])
-    if shows_something(tree) or not _CONTAINER.search(source):
-        return tree
-    return note(interactive(source))
+    waits = any(words in source for words in _PLACEHOLDERS) and len(tree.text_content().split()) < _FEW
+    if waits or (_CONTAINER.search(source) and not shows_something(tree)):
+        return note(interactive(source))
+    return tree
 
 
 def from_text(source: str, reading: Reading) -> HtmlElement:
