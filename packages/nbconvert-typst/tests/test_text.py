@@ -11,7 +11,7 @@ from nbconvert_typst.css import rgba
 from nbconvert_typst.tools import font_folders
 from nbconvert_typst.typst_text import wrapped
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from test_tables import TEXT, extent
+from test_table_layout import TEXT, extent
 
 SPECIAL = r"""5 * 4 * 3, a_b_c, #let x, @ref, $ 5, <tag>, `code`, ~ tilde, -- dash, ... dots, = no heading, \ back,
 // no comment

@@ -16,8 +16,8 @@ class Prose:
 
     kind: ClassVar = "prose"
     tree: HtmlElement
-    boxed: bool = False  # a reader must not miss it
-    folded: str = ""  # the line that it folds under in HTML; it is left out of the PDF
+    boxed: bool = False  # set in a box
+    folded: str = ""  # summary of the fold in HTML; such a cell is not in the PDF
     of_output: bool = False
     prompt: str = ""
 

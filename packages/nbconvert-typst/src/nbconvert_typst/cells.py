@@ -240,7 +240,7 @@ def _noted(metadata: Mapping, key: str) -> Mapping:
 
 
 def _fallback(output: NotebookNode) -> str:
-    """Return what can always be shown of an output: its text."""
+    """Return the plain text of an output."""
     data = output.get("data", {})
     if not isinstance(data, Mapping):
         return ""

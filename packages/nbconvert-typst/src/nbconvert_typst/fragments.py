@@ -18,11 +18,11 @@ _NO_MATH = {"pre", "code", "math"}
 _NO_MATH_CLASSES = {"tex2jax_ignore", "mathjax_ignore"}
 _SCRIPTED = re.compile(r"<(script|canvas|iframe)\b", re.IGNORECASE)
 _CONTAINER = re.compile(r"<(div|canvas|iframe|figure|section)\b", re.IGNORECASE)
-#: Words with which a scripted output fills its place until the script has run, or where it does not.
+#: Text of a scripted output until its script has run.
 _PLACEHOLDERS = ("Make this Notebook Trusted to load map", "Loading ITables", "Loading BokehJS")
-_FEW = 40  # words, as many as such a place has at the most
+_FEW = 40  # words; an output with more than these has its content already
 _ANIMATION = re.compile(r"frames\[0\]\s*=\s*\"(data:image/[^\"]+)\"")
-#: Words by which an output or its script gives its library away, and the library's name.
+#: Words that stand in the output or the script of a library, and its name.
 _LIBRARIES = {
     "plotly": "plotly",
     "bokeh": "bokeh",

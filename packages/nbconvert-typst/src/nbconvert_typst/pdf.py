@@ -120,7 +120,7 @@ class TypstPDFExporter(BlockExporter):
 
 
 def _text_of(block: Any) -> str:
-    """Return what can always be shown of a block: its text."""
+    """Return the plain text of a block."""
     body = getattr(block, "body", block)
     tree = getattr(body, "tree", None)
     if hasattr(body, "text"):

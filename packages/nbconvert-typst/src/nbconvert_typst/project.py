@@ -18,7 +18,7 @@ _MARK = re.compile(r"^// block \d+\n", re.MULTILINE)
 class Project:
     """main.typ, its style, one file per picture, and the list of pictures that Typst rejects.
 
-    texts: of each block what can always be shown.
+    texts: the plain text of each block, shown where Typst rejects the block.
     """
 
     def __init__(self, folder: Path, source: str, reading: Reading, texts: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""The state of reading one notebook: its pictures, formulas, link targets, and what could not be converted."""
+"""State of one conversion: pictures, formulas, trees, and what could not be converted."""
 
 import os
 import re
@@ -18,7 +18,7 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
 @dataclass
 class Reading:
-    """Collects while cells are read, in the order of the document."""
+    """Collects what the cells of a notebook hold, in the order of the document."""
 
     #: Where relative pictures are looked up; None where the notebook has no folder.
     folder: Path | None
@@ -30,13 +30,13 @@ class Reading:
     trees: list[HtmlElement] = field(default_factory=list)
     #: "cell 3: reason", one for each item that could not be converted.
     problems: list[str] = field(default_factory=list)
-    #: Where the reading is: "cell 3".
+    #: The present cell: "cell 3".
     place: str = ""
-    #: Of each block, where it comes from.
+    #: The cell of each block.
     places: list[str] = field(default_factory=list)
 
     def problem(self, reason: str, place: str | None = None) -> None:
-        """Note an item of the present cell that could not be converted."""
+        """Record an item that could not be converted, of the present cell unless `place` says otherwise."""
         self.problems.append(f"{place or self.place}: {reason}")
 
     def attempt(self, data: Callable[[], bytes], what: str = "picture") -> Picture | str:
@@ -51,7 +51,7 @@ class Reading:
             return f"[picture cannot be read: {error.strerror}]"
 
     def keep(self, picture: Picture) -> str:
-        """Put a picture among those of the document; its name."""
+        """Add a picture to those of the document; return its name."""
         name = f"picture-{len(self.pictures) + 1}.{picture.suffix}"
         self.pictures[name] = picture
         self.picture_places[name] = self.place

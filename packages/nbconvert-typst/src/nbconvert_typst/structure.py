@@ -28,7 +28,7 @@ def resolve(trees: Iterable[HtmlElement], captions: Mapping[str, Anchor], number
     """Number the headings, make every anchor unique, and point each link into the document at its target.
 
     A heading gets the attributes `data-level`, without a skipped level, and `data-number` ("" where it has none). A
-    link to a figure or table reads "Figure 3" where its text is "Figure"; one to nowhere becomes its text.
+    link to a figure or table reads "Figure 3" where its text is "Figure"; one without a target becomes its text.
     """
     trees = list(trees)
     anchors = _Anchors(captions)
