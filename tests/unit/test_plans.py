@@ -87,7 +87,7 @@ def test_fresh_seeds_follow_those_of_the_sweep():
     sweep = asked("beta_sweep")
     fresh = plans.fresh_seeds(sweep)
     assert not set(fresh) & set(plans.seeds(sweep))
-    assert set(plans.confirmation(sweep, COUNTS)) == {plans.CE, 0.8, 0.999}
+    assert set(plans.confirmation(sweep, COUNTS)) == {plans.CE, 0.8, 0.99, 0.999}
     assert set(fresh) <= set(plans.counted_as_fresh(sweep)[:100])
     assert not plans.counted_as_fresh(replace(sweep, values={**sweep.values, "confirm_repeats": 0}))
     fewer = replace(sweep, values={**sweep.values, "betas": [0.0, 0.8]})
