@@ -38,6 +38,8 @@ def resolve(trees: Iterable[HtmlElement], captions: Mapping[str, Anchor], number
             if element.tag in _HEADINGS:
                 anchors.set_heading(element)
                 headings.add(element)
+            elif element.get("id", "").startswith("mjx-eqn"):
+                pass  # of a numbered equation, unique in the notebook
             elif isinstance(element.tag, str) and (element.get("id") or element.get("name")):
                 anchors.set(element)
     for tree in trees:
