@@ -186,7 +186,7 @@ def closing_rows(
                 axes.plot(places, seeds.mean(axis=0), style, color=colour, lw=1.2, label=f"{name}, our seeds")
             hollow = {"mfc": "white", "mec": colour, "ms": 4, "clip_on": False, "zorder": 3}
             axes.plot(places, original[name], mark, **hollow, label=f"{name}, published")
-        axes.set_title(setting.replace("rate", "learning rate", 1).replace(", ", "\n", 1), fontsize=8)
+        axes.set_title(setting.replace(", ", "\n", 1), fontsize=8)
     axes.set_ylim(-0.03, 1.03)
     axes.yaxis.set_major_formatter(PERCENT)
     for axes in grid.flat[len(candidates) - columns : len(candidates)]:  # the lowest of each column
