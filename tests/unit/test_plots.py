@@ -37,7 +37,7 @@ def test_the_closing_table_has_a_panel_for_every_candidate():
         "rate 1, batch 2": {"CE": [], "CB-Focal": []},
     }
     figure = plots.closing_rows(rows, {"CE": [0.1] * 3, "CB-Focal": [0.2] * 3}, CLASSES)
-    assert titles(figure) == ["learning rate 0.1\nbatch 2", "learning rate 1\nbatch 2"]
+    assert titles(figure) == ["rate 0.1\nbatch 2", "rate 1\nbatch 2"]
 
 
 def test_several_settings_have_a_key():
