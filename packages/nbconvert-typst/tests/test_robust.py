@@ -1,5 +1,7 @@
 """No item ends the document: what cannot be converted is shown as text, and named once."""
 
+import logging
+
 import pytest
 from every_output import encoded, pdf_of, picture, shown
 from nbconvert_typst import ExportError, ReportHTMLExporter, TypstPDFExporter
@@ -58,7 +60,9 @@ def test_mathml_of_any_form(inner):
 
 def test_problems_are_named_once_and_kept_for_callers(caplog):
     bad = shown(image__png=encoded(picture("PNG")[:50]))
-    _, resources = TypstPDFExporter().from_notebook_node(new_notebook(cells=[bad, AFTER]))
+    exporter = TypstPDFExporter()
+    exporter.log = logging.getLogger("exporter")  # that of traitlets is quiet once an application has run
+    _, resources = exporter.from_notebook_node(new_notebook(cells=[bad, AFTER]))
     assert resources["problems"] == ["cell 1: picture cannot be read: truncated PNG"]
     assert [record.getMessage() for record in caplog.records] == ["Notebook, " + resources["problems"][0]]
 
