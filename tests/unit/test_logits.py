@@ -19,7 +19,7 @@ def drawn(prior, sharpness=1.0, seed=0):
 
 
 def test_logit_adjustment_takes_the_training_prior_out():
-    """What is left is the answer of a classifier that saw the classes equally often."""
+    """The adjusted answer is that of a classifier that saw the classes equally often."""
     tail, flat = drawn([0.90, 0.09, 0.01]), drawn([1 / 3] * 3)
     moved = logits.adjusted(tail, [900, 90, 10])
     assert torch.equal(moved.argmax(1), flat.argmax(1))

@@ -27,7 +27,7 @@ Broken formula $\\foo{x}$, <b>bold</b><br>new line<script>alert(1)</script>
 
 
 class Pdf:
-    """What a reader of a PDF finds in it."""
+    """A PDF as its reader finds it: text, links, pictures."""
 
     def __init__(self, data: bytes, problems: list[str]) -> None:
         self.problems = problems

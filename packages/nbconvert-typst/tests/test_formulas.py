@@ -1,4 +1,4 @@
-"""What is math in a notebook, and what MathJax reads it as."""
+"""Formulas of a notebook: found by JupyterLab's rules, and read by MathJax."""
 
 import time
 

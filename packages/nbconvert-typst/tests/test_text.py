@@ -117,6 +117,11 @@ def test_long_words_break_everywhere(length, char):
     assert "".join(pdf.text.split()).count(char) >= 8 * length
 
 
+def test_a_word_breaks_where_its_author_lets_it():
+    word = "<wbr>".join(["abcdefgh"] * 30)
+    assert extent(pdf_of(new_markdown_cell(word)))[1] <= TEXT[1]
+
+
 def test_many_long_lines_in_code_and_output():
     text = "\n".join(f"{n:04}" + "A" * 120 for n in range(1000))
     cell = new_code_cell(text, outputs=[new_output("stream", name="stdout", text=text)])

@@ -45,10 +45,8 @@ def _numbered(notebook: NotebookNode) -> NotebookNode:
 def _facts(noted: Any) -> list[tuple[str, str]]:
     """Return the lines of the title block that the notebook's metadata ask for."""
     facts = noted.get("facts") if isinstance(noted, dict) else None
-    pairs = (
-        [fact for fact in facts if isinstance(fact, list | tuple) and len(fact) == 2] if isinstance(facts, list) else []
-    )
-    return [(str(name), str(value)) for name, value in pairs]
+    pairs = facts if isinstance(facts, list) else []
+    return [(str(pair[0]), str(pair[1])) for pair in pairs if isinstance(pair, list) and len(pair) == 2]
 
 
 def _check(math: HtmlElement) -> None:
@@ -216,7 +214,7 @@ class BlockExporter(TemplateExporter):
             math = done.element
             for node in math.iter(etree.Element):
                 node.tag = etree.QName(node).localname  # as in HTML
-                node.attrib.pop("src", None)  # of \\mmlToken{mglyph}, which would be loaded
+                node.attrib.pop("src", None)  # of \mmlToken{mglyph}, which would be loaded
             math.tail = element.tail
             element.getparent().replace(element, math)
             if done.problem:

@@ -1,4 +1,4 @@
-"""What a document is made of, from which both templates are filled."""
+"""Blocks of a document, from which both templates are filled."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal

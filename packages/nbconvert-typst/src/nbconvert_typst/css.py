@@ -1,4 +1,4 @@
-"""What the exporters understand of CSS: declarations, lengths, colours."""
+"""The part of CSS that the exporters follow: declarations, lengths, colours."""
 
 import re
 from collections.abc import Mapping

@@ -64,9 +64,12 @@ def _pdf(data: bytes) -> Picture:
 def _svg(data: bytes) -> Picture:
     """Check an SVG, in which browsers let more pass than XML does, and take out what it would load."""
     root = None
-    for text in (data, _as_xml(data)):
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True)
+    for read in (bytes, _as_xml):
         try:
-            root = etree.fromstring(text, etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True))
+            root = etree.fromstring(
+                read(data), etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True)
+            )
             break
         except etree.XMLSyntaxError as error:
             reason = error.msg

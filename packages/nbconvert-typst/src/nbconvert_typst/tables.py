@@ -32,7 +32,7 @@ class Cell:
 
     @property
     def first_line(self) -> str:
-        """What stands before the first line break: "41.8<br><small>published 41.0</small>" is a number."""
+        """Text before the first line break: "41.8<br><small>published 41.0</small>" is a number."""
         parts = []
         for event, node in etree.iterwalk(self.element, events=("start", "end")):
             if event == "end" and node is not self.element:

@@ -42,7 +42,6 @@ class Typst:
 
     def __init__(self, root: Path, font_paths: Sequence[str] = ()) -> None:
         self._typst = require("typst", "typst")
-        self._root = root
         fonts = self._typst.Fonts(font_paths=[*font_paths, *font_folders()])
         self._options = {"root": root, "font_paths": fonts}
 

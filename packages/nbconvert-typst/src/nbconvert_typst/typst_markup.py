@@ -246,7 +246,7 @@ def _array(items: Iterable[str]) -> str:
 
 _WRITERS = {
     "a": _link, "img": _image, "math": _math, "table": _table, "pre": _code_block, "ul": _list, "ol": _list,
-    "dl": _terms, "br": lambda _: "#linebreak()", "hr": lambda _: "\n\n#rule\n\n", "wbr": lambda _: "#h(0pt)",
+    "dl": _terms, "br": lambda _: "#linebreak()", "hr": lambda _: "\n\n#rule\n\n", "wbr": lambda _: "#box()",
     "q": lambda element: f"“{_content(element)}”",
     "blockquote": lambda element: f"\n\n#quote(block: true)[{_content(element).strip()}]\n\n",
     **{f"h{level}": _heading for level in range(1, 7)},

@@ -1,4 +1,4 @@
-"""What Typst calls the classes, styles and marks of MathML."""
+"""Names in Typst of the classes, styles and marks of MathML."""
 
 from collections.abc import Callable
 
