@@ -67,9 +67,7 @@ def _svg(data: bytes) -> Picture:
     parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True)
     for read in (bytes, _as_xml):
         try:
-            root = etree.fromstring(
-                read(data), etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True)
-            )
+            root = etree.fromstring(read(data), parser)
             break
         except etree.XMLSyntaxError as error:
             reason = error.msg
