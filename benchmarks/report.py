@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from lib.notebook import parameters
 from lib.report import runner
 from lib.report.document import assemble, write_report
 from lib.report.front import facts
-from lib.system import paths
+from lib.system import files, paths
 from lib.system.errors import UserError
 
 HERE = Path(__file__).parent
@@ -30,11 +29,11 @@ def folder(profile: str) -> Path:
     return paths.OUTPUTS / "benchmark" / profile
 
 
-def run(profile: str) -> bool:
+def run(profile: str) -> None:
     """Execute the notebook with benchmarks/params/<profile>.yaml and write its report.
 
-    Returns:
-        True when the notebook finished and produced all of its figures and tables.
+    Raises UserError where the notebook did not finish or lacks a figure or a table; the last report and its
+    measurements stay then.
     """
     known = sorted(file.stem for file in (HERE / "params").glob("*.yaml"))
     if profile not in known:
@@ -42,14 +41,15 @@ def run(profile: str) -> bool:
     values = parameters.read(HERE / "params" / f"{profile}.yaml", NOTEBOOK) | {"profile": profile}
     contenders.check_installed()
     data.load(values["dataset"])  # fetched here, where its progress can be seen
-    shutil.rmtree(folder(profile), ignore_errors=True)  # measurements of two runs do not belong together
-    execution = runner.execute(NOTEBOOK, values, folder(profile) / NOTEBOOK.name, "benchmark")
-    if execution.failure:
-        print(f"benchmark: {execution.failure} See {paths.shown(execution.path)}.", file=sys.stderr)
-        return False
-    written = write_report(document("Speed of the training loop", [execution.path], profile), folder(profile))
+    failed = folder(profile).with_name(f"{profile}-failed.ipynb")
+    with files.only_program(folder(profile).with_suffix(".lock"), "measuring"), files.replaced(folder(profile)):
+        # Measurements of two runs do not belong together; those of the last one come back where this one fails.
+        execution = runner.execute(NOTEBOOK, values, folder(profile) / NOTEBOOK.name, "benchmark")
+        if execution.failure:
+            execution.path.replace(failed)
+            raise UserError(f"benchmark: {execution.failure} See {paths.shown(failed)}.")
+        written = write_report(document("Speed of the training loop", [execution.path], profile), folder(profile))
     print(f"report: {' and '.join(map(paths.shown, written))}")
-    return True
 
 
 def document(title: str, notebooks: Sequence[Path], profile: str = "") -> NotebookNode:

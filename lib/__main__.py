@@ -1,13 +1,13 @@
 """The command line: python -m lib. Imports what a command needs only when it runs, so that help is quick."""
 
 import sys
+from collections import Counter
 from typing import Annotated
 
 import typer
-import yaml
 
-from lib.system import paths
-from lib.system.errors import UserError
+from lib.system import files, paths
+from lib.system.errors import UserError, quoted
 
 app = typer.Typer(
     help="Re-run the write-up: data, training runs, notebooks, report.",
@@ -31,11 +31,10 @@ def report(
 
     pairs = [item.partition("=") for item in parameter or []]
     if wrong := [name for name, equals, _ in pairs if not equals]:
-        raise UserError(f"A parameter is given as NAME=VALUE, not {wrong[0]!r}.")
-    try:
-        changes = {name: yaml.safe_load(value) for name, _, value in pairs}
-    except yaml.YAMLError as error:
-        raise UserError(f"A parameter's value is not valid YAML: {' '.join(str(error).split())}.") from None
+        raise UserError(f"A parameter is given as NAME=VALUE, not {quoted(wrong[0])}.")
+    if twice := [name for name, times in Counter(name for name, _, _ in pairs).items() if times > 1]:
+        raise UserError(f"The parameter {quoted(twice[0])} is given twice.")
+    changes = {name: files.parse_yaml(value, f"The value of {quoted(name)}") for name, _, value in pairs}
     try:
         complete = runner.report(profile, changes, show_code=code)
     except KeyboardInterrupt:
@@ -98,6 +97,8 @@ def main() -> None:
         app()
     except UserError as error:
         sys.exit(str(error))
+    except OSError as error:  # a folder in the place of a file, a full disk, a name too long ...
+        sys.exit(f"{error.filename or 'A file'}: {error.strerror or error}.")
 
 
 if __name__ == "__main__":

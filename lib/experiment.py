@@ -15,7 +15,7 @@ from lib.data import DATASETS
 from lib.losses import LOSSES
 from lib.models import MODELS
 from lib.system import device
-from lib.system.errors import UserError, explain
+from lib.system.errors import UserError, explain, quoted
 
 #: Version of everything that decides the numbers of a run: initialisation, data order, augmentation, loss
 #: arithmetic, schedule, optimiser, evaluation. tests/unit/test_golden.py pins a tiny run; when it fails because
@@ -27,7 +27,7 @@ def _whole(value: Any) -> Any:
     """PyYAML reads 1e3 as a string; accept every spelling of a whole number."""
     try:
         return int(float(value)) if isinstance(value, str | float) and float(value).is_integer() else value
-    except ValueError:
+    except (ValueError, OverflowError):
         return value
 
 
@@ -44,6 +44,7 @@ def _named_in(registry: dict[str, Any]) -> AfterValidator:
 
 Whole = Annotated[int, BeforeValidator(_whole)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Number = Annotated[Whole, Field(ge=1, le=10**6)]
 
 
 class Experiment(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -63,15 +64,15 @@ class Experiment(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     gamma: Annotated[float, Field(ge=0)] = 0.0
     normalisation: Literal["count", "weights"] = "count"
     # optimiser and schedule
-    epochs: Annotated[Whole, Field(ge=1)]
-    batch_size: Annotated[Whole, Field(ge=1)] = 32
+    epochs: Number
+    batch_size: Number = 32
     learning_rate: Annotated[float, Field(gt=0)] = 0.01
     momentum: Fraction = 0.9
     nesterov: bool = False
     weight_decay: Annotated[float, Field(ge=0)] = 0.0005
     schedule: Literal["steps", "one_cycle"] = "steps"
-    steps: tuple[Annotated[Whole, Field(ge=1)], ...] = (6, 8)  # after each of these epochs the rate falls ten-fold
-    warmup: Annotated[Whole, Field(ge=0)] = 0  # epochs of linear warm-up (steps)
+    steps: tuple[Number, ...] = (6, 8)  # after each of these epochs the rate falls ten-fold
+    warmup: Annotated[Whole, Field(ge=0, le=10**6)] = 0  # epochs of linear warm-up (steps)
     # numerics
     seed: Annotated[Whole, Field(ge=0, lt=2**32)] = 0
     precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: autocast; weights stay float32
@@ -96,7 +97,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     @model_validator(mode="after")
     def _consistent(self) -> "Experiment":
         if list(self.steps) != sorted(self.steps):
-            raise ValueError(f"steps have to grow, not {list(self.steps)}")
+            raise ValueError(f"steps have to grow, not {quoted(list(self.steps))}")
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs a momentum above 0")
         return self

@@ -1,5 +1,6 @@
 """Words that a decision picks; sentences without one stand in the notebooks."""
 
+import re
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 
@@ -9,7 +10,15 @@ from lib.analysis import statistics as stats
 from lib.analysis.tables import difference, percent, with_interval
 from lib.experiment import Experiment
 from lib.losses import LOSSES
+from lib.system.errors import clipped
 from lib.training import Record
+
+
+def escaped(text: object) -> str:
+    """Return text, whoever wrote it, as Markdown in which nothing is markup: punctuation as character references."""
+    return re.sub(
+        r"[^\w\s.,/=()%+;-]|(?<![^\W_])_|_(?![^\W_])", lambda found: f"&#{ord(found[0])};", clipped(str(text), 2000)
+    )
 
 
 def points(difference: float) -> str:

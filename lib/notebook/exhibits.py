@@ -72,7 +72,7 @@ def _typeset(text: str) -> str:
 
 def failed(reasons: Sequence[tuple[Experiment, str]]) -> None:
     """Show failed runs with their reasons, and note them for the runner."""
-    lines = "\n".join(f"- {experiment.title}: {why}" for experiment, why in reasons)
+    lines = "\n".join(f"- {experiment.title}: {prose.escaped(why)}" for experiment, why in reasons)
     titles = [experiment.title for experiment, _ in reasons]
     text(f"**{len(reasons)} of the runs failed;** what follows leaves them out.\n\n{lines}", {"writeup_failed": titles})
 

@@ -5,18 +5,18 @@ A profile's parameter files become one `Plan`, parsed and checked once.
 
 import ast
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import nbformat
-import yaml
 from pydantic import BaseModel
 
 from lib.experiment import Experiment
 from lib.runs.store import SOURCES
-from lib.system import paths
-from lib.system.errors import UserError
+from lib.system import files, paths
+from lib.system.errors import UserError, quoted
 
 Values = dict[str, Any]
 #: Fields of an experiment that are set by parameters of another name; a list holds several values of its field.
@@ -26,8 +26,12 @@ FIELDS |= {"subset_seeds": "subset_seed", "losses": "loss", "rescaled_betas": "b
 FIELDS |= {"validation_betas": "beta"}
 #: Fields of an experiment that each item of the parameter `candidates` gives.
 CANDIDATE = ("learning_rate", "batch_size", "subset_seed")
-_MAY_BE_EMPTY = {"confirm_betas", "rescaled_betas", "validation_betas"}
-_AT_LEAST_ONE = {"repeats", "seeds", "reach_seeds", "reach_epochs", "reading_repeats", "validation_repeats"}
+_MAY_BE_EMPTY = {"confirm_betas", "rescaled_betas", "steps", "validation_betas"}
+#: Least and largest value of numbers that are no field of an experiment; of other whole ones: 1 and a million.
+_RANGES = dict.fromkeys(("repeats", "reading_repeats", "validation_repeats"), (1, 1000))
+_RANGES |= {"confirm_repeats": (0, 1000), "confirm_seed": (0, 2**32 - 1), "margin": (0.0001, 0.5)}
+#: First seeds with the numbers of seeds that follow them.
+_SEEDS = {"seed": ("repeats", "reading_repeats", "validation_repeats"), "confirm_seed": ("confirm_repeats",)}
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list"}
 #: The notebooks of the report, in its order.
 NOTEBOOKS = ("convnet", "data_wrangling", "beta_sweep", "settings", "ablations", "claims")
@@ -65,7 +69,11 @@ def declared(notebook: Path) -> dict[str, Parameter]:
 
     Raises UserError where there is no such cell, or a line in it is not `name = literal  # meaning`.
     """
-    cells = [c for c in nbformat.read(notebook, 4).cells if "parameters" in c.metadata.get("tags", [])]
+    cells = [
+        c
+        for c in nbformat.read(files.regular(notebook, files.TEXT), 4).cells
+        if "parameters" in c.metadata.get("tags", [])
+    ]
     if len(cells) != 1:
         raise UserError(f"{paths.shown(notebook)} has {len(cells)} cells tagged `parameters`; it needs exactly one.")
     parameters = {}
@@ -89,12 +97,13 @@ def read(file: Path, notebook: Path) -> Values:
 
     Raises UserError, which names the file, the key, and what is allowed.
     """
-    if not file.exists():
-        raise UserError(f"There is no parameter file {paths.shown(file)}.")
     try:
-        content = yaml.safe_load(file.read_text()) or {}
-    except yaml.YAMLError as error:
-        raise UserError(f"{paths.shown(file)} is not valid YAML: {' '.join(str(error).split())}.") from None
+        content = files.parse_yaml(files.regular(file, files.PARAMETERS).read_bytes(), paths.shown(file))
+    except FileNotFoundError:
+        raise UserError(f"There is no parameter file {paths.shown(file)}.") from None
+    except OSError as error:
+        raise UserError(f"{paths.shown(file)} cannot be read: {error.strerror}.") from None
+    content = {} if content is None else content
     if not isinstance(content, dict):
         raise UserError(f"{paths.shown(file)} has to hold `name: value` lines.")
     return check(content, notebook, where=paths.shown(file))
@@ -109,36 +118,46 @@ def check(values: Values, notebook: Path, where: str) -> Values:
     for name in values:
         if name not in known:
             raise UserError(
-                f"{where}: {notebook.stem} has no parameter {name!r}; its parameters are {', '.join(known)}."
+                f"{where}: {notebook.stem} has no parameter {quoted(name)}; its parameters are {', '.join(known)}."
             )
     typed = {name: _as(known[name].default, value, f"{where}: {name}") for name, value in values.items()}
     for name, value in typed.items():
         _check_value(name, value, where)
     complete = {name: parameter.default for name, parameter in known.items()} | typed
-    fields = {FIELDS.get(name, name): v for name, v in complete.items() if not (name in FIELDS and isinstance(v, list))}
     try:  # values that are right one by one may contradict each other
-        together = {name: value for name, value in fields.items() if name in Experiment.model_fields}
-        Experiment.make(**{"model": "ConvNet", "epochs": 1} | together)
+        described(complete)
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
+    for first, numbers in _SEEDS.items():
+        for number in numbers:
+            if complete.get(first, 0) + complete.get(number, 0) > 2**32:
+                raise UserError(f"{where}: {first} and {number} give seeds of 2^32 and more; choose a smaller {first}.")
     return complete
+
+
+def described(values: Values) -> Experiment:
+    """Return the experiment that a notebook's values describe, apart from those that are lists of a field's values."""
+    single = {FIELDS.get(name, name): v for name, v in values.items() if not (name in FIELDS and isinstance(v, list))}
+    fields = {name: value for name, value in single.items() if name in Experiment.model_fields}
+    return Experiment.make(**{"model": "ConvNet", "epochs": 1} | fields)
 
 
 def _check_value(name: str, value: Any, where: str) -> None:
     """Check a value before any run starts; an experiment would refuse it only after earlier runs were trained."""
     several = name in FIELDS and isinstance(value, list)
-    if (
-        (name in _AT_LEAST_ONE and value < 1)
-        or (name == "candidates" and not value)
-        or (several and not value and name not in _MAY_BE_EMPTY)
-    ):
-        raise UserError(f"{where}: {name} has to be at least one, not {value!r}.")
+    if value == [] and name not in _MAY_BE_EMPTY:
+        raise UserError(f"{where}: {name} has to have at least one value.")
+    if FIELDS.get(name, name) not in Experiment.model_fields:
+        least, most = _RANGES.get(name, (1, 10**6))
+        for number in value if isinstance(value, list) else [value]:
+            if (name in _RANGES or type(number) is int) and not least <= number <= most:
+                raise UserError(f"{where}: {name} has to lie between {least} and {most}, not {quoted(number)}.")
     if name == "runs" and value not in SOURCES:
-        raise UserError(f"{where}: {name} has to be one of {', '.join(map(repr, SOURCES))}, not {value!r}.")
+        raise UserError(f"{where}: {name} has to be one of {', '.join(map(repr, SOURCES))}, not {quoted(value)}.")
     if name == "readings" and (unknown := [each for each in value if each not in READINGS]):
-        raise UserError(f"{where}: there is no reading {unknown[0]!r}; known ones: {', '.join(READINGS)}.")
+        raise UserError(f"{where}: there is no reading {quoted(unknown[0])}; known ones: {', '.join(READINGS)}.")
     if name == "candidates" and (wrong := [each for each in value if len(each) != len(CANDIDATE)]):
-        raise UserError(f"{where}: each of the candidates has to be [{', '.join(CANDIDATE)}], not {wrong[0]!r}.")
+        raise UserError(f"{where}: each of the candidates has to be [{', '.join(CANDIDATE)}], not {quoted(wrong[0])}.")
     field, several = FIELDS.get(name, name), several or name == "candidates"
     for each in value if several else [value]:
         try:
@@ -150,17 +169,19 @@ def _check_value(name: str, value: Any, where: str) -> None:
 
 
 def _as(default: Any, value: Any, what: str) -> Any:
-    """Return `value` as the type of `default`; PyYAML reads 1e-3 as a string, which becomes a number here."""
+    """Return `value` as the type of `default`, numbers for an empty list; Papermill's YAML reads 1e-3 as a text."""
     if isinstance(default, list) and isinstance(value, list | tuple):
-        return [_as(default[0], item, what) for item in value] if default else list(value)
+        return [_as(default[0] if default else 0.0, item, what) for item in value]
     if type(default) in (int, float):
-        with suppress(TypeError, ValueError):
-            number = float(value)
-            if not isinstance(value, bool) and (isinstance(default, float) or number.is_integer()):
-                return type(default)(number)
+        text = isinstance(value, str) and files.NUMBER.fullmatch(value)
+        if text or (isinstance(value, int | float) and not isinstance(value, bool)):
+            with suppress(OverflowError):
+                number = float(value)
+                if isinstance(default, float) or number.is_integer():
+                    return type(default)(number)
     elif isinstance(value, type(default)):
         return value
-    raise UserError(f"{what} has to be {_KINDS[type(default)]} like {default!r}, not {value!r}.")
+    raise UserError(f"{what} has to be {_KINDS[type(default)]} like {quoted(default)}, not {quoted(value)}.")
 
 
 class Departure(BaseModel, frozen=True):
@@ -186,15 +207,18 @@ class Plan(BaseModel, frozen=True):
 
         Raises UserError for an unknown profile, a missing file, an unknown key, or a wrong type or value.
         """
-        known = sorted(folder.name for folder in paths.PARAMS.iterdir() if folder.is_dir())
+        named = re.compile(r"\w[\w .-]*")  # nothing that Markdown or a shell would take for something else
+        known = sorted(folder.name for folder in paths.PARAMS.iterdir() if named.fullmatch(folder.name))
         if profile not in known:
-            raise UserError(f"There is no profile {profile!r}; known profiles: {', '.join(known)}.")
+            raise UserError(f"There is no profile {quoted(profile)}; known profiles: {', '.join(known)}.")
         files, changes = {name: of_profile(profile, name) for name in NOTEBOOKS}, changes or {}
         declared = {key for own in files.values() for key in own}
         if "profile" in changes:
             raise UserError("The profile is chosen by --profile, not by a parameter.")
-        if unknown := sorted(changes.keys() - declared):
-            raise UserError(f"No notebook has a parameter {unknown[0]!r}; there are {', '.join(sorted(declared))}.")
+        if unknown := [key for key in changes if key not in declared]:
+            raise UserError(
+                f"No notebook has a parameter {quoted(unknown[0])}; there are {', '.join(sorted(declared))}."
+            )
         values = {}
         for name, own in files.items():
             taken = {key: value for key, value in changes.items() if key in own}
@@ -204,15 +228,12 @@ class Plan(BaseModel, frozen=True):
 
     def save(self, file: Path) -> None:
         """Write the plan for the kernels that are started with it."""
-        file.parent.mkdir(parents=True, exist_ok=True)
-        new = file.with_suffix(".tmp")
-        new.write_text(self.model_dump_json(indent=1))
-        new.replace(file)
+        files.write(file, self.model_dump_json(indent=1).encode())
 
     @classmethod
     def load(cls, file: Path) -> "Plan":
         """Read a plan that `save` wrote."""
-        return cls.model_validate_json(file.read_text())
+        return cls.model_validate_json(files.regular(file, files.TEXT).read_text())
 
 
 def executed(profile: str, name: str) -> Values:

@@ -1,7 +1,6 @@
 """Executed notebooks: what each shows and lacks, all of them as one document, and that document as files."""
 
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +11,9 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from lib.analysis.prose import escaped
 from lib.runs.store import opened
+from lib.system import files
 from lib.system.errors import UserError
 from lib.system.paths import shown
 
@@ -130,11 +131,8 @@ def write_report(document: NotebookNode, folder: Path, show_code: bool = False) 
         pdf, _ = TypstPDFExporter(**options).from_notebook_node(document, resources)
     except ExportError as error:
         raise UserError(f"The report was not written to {shown(folder)}: {error}") from error
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".unfinished-") as unfinished:
-        for name, content in {"report.html": html.encode(), "report.pdf": pdf}.items():
-            Path(unfinished, name).write_bytes(content)
-            Path(unfinished, name).replace(folder / name)
+    for name, content in {"report.html": html.encode(), "report.pdf": pdf}.items():
+        files.write(folder / name, content)
     return folder / "report.html", folder / "report.pdf"
 
 
@@ -175,7 +173,7 @@ def _section(path: Path) -> Iterator[NotebookNode]:
 def _missing(path: Path, reason: str) -> Iterator[NotebookNode]:
     kept = f" What was executed is kept in `{shown(path)}`." if path.is_file() else ""
     yield _heading(path)
-    message = f"**This part is missing.** The notebook `{path.stem}` did not finish: {reason}{kept}"
+    message = f"**This part is missing.** The notebook `{path.stem}` did not finish: {escaped(reason)}{kept}"
     yield _cell(message, kind="notice")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import jinja2
 
-from lib.analysis.prose import details
+from lib.analysis.prose import details, escaped
 from lib.notebook.parameters import Plan
 from lib.report.document import Execution, exhibits, failed_runs, headlines
 from lib.runs.store import opened
@@ -82,7 +82,7 @@ def appendix(plan: Plan, executions: Sequence[Execution]) -> tuple[str, str]:
     settings: dict[str, list[Record]] = {}
     for run in runs:
         settings.setdefault(f"{run.experiment.setting}: {details(run.experiment)}", []).append(run)
-    machines = sorted({f"{run.machine['device']}, torch {run.machine['torch']}" for run in runs})
+    machines = sorted({_made_on(run) for run in runs})
     kept = paths.shown(paths.PUBLISHED / plan.profile / "runs")
     known = {"figures": figures, "runs": runs, "shown": shown, "settings": settings, "machines": machines}
     known |= {"executions": executions, "kept": kept}
@@ -98,7 +98,12 @@ def render(name: str, **values: Any) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {"details": details, "failed_runs": failed_runs, "short": _short, "figures": _figures}
+    environment.filters |= {"escaped": escaped, "made_on": _made_on}
     return environment.get_template(f"{name}.md.j2").render(values).strip()
+
+
+def _made_on(run: Record) -> str:
+    return f"{run.machine.get('device', 'an unknown machine')}, torch {run.machine.get('torch', 'unknown')}"
 
 
 def _short(value: Any) -> str:

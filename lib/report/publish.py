@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import tempfile
 from pathlib import Path
 
 import nbformat
@@ -11,7 +10,7 @@ from lib.notebook.parameters import NOTEBOOKS
 from lib.report.document import exhibits, failed_runs, headlines, missing_artefacts
 from lib.report.front import render
 from lib.runs.store import opened
-from lib.system import paths
+from lib.system import files, paths
 from lib.system.errors import UserError
 
 README = paths.ROOT / "README.md"
@@ -23,12 +22,13 @@ _BLOCK = re.compile(r"(<!-- generated: make publish -->\n).*(<!-- end of generat
 def publish(profile: str) -> Path:
     """Copy a profile's report and the records behind it to outputs/published/, and rewrite the README's block.
 
-    Returns the folder written. Raises UserError where the profile has no complete report; the one kept before stays.
+    Returns the folder written. Raises UserError where the profile has no complete report, or the tensors of a run are
+    damaged; the one kept before stays.
     """
     source, target = paths.OUTPUTS / profile, paths.PUBLISHED / profile
     executed = [source / f"{name}.ipynb" for name in NOTEBOOKS]
-    files = [source / "report.html", source / "report.pdf", *executed]
-    if absent := [paths.shown(file) for file in files if not file.exists()]:
+    written = [source / "report.html", source / "report.pdf", *executed]
+    if absent := [paths.shown(file) for file in written if not file.exists()]:
         raise UserError(f"{', '.join(absent)} does not exist yet. Try: make report PROFILE={profile}")
     if wrong := [reason for file in executed if (reason := missing_artefacts(file))]:
         raise UserError(f"This report is not complete: {wrong[0]} Try: make report PROFILE={profile}")
@@ -43,28 +43,31 @@ def publish(profile: str) -> Path:
     readme, marks = _BLOCK.subn(lambda match: match[1] + block + match[2], README.read_text())
     if not marks:
         raise UserError("README.md lacks the marks of its generated block; _BLOCK in lib/report/publish.py has them.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as folder:
-        new = Path(folder) / profile
-        new.mkdir()
-        for file in files:
+    store, new = opened(profile, "published"), target.with_name(f".new-{profile}")
+    experiments = {record.key: record.experiment for record in store.records()}
+    shown = {key for note in notes for key in note["runs"]}
+    kept = {run.name for run in (target / "runs").glob("[0-9a-f]" * 16)}  # no record is ever dropped
+    looked_at = {key for note in notes if note["name"] == _LOOKED_AT for key in note["runs"]}
+    with files.only_program(source / ".lock", f"making or publishing the report of {profile}"):
+        shutil.rmtree(new, ignore_errors=True)  # of a program that was killed
+        new.mkdir(parents=True)
+        for file in written:
             shutil.copy(file, new)
         for file, notebook in zip(executed, notebooks, strict=True):
             for key in {"input_path", "output_path"} & notebook.metadata.get("papermill", {}).keys():
                 notebook.metadata.papermill[key] = paths.shown(Path(notebook.metadata.papermill[key]))
             nbformat.write(notebook, new / file.name)
-        shown = {key for note in notes for key in note["runs"]}
-        kept = {run.name for run in (target / "runs").glob("[0-9a-f]" * 16)}  # no record is ever dropped
-        looked_at = {key for note in notes if note["name"] == _LOOKED_AT for key in note["runs"]}
-        store = opened(profile, "published")
         for key in shown | kept:
             (new / "runs" / key).mkdir(parents=True)
-            for name in ["record.json", "logits.safetensors"] + (["best.safetensors"] if key in looked_at else []):
-                if file := store.file(key, name):
+            for name in ["logits"] + (["best"] if key in looked_at else []):
+                if file := store.file(key, f"{name}.safetensors"):
+                    store.tensors(experiments[key], name)  # else a damaged file would be published
                     shutil.copy(file, new / "runs" / key)
+            if file := store.file(key):
+                shutil.copy(file, new / "runs" / key)
         figure = next(note for note in notes if note["name"] == _SHOWN)
         (new / f"{_SHOWN}.svg").write_text(figure["data"]["image/svg+xml"])
-        shutil.rmtree(target, ignore_errors=True)
-        new.replace(target)
-    README.write_text(readme)
+        with files.replaced(target):
+            new.replace(target)
+            files.write(README, readme.encode())
     return target

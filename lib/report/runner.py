@@ -24,11 +24,13 @@ from papermill.exceptions import PapermillExecutionError
 from rich.console import Console
 
 from lib import data
-from lib.notebook.parameters import VARIABLE, Plan, file_of
+from lib.notebook.parameters import VARIABLE, Plan, described, file_of
 from lib.report import front
 from lib.report.document import Execution, assemble, failed_runs, missing_artefacts, write_report
 from lib.runs import progress
-from lib.system import paths
+from lib.system import files, paths
+from lib.system.errors import UserError
+from lib.training import training_part
 
 _EVERY = 1.0  # seconds between two looks: measuring takes some milliseconds, which a benchmark would notice
 
@@ -40,11 +42,22 @@ def report(profile: str, changes: dict[str, Any] | None = None, show_code: bool 
     profile or parameter that does not exist or has a wrong value, before any kernel starts.
     """
     plan = Plan.of(profile, changes)
-    for name in {values["dataset"] for values in plan.values.values()}:
-        data.load(name)  # fetched here, where its progress can be seen
-    folder, total = paths.OUTPUTS / profile, len(plan.values)
-    plan.save(file_of(profile))
-    os.environ[VARIABLE] = str(file_of(profile))
+    with files.only_program(paths.OUTPUTS / profile / ".lock", f"making or publishing the report of {profile}"):
+        for name, values in plan.values.items():
+            dataset = data.load(values["dataset"])  # fetched here, where its progress can be seen
+            try:
+                training_part(dataset, described(values))
+            except UserError as error:  # before any kernel starts
+                raise UserError(f"{name}: {error}") from None
+        return _report(plan, show_code)
+
+
+def _report(plan: Plan, show_code: bool) -> bool:
+    folder, total = paths.OUTPUTS / plan.profile, len(plan.values)
+    for left in folder.glob("*.tmp"):  # of a program that was killed
+        left.unlink()
+    plan.save(file_of(plan.profile))
+    os.environ[VARIABLE] = str(file_of(plan.profile))
     try:
         executions = [
             execute(paths.NOTEBOOKS / f"{name}.ipynb", values, folder / f"{name}.ipynb", f"[{n}/{total}] {name}")
@@ -56,7 +69,7 @@ def report(profile: str, changes: dict[str, Any] | None = None, show_code: bool 
     document = assemble(
         [e.path for e in executions],
         front.TITLE,
-        front.facts(profile),
+        front.facts(plan.profile),
         summary=front.summary(plan, executions),
         notice=front.shortened(plan),
         appendix=appendix,

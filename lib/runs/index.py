@@ -1,7 +1,7 @@
 """Index of the runs of a store: one row per run, in a file beside the folder, so that ten thousand are soon listed.
 
-It is only a cache, to which lines of JSON are appended. A row counts while its record.json has the same time and size;
-rows of another layout and damaged lines are ignored, and their records read again.
+It is only a cache, to which lines are appended: a checksum and JSON. A row counts while its record.json has the same
+time and size; rows of another layout and damaged lines are ignored, and their records read again.
 """
 
 import inspect
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.experiment import Experiment
+from lib.system import files
 from lib.training import Record
 
 Row = dict[str, Any]
@@ -80,10 +81,10 @@ def _lines(folder: Path) -> Iterator[tuple[str, Row]]:
     """Yield time and size of a record and its row, oldest first."""
     layout, text = _layout(), ""
     with suppress(OSError):
-        text = file_of(folder).read_text(errors="replace")
+        text = files.regular(file_of(folder), files.TEXT).read_text(errors="replace")
     for line in text.splitlines():
-        with suppress(ValueError, TypeError, KeyError):  # damaged, or cut short by a kill
-            entry = json.loads(line)
+        if _sum(line[8:]) == line[:8]:  # not damaged, nor cut short by a kill
+            entry = json.loads(line[8:])
             if entry["layout"] == layout:
                 yield entry["stamp"], entry["row"]
 
@@ -91,5 +92,12 @@ def _lines(folder: Path) -> Iterator[tuple[str, Row]]:
 def _append(folder: Path, found: Sequence[tuple[str, Row]]) -> None:
     layout = _layout()
     lines = [json.dumps({"layout": layout, "stamp": stamp, "row": own}) for stamp, own in found]
-    with suppress(OSError), file_of(folder).open("a") as stream:
-        stream.write("\n" + "\n".join(lines))  # a new line first: the last one may have been cut short
+    with suppress(OSError):
+        with suppress(FileNotFoundError):
+            files.regular(file_of(folder), files.TEXT)
+        with file_of(folder).open("a") as stream:
+            stream.write("".join(f"\n{_sum(line)}{line}" for line in lines))  # the last line may have been cut short
+
+
+def _sum(line: str) -> str:
+    return f"{zlib.crc32(line.encode()):08x}"

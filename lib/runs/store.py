@@ -7,27 +7,29 @@ import json
 import os
 import shutil
 import sys
-import tempfile
-import time
-from contextlib import suppress
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
-from filelock import FileLock, Timeout
+import safetensors.torch
+from filelock import FileLock
+from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from lib import models
 from lib.experiment import Experiment
 from lib.runs import index
-from lib.system import paths
-from lib.system.errors import NoRoom, UserError
+from lib.system import files, paths
+from lib.system.errors import NoRoom, UserError, clipped, explain
 from lib.training import Record, Weights
 
 #: Layout of record.json. A record of another format is set aside whole, never misread and never deleted.
 FORMAT = 1
-#: Seconds after which a half-written run counts as left by a killed program.
-_ABANDONED = 24 * 3600
 
 
 class Store:
@@ -41,7 +43,7 @@ class Store:
     def __init__(self, folder: Path | None = None, *also: Path):
         self.folder = Path(folder) if folder else paths.RUNS
         self.folders = (self.folder, *also)
-        self._tidied = False
+        self._said: set[str] = set()
         self._kept: dict[Experiment, dict[int, Record]] | None = None
 
     def path(self, experiment: Experiment) -> Path:
@@ -57,24 +59,30 @@ class Store:
 
         Raises NoRoom where the folder cannot be written.
         """
-        lock = FileLock(self._lock_file(experiment), thread_local=False)
         try:
-            self._lock_file(experiment).parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=timeout)
-        except Timeout:
-            return None
+            return files.lock(self.checkpoint(experiment).with_suffix(".lock"), timeout)
         except OSError as error:
             raise NoRoom(f"Runs cannot be stored in {self.folder}: {error.strerror or error}.") from error
-        return lock
 
-    def unlock(self, experiment: Experiment, lock: FileLock) -> None:
-        """Release a run; a stored one needs no lock file: programs that wait for it find the run stored."""
-        if self.file(experiment.key):
-            self._lock_file(experiment).unlink(missing_ok=True)
-        lock.release()
+    def unlock(self, own: FileLock) -> None:
+        """Release a run; whoever waits for it finds it stored, or goes on with it."""
+        files.unlock(own)
 
-    def _lock_file(self, experiment: Experiment) -> Path:
-        return self.checkpoint(experiment).with_suffix(".lock")
+    def tidy(self) -> None:
+        """Remove what killed programs left: half-written runs, and the files of unfinished runs that are stored."""
+        with suppress(OSError):  # a folder that others may write only
+            for left in self.folder.glob(".tmp-*"):
+                if own := files.lock(left.with_suffix(".lock")):  # else it is being written
+                    shutil.rmtree(left.with_suffix(""), ignore_errors=True)
+                    files.unlock(own)
+            unfinished = self.folder / "unfinished"
+            for key in {left.name.partition(".")[0] for left in unfinished.glob("*.*")}:
+                if own := files.lock(unfinished / f"{key}.lock"):  # else it is being trained
+                    stored = (self.folder / key / "record.json").exists()
+                    for left in unfinished.glob(f"{key}.*"):
+                        if left.suffix == ".tmp" or (stored and left.suffix != ".lock"):
+                            left.unlink()
+                    files.unlock(own)
 
     def get(self, experiment: Experiment) -> Record | None:
         """Return the record of a finished run, or None. A damaged one is set aside, with a message.
@@ -89,16 +97,40 @@ class Store:
         """Return tensors of a run by their name: the weights of its "best" or "last" epoch, or its "logits".
 
         Logits are those of the last epoch on the test set, float16 [N, C] under "test"; runs keep them since
-        2026-11-25. Raises UserError where the tensors are not stored, or damaged.
+        2026-11-25. Raises UserError where the tensors are not stored, or are not those that were stored.
         """
         file, reason = self.file(experiment.key, f"{name}.safetensors"), "not stored"
         try:
             if file:
-                return load_file(file)
-        except SafetensorError as error:
-            reason = f"damaged ({error})"
+                return self._checked(file, name)
+        except (OSError, SafetensorError, ValueError, RuntimeError) as error:
+            reason = f"damaged ({clipped(str(error))})"
         folder = file.parent if file else self.path(experiment)
         raise UserError(f"{name}.safetensors of run {experiment.key} is {reason}; remove {folder} and train it again.")
+
+    def _checked(self, file: Path, name: str) -> dict[str, Tensor]:
+        """Read tensors; ValueError for another checksum than the record's, other names or shapes, or NaN."""
+        content = files.regular(file, files.TENSORS).read_bytes()
+        whole, record = _read_json(file.with_name("record.json"))
+        found = hashlib.sha256(content).hexdigest()
+        if whole.get("files", {}).get(file.name, found) != found:
+            raise ValueError("its checksum is not the one in the record")
+        tensors = safetensors.torch.load(content)
+        if name == "logits":
+            expected = {"test": (int(np.sum(record.last.test.confusion)), len(record.counts))}
+        else:
+            model = models.build(record.experiment.model, 0, classes=len(record.counts))
+            expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+        if {key: tuple(value.shape) for key, value in tensors.items()} != expected:
+            raise ValueError(f"its tensors are not those of {record.experiment.model}")
+        if not all(value.isfinite().all() for value in tensors.values()):
+            raise ValueError("it holds values that are not finite")
+        if file.name not in whole.get("files", {}) and file.parent.parent == self.folder:
+            self._say(f"Run {record.key} was stored without a checksum of its {file.name}; it is taken now.")
+            whole["files"] = whole.get("files", {}) | {file.name: found}
+            with suppress(OSError):
+                files.write(file.with_name("record.json"), _json(whole))
+        return tensors
 
     def put(self, record: Record, weights: dict[str, Weights]) -> None:
         """Store a run. It appears under its key complete or not at all, also after a kill or a full disk.
@@ -106,31 +138,61 @@ class Store:
         Raises NoRoom where the disk is full or the folder cannot be written.
         """
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._tidy()
-            with tempfile.TemporaryDirectory(prefix=".tmp-", dir=self.folder, ignore_cleanup_errors=True) as temporary:
-                new = Path(temporary, record.key)
+            with self._half_written() as folder:
+                new = folder / record.key
                 new.mkdir()
+                sums = {}
                 for name, tensors in weights.items():
-                    save_file(tensors, new / f"{name}.safetensors")
-                _write_json(new / "record.json", record)
-                _move(new, self.path(record.experiment))
-        except (OSError, SafetensorError) as error:  # safetensors reports a full disk as either
-            reason = getattr(error, "strerror", None) or error
+                    content = safetensors.torch.save(tensors)
+                    (new / f"{name}.safetensors").write_bytes(content)
+                    sums[f"{name}.safetensors"] = hashlib.sha256(content).hexdigest()
+                described = record.model_dump(mode="json")
+                whole = {"format": FORMAT, "sha256": _digest(described), "record": described, "files": sums}
+                files.write(new / "record.json", _json(whole))
+                self._move(new, record)
+        except OSError as error:
             raise NoRoom(
-                f"Run {record.key} could not be stored in {self.folder}: {reason}. Make room and run again."
+                f"Run {record.key} could not be stored in {self.folder}: {error.strerror or error}. "
+                "Make room and run again."
             ) from error
         index.note(self.folder, record)
         self.checkpoint(record.experiment).unlink(missing_ok=True)
 
-    def _tidy(self) -> None:
-        """Remove what killed programs left half-written; once, since the folder may be large."""
-        if not self._tidied:
-            self._tidied = True
-            for left in self.folder.glob(".tmp-*"):
-                with suppress(OSError):
-                    if time.time() - left.stat().st_mtime > _ABANDONED:
-                        shutil.rmtree(left)
+    @contextmanager
+    def _half_written(self) -> Iterator[Path]:
+        """Make a folder beside the runs for what is not complete yet; its lock tells `tidy` that it is in use."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        folder = self.folder / f".tmp-{uuid.uuid4().hex}"
+        own = files.lock(folder.with_suffix(".lock"))
+        try:
+            folder.mkdir()
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            if own:
+                files.unlock(own)
+
+    def _move(self, new: Path, record: Record) -> None:
+        """Put a run's complete folder in its place, replacing one that is there.
+
+        The old one is deleted only if it holds the same experiment and thus the same numbers (another process finished
+        it too), else set aside. It is renamed first, so that a kill never leaves half a run under its key.
+        """
+        final = self.path(record.experiment)
+        for attempt in range(10):
+            try:
+                os.replace(new, final)
+                return
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                    raise
+            with suppress(FileNotFoundError):  # the other process is replacing it too
+                old = self._read(final)
+                if old and old.experiment == record.experiment:
+                    os.replace(final, new.with_name(f"old-{attempt}"))
+                elif final.exists():  # `_read` sets aside itself what is damaged
+                    self._say(f"Run {record.key} was another experiment; set aside as {_set_aside(final).name}.")
+        raise OSError(errno.EBUSY, "other processes keep storing the same run")
 
     def records(self) -> list[Record]:
         """Return every readable record, oldest first."""
@@ -150,7 +212,7 @@ class Store:
 
     def file(self, key: str, name: str = "record.json") -> Path | None:
         """Return a file of a key's run, or None."""
-        return next((file for folder in self.folders if (file := folder / key / name).exists()), None)
+        return next((file for folder in self.folders if os.path.exists(file := folder / key / name)), None)
 
     def frame(self) -> pd.DataFrame:
         """Return one row per record, oldest first; `index.row` lists the columns. Accuracies are fractions."""
@@ -158,21 +220,32 @@ class Store:
         return pd.DataFrame(sorted(by_key.values(), key=lambda row: (row["finished"], row["key"])))
 
     def _read(self, folder: Path) -> Record | None:
+        """Read a run; None where there is none, or none that can be read, which is said once.
+
+        A damaged one in the store's own folder is set aside.
+        """
         try:
-            return _read_json(folder / "record.json")
+            return _read_json(folder / "record.json")[1]
         except FileNotFoundError:
             return None
-        except OSError as error:
-            raise UserError(f"Run {folder.name} in {folder.parent} cannot be read: {error}.") from error
-        except (ValueError, KeyError, TypeError) as error:
-            reason = str(error).splitlines()[0]
-            if folder.parent != self.folder:
-                print(f"Run {folder.name} in {folder.parent} cannot be read ({reason}); skipped.", file=sys.stderr)
-                return None
-            with suppress(FileNotFoundError):  # another program has just set it aside
-                aside = _set_aside(folder)
-                print(f"Run {folder.name} cannot be read ({reason}); set aside as {aside.name}.", file=sys.stderr)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            end, reason = "skipped", getattr(error, "strerror", None) or clipped(str(error))
+            if isinstance(error, ValidationError):
+                reason = explain(error.errors(), known=[])
+            if folder.parent == self.folder and not isinstance(error, OSError):
+                try:
+                    end = f"set aside as {_set_aside(folder).name}"
+                except FileNotFoundError:  # by another program, just now
+                    return None
+                except OSError:
+                    pass
+            self._say(f"Run {folder.name} cannot be read ({reason}); {end}: {paths.shown(folder.parent)}.")
             return None
+
+    def _say(self, line: str) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            print(line, file=sys.stderr, flush=True)
 
 
 #: Sources of a report's runs: "train" loads those in outputs/runs/ and trains the others; "published" loads those that
@@ -198,39 +271,17 @@ def _set_aside(folder: Path) -> Path:
     return aside
 
 
-def _move(new: Path, final: Path) -> None:
-    """Put a complete folder in its place, replacing one that is there.
-
-    The old one (another process finished the same run: both hold the same numbers) is renamed first, and deleted with
-    the folder that `new` lies in, so that a kill never leaves half a run under its key.
-    """
-    for attempt in range(10):
-        try:
-            os.replace(new, final)
-            return
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-        with suppress(FileNotFoundError):  # the other process is replacing it too
-            os.replace(final, new.with_name(f"old-{attempt}"))
-    raise OSError(errno.EBUSY, "other processes keep storing the same run")
-
-
 def _digest(content: dict) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _write_json(file: Path, record: Record) -> None:
-    content = record.model_dump(mode="json")
-    whole = {"format": FORMAT, "sha256": _digest(content), "record": content}
-    with file.open("w") as stream:
-        json.dump(whole, stream, indent=1)
-        stream.flush()
-        os.fsync(stream.fileno())
+def _json(whole: dict[str, Any]) -> bytes:
+    return json.dumps(whole, indent=1).encode()
 
 
-def _read_json(file: Path) -> Record:
-    whole = json.loads(file.read_text())
+def _read_json(file: Path) -> tuple[dict[str, Any], Record]:
+    """Return the content of a record's file and the record in it."""
+    whole = json.loads(files.regular(file, files.TEXT).read_text())
     if whole["format"] != FORMAT:
         raise ValueError(f"format {whole['format']} where this version reads {FORMAT}")
     if _digest(whole["record"]) != whole["sha256"]:
@@ -238,4 +289,4 @@ def _read_json(file: Path) -> Record:
     record = Record.model_validate(whole["record"])
     if record.key != file.parent.name:
         raise ValueError(f"it is the record of {record.key}")
-    return record
+    return whole, record

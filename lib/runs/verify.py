@@ -75,5 +75,6 @@ def _numbers(record: Record) -> list[dict]:
 
 
 def _again(record: Record, on_epoch: Callable[[Epoch], None] | None) -> Record:
-    torch.set_num_threads(min(int(record.machine.get("threads", device.cores())), device.cores()))
+    threads = record.machine.get("threads")
+    torch.set_num_threads(min(threads if isinstance(threads, int) and threads > 0 else 64, device.cores()))
     return train(record.experiment, on_epoch=on_epoch)[0]

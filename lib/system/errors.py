@@ -1,7 +1,17 @@
 """Exceptions that a person reads."""
 
+import reprlib
 from collections.abc import Sequence
 from typing import Any
+
+_MOST = 300  # characters that a message quotes of anything
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 100, 100
+
+
+def printable(text: str) -> str:
+    """Return text that a terminal shows and does not obey: control characters, apart from new lines, are blanks."""
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
 
 
 class UserError(Exception):
@@ -9,6 +19,9 @@ class UserError(Exception):
 
     The command line and notebooks print the message alone.
     """
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
     def _render_traceback_(self: BaseException) -> list[str]:  # IPython asks for it
         return [str(self)]
@@ -18,16 +31,30 @@ class NoRoom(UserError):
     """Results cannot be written, most likely because the disk is full: training on would lose them."""
 
 
+def clipped(text: str, most: int = _MOST) -> str:
+    """Return the text in one line of at most `most` characters."""
+    line = " ".join(text[: 2 * most].split())
+    return line if len(line) <= most else line[: most - 3] + "..."
+
+
+def quoted(value: Any) -> str:
+    """Return a value as Python writes it, shortened where it is long."""
+    try:
+        return clipped(_SHORT.repr(value), 120)
+    except ValueError:  # Python writes no number of so many digits
+        return "a number of thousands of digits"
+
+
 def explain(errors: Sequence[Any], known: list[str]) -> str:
-    """Return one sentence per error that pydantic lists, with the key, the value and what is allowed."""
+    """Return one sentence for each of the first errors that pydantic lists: the key, the value and what is allowed."""
     sentences = []
-    for item in errors:
-        name = ".".join(str(part) for part in item["loc"]) or "the settings"
+    for item in errors[:2]:
+        name = clipped(".".join(str(part) for part in item["loc"]), 60) or "the settings"
         if item["type"] == "extra_forbidden":
             sentences.append(f"There is no setting {name!r}; known settings: {', '.join(known)}.")
         elif item["type"] == "missing":
             sentences.append(f"The setting {name!r} is missing.")
         else:
-            value = "" if name == "the settings" else f", not {item['input']!r}"
+            value = "" if name == "the settings" else f", not {quoted(item['input'])}"
             sentences.append(f"{name}: {item['msg'].removeprefix('Value error, ')}{value}.")
     return " ".join(sentences)

@@ -3,15 +3,18 @@
 import hashlib
 import json
 import os
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from lib.system.errors import NoRoom
+from lib.system import files
+from lib.system.errors import NoRoom, clipped
 from lib.training.results import Epoch, Weights
 
 
@@ -33,57 +36,61 @@ def save(path: Path, key: str, model: nn.Module, optimizer: torch.optim.SGD, sta
         if momentum is not None:
             tensors[f"momentum.{name}"] = momentum
     history = json.dumps([epoch.model_dump() for epoch in state.history])
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    # safetensors refuses views of shared memory and odd layouts: store plain copies.
+    plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    metadata = {"key": key, "history": history, "digest": _digest(plain, history)}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # safetensors refuses views of shared memory and odd layouts: store plain copies.
-        plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-        metadata = {"key": key, "history": history, "digest": _digest(plain, history)}
-        save_file(plain, temporary, metadata=metadata)
-        os.replace(temporary, path)
-    except (OSError, SafetensorError) as error:  # safetensors reports a full disk as either
+        files.write(path, safetensors.torch.save(plain, metadata))
+    except OSError as error:
         raise NoRoom(
             f"The state of run {key} could not be kept in {path.parent}: {error}. Make room and run again."
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load(path: Path, key: str, model: nn.Module, optimizer: torch.optim.SGD) -> Checkpoint | None:
-    """Restore model and optimiser in place; None where there is no usable checkpoint of this experiment."""
-    if not path.exists():
-        return None
+    """Restore model and optimiser in place; None where there is no checkpoint of this experiment.
+
+    One that cannot be used is set aside, with a message: it costs its epochs, not the run.
+    """
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(files.regular(path, files.TENSORS), "pt") as file:
             metadata = file.metadata() or {}
-            if metadata.get("key") != key:
-                return None
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if metadata.get("digest") != _digest(tensors, metadata["history"]):
-            raise ValueError("the digest does not match")
+        if metadata["key"] != key:
+            raise ValueError(f"it is of run {metadata['key']}")
+        if metadata["digest"] != _digest(tensors, metadata["history"]):
+            raise ValueError("its checksum is wrong")
         history = [Epoch.model_validate(epoch) for epoch in json.loads(metadata["history"])]
-    except (SafetensorError, ValueError, KeyError):
-        path.unlink()  # a damaged checkpoint costs its epochs, not the run
+        parts: dict[str, Weights] = {"model": {}, "best": {}, "momentum": {}}
+        for name, tensor in tensors.items():
+            part, _, rest = name.partition(".")
+            parts[part][rest] = tensor
+        shapes = {name: value.shape for name, value in model.state_dict().items()}
+        if any({name: value.shape for name, value in parts[part].items()} != shapes for part in ("model", "best")):
+            raise ValueError("its weights are not those of this model")
+    except FileNotFoundError:
         return None
-
-    def part(prefix: str) -> Weights:
-        return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-
-    model.load_state_dict(part("model."))
-    momentum = part("momentum.")
+    except (OSError, SafetensorError, ValueError, KeyError, RecursionError) as error:
+        aside = path.with_suffix(".unusable")
+        with suppress(OSError):
+            os.replace(path, aside)
+        reason = f"cannot be used ({clipped(str(error))}); set aside as {aside.name}"
+        print(f"The checkpoint {path.name} {reason}, and the run starts anew.", file=sys.stderr)
+        return None
+    model.load_state_dict(parts["model"])
     for name, parameter in model.named_parameters():
-        if name in momentum:
-            buffer = torch.empty_like(parameter).copy_(momentum[name])  # keeps device and layout
+        if name in parts["momentum"]:
+            buffer = torch.empty_like(parameter).copy_(parts["momentum"][name])  # keeps device and layout
             optimizer.state[parameter]["momentum_buffer"] = buffer
-    return Checkpoint(history, part("best."))
+    return Checkpoint(history, parts["best"])
 
 
 def finished_epochs(path: Path) -> list[Epoch]:
     """Epochs in a checkpoint, for a display of a run that goes on from it; empty where there is none."""
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(files.regular(path, files.TENSORS), "pt") as file:
             return [Epoch.model_validate(epoch) for epoch in json.loads((file.metadata() or {})["history"])]
-    except (OSError, SafetensorError, ValueError, KeyError):
+    except (OSError, SafetensorError, ValueError, KeyError, RecursionError):
         return []
 
 

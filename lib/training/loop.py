@@ -103,6 +103,8 @@ def train(
             )
             trained = time.perf_counter()
             logits = predict(model, test.images, experiment.precision, dataset)
+            if not logits.isfinite().all():  # the last step of an epoch can be the one that diverges
+                raise _diverged(f"test loss became non-finite after epoch {number}", experiment)
             epoch = Epoch(
                 epoch=number,
                 learning_rate=rate,
@@ -114,8 +116,6 @@ def train(
                 seconds=time.perf_counter() - start,
                 images_per_second=len(training) / (trained - start),
             )
-            if not math.isfinite(epoch.test.loss):  # the last step of an epoch can be the one that diverges
-                raise _diverged(f"test loss became {epoch.test.loss} after epoch {number}", experiment)
             if epoch.test.accuracy > max((e.test.accuracy for e in state.history), default=-1.0):
                 state.best = plain_weights(model)
             state.history.append(epoch)
@@ -145,7 +145,8 @@ def train(
         origin=origin,
         final_train_correct=[row[k] for k, row in enumerate(final.confusion)],
     )
-    return record, {"best": state.best, "last": plain_weights(model), "logits": {"test": logits.half().cpu()}}
+    stored = logits.clamp(-65504, 65504).half().cpu()  # the largest numbers of float16
+    return record, {"best": state.best, "last": plain_weights(model), "logits": {"test": stored}}
 
 
 def train_epoch(

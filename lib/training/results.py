@@ -1,14 +1,25 @@
 """The results of a training run."""
 
+from datetime import datetime
+from typing import Annotated
+
 import numpy as np
 import torch
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 from torch import Tensor, nn
 
 from lib.experiment import Experiment
+from lib.system.errors import printable
 
 #: Model weights by name, float tensors on the CPU.
 Weights = dict[str, Tensor]
+
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+Positive = Annotated[int, Field(ge=1, lt=2**53)]
+Nonnegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+#: One line that is safe on a terminal, whoever wrote it.
+Text = Annotated[str, AfterValidator(lambda text: " ".join(printable(text).split()))]
 
 
 def plain_weights(model: nn.Module) -> Weights:
@@ -19,12 +30,23 @@ def plain_weights(model: nn.Module) -> Weights:
     }
 
 
-class Evaluation(BaseModel, frozen=True, extra="forbid"):
+def _date(text: str) -> str:
+    datetime.fromisoformat(text)
+    return text
+
+
+class Evaluation(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Result of a model on one set of images."""
 
-    loss: float  # mean softmax cross-entropy in nats, whatever loss was trained
-    confusion: list[list[int]]  # images by true class (row) and predicted class (column), [C][C]
-    calibration_error: float  # expected calibration error, 15 equal bins of confidence (Guo et al. 2017)
+    loss: Nonnegative  # mean softmax cross-entropy in nats, whatever loss was trained
+    confusion: list[list[Count]]  # images by true class (row) and predicted class (column), [C][C]
+    calibration_error: Share  # expected calibration error, 15 equal bins of confidence (Guo et al. 2017)
+
+    @model_validator(mode="after")
+    def _square(self) -> "Evaluation":
+        if {len(row) for row in self.confusion} != {len(self.confusion)} or not np.sum(self.confusion):
+            raise ValueError("the confusion matrix has to be square, with an image in it")
+        return self
 
     @property
     def per_class(self) -> np.ndarray:
@@ -40,37 +62,49 @@ class Evaluation(BaseModel, frozen=True, extra="forbid"):
         return float(confusion.trace() / confusion.sum())
 
 
-class Epoch(BaseModel, frozen=True, extra="forbid"):
+class Epoch(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Result of one pass over the training images, and of the model after it."""
 
-    epoch: int  # from 1
-    learning_rate: float  # of its last step
-    train_loss: float  # mean of the trained loss over the steps, as the weights moved
-    train_accuracy: float  # on the augmented images, as the weights moved
-    train_hits: list[int] | None = None  # of them by class, [C]; None in records from before this was kept
+    epoch: Positive
+    learning_rate: Nonnegative  # of its last step
+    train_loss: Nonnegative  # mean of the trained loss over the steps, as the weights moved
+    train_accuracy: Share  # on the augmented images, as the weights moved
+    train_hits: list[Count] | None = None  # of them by class, [C]; None in records from before this was kept
     test: Evaluation
     validation: Evaluation | None = None
-    seconds: float  # training and evaluation
-    images_per_second: float  # training alone
+    seconds: Nonnegative  # training and evaluation
+    images_per_second: Nonnegative  # training alone
 
 
-class Record(BaseModel, frozen=True, extra="forbid"):
+class Record(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """A finished run: its experiment, its epochs, and the machine that trained it."""
 
     experiment: Experiment
     key: str
-    numerics: int
-    counts: list[int]  # training images per class, after the validation split
+    numerics: Positive
+    counts: list[Positive]  # training images per class, [C], after the validation split
     history: list[Epoch]
-    wall_time: float  # seconds, summed over the epochs
-    finished: str  # ISO 8601, UTC
-    machine: dict[str, str | int]
-    lib: str  # version of this library
-    data_digest: str  # of the data set it was trained on
-    origin: str = ""  # the parameter file that first asked for it
+    wall_time: Nonnegative  # seconds, summed over the epochs
+    finished: Annotated[str, AfterValidator(_date)]  # ISO 8601, UTC
+    machine: dict[Text, Text | int]
+    lib: Text  # version of this library
+    data_digest: Text  # of the data set it was trained on
+    origin: Text = ""  # the parameter file that first asked for it
     # Training images classified correctly after the last epoch, by class, [C]: one more pass with fixed weights and
     # without augmentation. None in records from before this was kept.
-    final_train_correct: list[int] | None = None
+    final_train_correct: list[Count] | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Record":
+        if [epoch.epoch for epoch in self.history] != [*range(1, self.experiment.epochs + 1)]:
+            raise ValueError(f"the history has to hold the epochs 1 to {self.experiment.epochs}")
+        matrices = [e.confusion for epoch in self.history for e in (epoch.test, epoch.validation) if e]
+        correct = [self.final_train_correct, *(epoch.train_hits for epoch in self.history)]
+        if {len(rows) for rows in matrices} | {len(c) for c in correct if c is not None} != {len(self.counts)}:
+            raise ValueError(f"everything has to be of the {len(self.counts)} classes of the training images")
+        if any(np.greater(right, self.counts).any() for right in correct if right is not None):
+            raise ValueError("more training images are correct than there are")
+        return self
 
     def train_per_class(self, epoch: Epoch) -> np.ndarray:
         """Training accuracy of each class in an epoch of this run, [C], as `Epoch.train_accuracy`; NaN if not kept."""

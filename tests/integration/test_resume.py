@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 import torch
 from conftest import run, small, without_times
 
+from lib.models import MODELS, TwoLayerNet
 from lib.system.errors import UserError
 from lib.training import checkpoint as checkpoints
 
@@ -136,13 +138,15 @@ def spoil_the_history(content):
 
 
 @pytest.mark.parametrize("damage", [cut, flip_a_weight, spoil_the_history, lambda _: b"", lambda _: b"no tensors" * 9])
-def test_a_damaged_checkpoint_costs_its_epochs_not_the_run(interrupted, few, damage):
+def test_a_damaged_checkpoint_costs_its_epochs_not_the_run(interrupted, few, damage, capsys):
     experiment, path, undisturbed = interrupted
     path.write_bytes(damage(path.read_bytes()))
     seen = []
     result = run(experiment, few(), checkpoint=path, on_epoch=lambda e: seen.append(e.epoch))
     assert seen == [1, 2, 3, 4]
     assert_same(result, undisturbed)
+    assert "The checkpoint state.safetensors cannot be used" in capsys.readouterr().err
+    assert path.with_suffix(".unusable").exists()
 
 
 def test_an_intact_checkpoint_is_used(interrupted, few):
@@ -154,6 +158,17 @@ def test_an_intact_checkpoint_is_used(interrupted, few):
     assert_same(result, undisturbed)
 
 
+def test_the_checkpoint_of_another_model_is_set_aside_and_spoils_nothing(interrupted, few, monkeypatch):
+    """An edited model: its key is the same, and some of its weights fit."""
+    experiment, path, _ = interrupted
+    monkeypatch.setitem(MODELS, experiment.model, partial(TwoLayerNet, hidden=17))
+    seen = []
+    result = run(experiment, few(), checkpoint=path, on_epoch=lambda e: seen.append(e.epoch))
+    assert seen == [1, 2, 3, 4]
+    assert_same(result, run(experiment, few()))
+    assert path.with_suffix(".unusable").exists()
+
+
 def test_the_checkpoint_of_another_experiment_is_ignored(interrupted, few):
     experiment, path, _ = interrupted
     other = experiment.replace(seed=1)
@@ -163,16 +178,14 @@ def test_the_checkpoint_of_another_experiment_is_ignored(interrupted, few):
     assert without_times(record.history) == without_times(run(other, few())[0].history)
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), checkpoints.SafetensorError("I/O error")])
-def test_a_full_disk_is_said_and_leaves_the_old_checkpoint(interrupted, few, monkeypatch, error):
+def test_a_full_disk_is_said_and_leaves_the_old_checkpoint(interrupted, few, monkeypatch):
     experiment, path, _ = interrupted
     before = path.read_bytes()
 
-    def full(tensors, file, metadata):
-        file.write_bytes(b"half")
-        raise error
+    def full(_):
+        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoints, "save_file", full)
+    monkeypatch.setattr(checkpoints.files.os, "fsync", full)
     with pytest.raises(UserError, match=r"could not be kept in .*Make room"):
         run(experiment, few(), checkpoint=path)
     assert path.read_bytes() == before

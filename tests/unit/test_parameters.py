@@ -59,7 +59,7 @@ def test_values_take_the_type_of_the_default(tmp_path, example):
         # values that only an experiment would refuse, after minutes of training perhaps
         ("epochs: 0", r"^\S+set.yaml: epochs: Input .*greater than or equal to 1, not 0"),
         ("betas: [0.5, 1.5]", r"set.yaml: betas: Input .*less than or equal to 1, not 1.5"),
-        ("betas: []", r"set.yaml: betas has to be at least one"),
+        ("betas: []", r"set.yaml: betas has to have at least one value"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, example, text, said):

@@ -125,7 +125,10 @@ def test_the_likeliest_reading_is_the_nearest_one():
 
 def test_equal_settings_are_compared_where_they_have_the_most_seeds():
     candidates = {
-        Setting(0.1, 32): (runs(CB_ROW - 0.2), runs(CB_ROW - 0.3)),  # as many seeds, and farther from the original
+        Setting(0.1, 32): (
+            runs(CB_ROW.clip(0.3) - 0.2),
+            runs(CB_ROW.clip(0.4) - 0.3),
+        ),  # as many seeds, and farther from the original
         Setting(0.1, 64): (runs(CB_ROW, seeds=2), runs(CB_ROW, seeds=2)),
         Setting(0.01, 32): tuple({s: record(s, row, best=row) for s in range(4)} for row in (CB_ROW - 0.02, CB_ROW)),
         Setting(0.001, 32): tuple({s: record(s, CE_ROW, best=CE_ROW) for s in range(2)} for _ in range(2)),

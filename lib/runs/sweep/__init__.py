@@ -47,6 +47,7 @@ def run(
             Finished runs are stored.
     """
     store = store or Store()
+    store.tidy()
     missing = list({e.key: e for e in experiments if store.get(e) is None}.values())
     if missing:
         if not scheduler:

@@ -51,7 +51,7 @@ class Job:
 
     def over(self, experiment: Experiment, own: FileLock, error: BaseException | None = None) -> None:
         """Note that a run is over, trained or not, and release its lock."""
-        self.store.unlock(experiment, own)
+        self.store.unlock(own)
         if error:
             self.failures.append((experiment, error))
         if self.progress:
