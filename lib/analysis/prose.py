@@ -15,10 +15,13 @@ from lib.training import Record
 
 
 def escaped(text: object) -> str:
-    """Return text, whoever wrote it, as Markdown in which nothing is markup: punctuation as character references."""
-    return re.sub(
-        r"[^\w\s.,/=()%+;-]|(?<![^\W_])_|_(?![^\W_])", lambda found: f"&#{ord(found[0])};", clipped(str(text), 2000)
-    )
+    """Return text, whoever wrote it, as Markdown in which nothing is markup: punctuation as character references.
+
+    The marks of formulas, which MathJax finds in the finished page, have an element each: it looks into one at a time.
+    """
+    markup = r"[^\w\s.,/=()%+;-]|(?<![^\W_])_|_(?![^\W_])"
+    shown = re.sub(markup, lambda found: f"&#{ord(found[0])};", clipped(str(text), 2000))
+    return re.sub(r"&#(36|92);", r"<span>\g<0></span>", shown)
 
 
 def points(difference: float) -> str:

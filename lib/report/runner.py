@@ -42,13 +42,13 @@ def report(profile: str, changes: dict[str, Any] | None = None, show_code: bool 
     profile or parameter that does not exist or has a wrong value, before any kernel starts.
     """
     plan = Plan.of(profile, changes)
+    for name, values in plan.values.items():
+        dataset = data.load(values["dataset"])  # fetched here, where its progress can be seen
+        try:
+            training_part(dataset, described(values))
+        except UserError as error:
+            raise UserError(f"{name}: {error}") from None
     with files.only_program(paths.OUTPUTS / profile / ".lock", f"making or publishing the report of {profile}"):
-        for name, values in plan.values.items():
-            dataset = data.load(values["dataset"])  # fetched here, where its progress can be seen
-            try:
-                training_part(dataset, described(values))
-            except UserError as error:  # before any kernel starts
-                raise UserError(f"{name}: {error}") from None
         return _report(plan, show_code)
 
 

@@ -21,7 +21,7 @@ from lib.notebook.parameters import NOTEBOOKS
 from lib.report import publish as publishing
 from lib.report import runner
 from lib.report.document import exhibits
-from lib.system import paths
+from lib.system import files, paths
 from lib.system.errors import UserError
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -187,7 +187,14 @@ def test_papermill_runs_a_notebook_from_any_working_directory(smoke, tmp_path):
         (("-p", "model=ResNet32"), "the command line: model: Input should be one of 'ConvNet',"),
         (("-p", "epochs=many"), "the command line: epochs has to be a whole number like 14, not 'many'."),
         (("-p", "epochs"), "A parameter is given as NAME=VALUE, not 'epochs'."),
-        (("-p", "steps=[6"), "A parameter's value is not valid YAML"),
+        (("-p", "steps=[6"), "The value of 'steps' is not valid YAML"),
+        (("-p", "factor=1e-9"), "data_wrangling: With factor 1e-09 and 128 images per class, class "),
+        (("-p", "validation=0.9999"), "beta_sweep: Class 0 has 128 image(s), too few to hold out "),
+        (("-p", "repeats=1000000000"), "the command line: repeats has to lie between 1 and 1000, not 1000000000."),
+        (("-p", "readings=[nope]"), "the command line: there is no reading 'nope'; known ones: as stated, "),
+        (("-p", "seed=4294967295"), "the command line: seed and repeats give seeds of 2^32 and more"),
+        (("-p", "margin=.nan"), "the command line: margin has to lie between 0.0001 and 0.5, not nan."),
+        (("-p", "epochs=2", "-p", "epochs=3"), "The parameter 'epochs' is given twice."),
     ],
 )
 def test_nonsense_is_refused_with_a_sentence_before_any_kernel_starts(tmp_path, monkeypatch, options, said):
@@ -197,6 +204,15 @@ def test_nonsense_is_refused_with_a_sentence_before_any_kernel_starts(tmp_path, 
     assert str(error.value).startswith(said)
     assert "\n" not in str(error.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_second_report_of_a_profile_ends_at_once_and_touches_nothing(tmp_path, monkeypatch):
+    use(tmp_path, monkeypatch)
+    own = files.lock(tmp_path / "smoke" / ".lock")
+    with pytest.raises(UserError, match="Another program is making or publishing the report of smoke"):
+        runner.report("smoke")
+    assert [path.name for path in (tmp_path / "smoke").iterdir()] == [".lock"]
+    files.unlock(own)
 
 
 def test_a_refusal_is_all_that_a_terminal_shows(tmp_path):
