@@ -1,5 +1,6 @@
 """The command line: python -m lib. Imports what a command needs only when it runs, so that help is quick."""
 
+import re
 import sys
 from collections import Counter
 from typing import Annotated
@@ -7,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lib.system import files, paths
-from lib.system.errors import UserError, quoted
+from lib.system.errors import UserError, clipped, quoted
 
 app = typer.Typer(
     help="Re-run the write-up: data, training runs, notebooks, report.",
@@ -18,9 +19,18 @@ app = typer.Typer(
 )
 
 
+def _named(profile: str) -> str:
+    """Return a profile's name; it becomes part of paths and of the report."""
+    if not re.fullmatch(r"\w[\w .-]{0,99}", profile):
+        raise UserError(f"A profile's name has letters, digits, spaces and . - _ only, not {quoted(profile)}.")
+    return profile
+
+
 @app.command()
 def report(
-    profile: Annotated[str, typer.Option(help="A folder of params/: smoke, quick, writeup, or yours.")] = "quick",
+    profile: Annotated[
+        str, typer.Option(help="A folder of params/: smoke, quick, writeup, or yours.", callback=_named)
+    ] = "quick",
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE, over the profile's own; repeatable.")
     ] = None,
@@ -44,7 +54,9 @@ def report(
 
 
 @app.command()
-def publish(profile: Annotated[str, typer.Option(help="A profile whose report exists.")] = "quick") -> None:
+def publish(
+    profile: Annotated[str, typer.Option(help="A profile whose report exists.", callback=_named)] = "quick",
+) -> None:
     """Copy a report and its records to outputs/published/, and rewrite the README's generated block."""
     from lib.report.publish import publish as keep
 
@@ -53,7 +65,9 @@ def publish(profile: Annotated[str, typer.Option(help="A profile whose report ex
 
 @app.command()
 def verify(
-    profile: Annotated[str, typer.Option(help="Profile whose kept runs are trained again.")] = "writeup",
+    profile: Annotated[
+        str, typer.Option(help="Profile whose kept runs are trained again.", callback=_named)
+    ] = "writeup",
     count: Annotated[int, typer.Option(help="How many runs, picked at random.", min=1)] = 1,
     seed: Annotated[int | None, typer.Option(help="Seed of the choice; a new choice each time by default.")] = None,
 ) -> None:
@@ -98,7 +112,7 @@ def main() -> None:
     except UserError as error:
         sys.exit(str(error))
     except OSError as error:  # a folder in the place of a file, a full disk, a name too long ...
-        sys.exit(f"{error.filename or 'A file'}: {error.strerror or error}.")
+        sys.exit(clipped(f"{error.strerror or error}: {error.filename or 'no file named'}"))
 
 
 if __name__ == "__main__":

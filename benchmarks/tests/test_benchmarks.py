@@ -10,6 +10,7 @@ from scipy import stats
 from benchmarks import bars, contenders, measure, report, summary
 from benchmarks.loops import Task, Whole
 from lib.notebook import parameters
+from lib.report.document import Execution
 from lib.system.errors import UserError
 
 TASK = Task("TwoLayerNet", batch_size=16, dataset="sample")
@@ -195,6 +196,32 @@ def test_the_parameter_files_are_valid_and_quick_is_the_default():
 def test_an_unknown_profile_is_named():
     with pytest.raises(UserError, match=r"'huge'.*quick, smoke"):
         report.run("huge")
+
+
+@pytest.mark.parametrize("failure", ["its kernel died.", KeyboardInterrupt()])
+def test_the_last_measurements_stay_until_there_are_new_ones(tmp_path, monkeypatch, failure):
+    monkeypatch.setattr(report.paths, "OUTPUTS", tmp_path)
+    monkeypatch.setattr(report.contenders, "check_installed", lambda: None)
+    kept = report.folder("smoke") / "speed.csv"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("measured")
+
+    def execute(notebook, values, output, label):
+        assert not kept.exists()  # measurements of two runs do not belong together
+        output.parent.mkdir()
+        output.write_text("as far as it went")
+        kept.write_text("half")
+        if isinstance(failure, KeyboardInterrupt):
+            raise failure
+        return Execution("benchmark", output, 1.0, failure, 1)
+
+    monkeypatch.setattr(report.runner, "execute", execute)
+    with pytest.raises((UserError, KeyboardInterrupt)):
+        report.run("smoke")
+    assert kept.read_text() == "measured"
+    assert [path.name for path in kept.parent.iterdir()] == ["speed.csv"]
+    log = report.folder("smoke").with_name("smoke-failed.ipynb")
+    assert log.exists() == isinstance(failure, str)
 
 
 def test_the_notebook_is_stored_without_outputs_and_in_short_cells():

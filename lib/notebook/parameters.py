@@ -5,7 +5,6 @@ A profile's parameter files become one `Plan`, parsed and checked once.
 
 import ast
 import os
-import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -207,8 +206,7 @@ class Plan(BaseModel, frozen=True):
 
         Raises UserError for an unknown profile, a missing file, an unknown key, or a wrong type or value.
         """
-        named = re.compile(r"\w[\w .-]*")  # nothing that Markdown or a shell would take for something else
-        known = sorted(folder.name for folder in paths.PARAMS.iterdir() if named.fullmatch(folder.name))
+        known = sorted(folder.name for folder in paths.PARAMS.iterdir() if folder.is_dir())
         if profile not in known:
             raise UserError(f"There is no profile {quoted(profile)}; known profiles: {', '.join(known)}.")
         files, changes = {name: of_profile(profile, name) for name in NOTEBOOKS}, changes or {}
