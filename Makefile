@@ -27,6 +27,9 @@ test: .venv/ready lint  ## lint, run every test, execute every notebook on the s
 test-fast: .venv/ready  ## the unit tests alone, under a minute
 	$(BIN)/python -m pytest --numprocesses 2 tests/unit
 
+test-faults: .venv/ready  ## 11,000 mutated files, 300 corruptions, every crash point, 75 kills: ten minutes, with counts
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m faults -rP tests/faults
+
 snapshots: .venv/ready  ## renew the stored sentences that tests compare with
 	$(BIN)/python -m pytest tests/unit/test_snapshots.py --snapshot-update
 
@@ -85,4 +88,4 @@ setup: .venv/ready  ## make the virtual environment only
 clean:  ## remove the reports of the shipped profiles and of the benchmark, but not the stored runs
 	rm -rf outputs/smoke outputs/quick outputs/writeup outputs/benchmark
 
-.PHONY: help report publish reproduce verify test test-fast snapshots test-scale test-slurm test-browser lint benchmark benchmark-check app lab data setup clean
+.PHONY: help report publish reproduce verify test test-fast test-faults snapshots test-scale test-slurm test-browser lint benchmark benchmark-check app lab data setup clean

@@ -1,0 +1,266 @@
+"""A corrupted store: each fault is named, costs at most the run it is in, and never changes a figure without a word."""
+
+import contextlib
+import ctypes
+import hashlib
+import io
+import itertools
+import os
+import random
+import shutil
+import subprocess
+import sys
+import traceback
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import nbformat
+import pytest
+from conftest import FEW, numbers, small
+from corruptions import FILES, MEANINGS, ROWS, TENSORS, TEXTS
+from isolation import isolated, pool
+
+from lib.notebook import parameters
+from lib.report.document import exhibits
+from lib.runs import sweep
+from lib.runs.store import Store
+from lib.system import paths
+from lib.system.errors import UserError
+from lib.training import Interrupted
+
+#: Three stored runs, and one that is stopped after its first epoch.
+RUNS = [small(**FEW, epochs=2, seed=seed) for seed in (0, 1, 2)]
+STOPPED = small(**FEW, epochs=2, seed=3)
+NAMES, COMMAND = ("best", "last", "logits"), "python -m lib runs"
+SECONDS, LINE = 20, 600  # until a case counts as hung; characters of a message
+
+
+class Case(NamedTuple):
+    target: str
+    kind: str
+    seed: int
+
+
+def files(outputs):
+    """Each kind of file in a store, with its like in another run (or what is nearest to that)."""
+    runs = outputs / "runs"
+    one, other = (runs / experiment.key for experiment in RUNS[:2])
+    own = {name: (one / name, other / name) for name in ["record.json", *(f"{name}.safetensors" for name in NAMES)]}
+    unfinished = runs / "unfinished" / STOPPED.key
+    return own | {
+        "checkpoint": (unfinished.with_suffix(".safetensors"), one / "last.safetensors"),
+        "lock": (unfinished.with_suffix(".lock"), one / "record.json"),
+        "index": (runs.with_name(".runs.index.jsonl"), one / "record.json"),
+        "plan": (outputs / "smoke" / "plan.json", one / "record.json"),
+        "folder of a run": (one, other),
+        "folder of checkpoints": (runs / "unfinished", one),
+    }
+
+
+def cases():
+    """Every target with every kind that fits it; of random ones several."""
+    kinds = dict.fromkeys(("record.json", "checkpoint", "lock", "index", "plan"), FILES)
+    kinds |= dict.fromkeys((f"{name}.safetensors" for name in NAMES), FILES | TENSORS)
+    kinds |= {"record.json": FILES | MEANINGS | TEXTS, "checkpoint": FILES | TENSORS, "index": FILES | ROWS}
+    special = {kind: FILES[kind] for kind in FILES if kind.startswith(("a fifo", "a s", "a link", "unreadable"))}
+    kinds |= {"folder of a run": special, "folder of checkpoints": special}
+    found = [Case(target, kind, seed) for target, own in kinds.items() for kind in own for seed in _seeds(target, kind)]
+    random.Random(0).shuffle(found)
+    return found
+
+
+def _seeds(target, kind):
+    return range(3 if "flipped" in kind and target != "lock" else 1)
+
+
+def build(outputs):
+    """Make the store that is corrupted, and return what it holds."""
+    store = Store(outputs / "runs")
+    records = sweep.run(
+        [*RUNS, STOPPED], store=Store(outputs.with_name("undisturbed")), workers=1, on_epoch=lambda *_: None
+    )
+    sweep.run(RUNS, store=store, workers=1, on_epoch=lambda *_: None)
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with contextlib.suppress(Interrupted):
+        sweep.run([STOPPED], store=store, workers=1, on_epoch=stop)
+    store.lock(STOPPED).release()
+    plan().save(outputs / "smoke" / "plan.json")
+    Store(outputs / "runs").frame()
+    shutil.copytree(outputs, outputs.with_name("observed"))
+    return observe(outputs.with_name("observed"), 0) | {"records": [numbers(record) for record in records]}
+
+
+def plan():
+    return parameters.Plan.of("smoke", {"epochs": 3})
+
+
+def observe(outputs, first):
+    """Go through a store as programs do, starting with another step each time; return what each step gave or said."""
+    paths.OUTPUTS, paths.RUNS, trained = outputs, outputs / "runs", []
+    options = {"workers": 1, "on_epoch": lambda e, epoch: trained.append((e.seed, epoch.epoch))}
+    steps = {
+        "listing": lambda: {row.pop("key"): _without_times(row) for row in Store().frame().to_dict("records")},
+        COMMAND: _list,
+        **{f"get {n}": lambda e=e: (r := Store().get(e)) and numbers(r) for n, e in enumerate(RUNS)},
+        **{f"{name} {n}": lambda e=e, name=name: _bits(e, name) for n, e in enumerate(RUNS) for name in NAMES},
+        "plan": lambda: parameters.executed("smoke", "data_wrangling"),
+        "new plan": lambda: plan().save(parameters.file_of("smoke")),
+        "sweep": lambda: [numbers(record) for record in sweep.run([*RUNS, STOPPED], **options)],
+    }
+    order = list(steps)[first % len(steps) :] + list(steps)[: first % len(steps)] + ["sweep", "listing"]
+    found = {}
+    for name in order:
+        try:
+            result = ("gave", steps[name]())
+        except UserError as error:
+            result = ("refused", str(error))
+            print(error)
+        except Exception:
+            result = ("traceback", traceback.format_exc())
+        found[f"{name}, again" if name in found else name] = result
+    return {"steps": found, "trained": sorted(set(trained))}
+
+
+def _without_times(row):
+    return repr({name: value for name, value in row.items() if name not in ("wall_time", "finished")})
+
+
+def _list():
+    from lib.__main__ import app
+
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        app(["runs"], standalone_mode=False)
+    return said.getvalue()
+
+
+def _bits(experiment, name):
+    digest = {key: hashlib.sha256(t.numpy().tobytes()).digest() for key, t in Store().tensors(experiment, name).items()}
+    return digest, {key: (str(t.dtype), t.shape) for key, t in Store().tensors(experiment, name).items()}
+
+
+def corrupt_and_observe(pristine, outputs, case, number):
+    """Observe a corrupted copy of the store, without root's right to read everything."""
+    shutil.copytree(pristine, outputs)
+    file, other = files(outputs)[case.target]
+    {**FILES, **TENSORS, **MEANINGS, **TEXTS, **ROWS}[case.kind](file, random.Random(str(case)), other)
+    with contextlib.suppress(AttributeError):  # no Linux
+        ctypes.CDLL(None).capset((ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)())
+    found = observe(outputs, number)
+    shutil.rmtree(outputs, ignore_errors=True)
+    return found
+
+
+def faults(case, outcome, right):
+    """Everything that is wrong with what was observed of a corrupted store, and with what was said about it."""
+    if outcome.kind != "returned":
+        return [f"{outcome.kind}: {outcome.value[-300:]}"]
+    steps, trained = outcome.value["steps"], outcome.value["trained"]
+    found, changed = [], trained != right["trained"] or case.kind in MEANINGS
+    for name, (kind, value) in steps.items():
+        step = name.removesuffix(", again")
+        expected = right["records"] if step == "sweep" else right["steps"][step][1]
+        waits = step == "sweep" and case.target in ("lock", "folder of checkpoints")
+        if kind == "traceback":
+            found.append(f"traceback in {name}: {value[-300:]}")
+        elif kind == "refused" and (step in ("listing", COMMAND) or (step == "sweep" and not waits)):
+            found.append(f"{name} does not go on: {value}")
+        elif kind == "gave" and step == "listing":
+            expected = right["steps"]["listing, again"][1]
+            changed |= len(value) < len(RUNS)
+            if case.kind not in TEXTS and (
+                other := {key: row for key, row in value.items() if row != expected.get(key)}
+            ):
+                found.append(f"{name} gave other rows: {other}")
+        elif kind == "gave" and step == COMMAND:
+            if not value.replace("\n", "").isprintable():
+                found.append(f"{name} printed {value!r:.300}")
+        elif kind == "gave" and step in ("plan", "new plan"):
+            changed |= value != expected
+        elif kind == "gave" and value not in (None, expected):
+            found.append(f"{name} gave something else: {value!r:.300}")
+        changed |= kind != "gave" or (value is None and expected is not None)
+    if changed and not _named(case, outcome.said):
+        found.append(f"not named, and trained {trained}; said {outcome.said[:300]!r}")
+    if not outcome.said.replace("\n", "").isprintable():
+        found.append(f"unprintable: {outcome.said[:300]!r}")
+    if long := [line for line in outcome.said.splitlines() if len(line) > LINE]:
+        found.append(f"too long a line: {long[0][:100]}")
+    return found
+
+
+def _named(case, said):
+    """The run or the file is named."""
+    file, _ = files(Path("outputs"))[case.target]
+    return (
+        RUNS[0].key if RUNS[0].key in file.parts else STOPPED.key if STOPPED.key in file.name else file.name
+    ) in said
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """The folder of the store and what it holds, and processes to observe it in."""
+    outputs = tmp_path_factory.mktemp("pristine") / "outputs"
+    with pool() as executor:
+        outcome = executor.submit(isolated, build, outputs).result()
+        assert outcome.kind == "returned", outcome
+        yield outputs, outcome.value, executor
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("count", [12, pytest.param(None, marks=pytest.mark.faults)])
+def test_each_corruption_is_named_and_changes_no_figure(store, tmp_path, count):
+    pristine, right, executor = store
+    chosen = cases()[:count]
+    places = [tmp_path / str(n) for n in range(len(chosen))]
+    arguments = (itertools.repeat(corrupt_and_observe), itertools.repeat(pristine), places, chosen, itertools.count())
+    outcomes = list(executor.map(partial(isolated, seconds=SECONDS), *arguments))
+    wrong = {case: f for case, o in zip(chosen, outcomes, strict=True) if (f := faults(case, o, right))}
+    silent = [case for case, o in zip(chosen, outcomes, strict=True) if case not in wrong and not o.said]
+    print(
+        f"{len(chosen)} corruptions of a store: {len(wrong)} wrong, {len(silent)} passed without a word and without "
+        f"effect ({dict(Counter(case.target for case in silent))})"
+    )
+    assert not wrong, "\n".join(f"{case.target}, {case.kind}, {case.seed}: {'; '.join(f)}" for case, f in wrong.items())
+
+
+def report(outputs):
+    """Run the smoke profile as a user would."""
+    command = [sys.executable, "-m", "lib", "report", "--profile", "smoke"]
+    environment = os.environ | {"WRITEUP_OUTPUTS": str(outputs)}
+    return subprocess.run(command, cwd=paths.ROOT, env=environment, capture_output=True, text=True, timeout=400)
+
+
+def shown(outputs):
+    """Tables and figures of the executed notebooks by name, and everything that their cells said."""
+    notebooks = [nbformat.read(outputs / "smoke" / f"{name}.ipynb", 4) for name in parameters.NOTEBOOKS]
+    said = [o.get("text", "") for nb in notebooks for cell in nb.cells for o in cell.get("outputs", [])]
+    return {note["name"]: note["data"] for nb in notebooks for note in exhibits(nb)}, "".join(said)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(600)
+def test_a_report_on_runs_that_are_all_corrupted_names_each_and_shows_the_same(tmp_path):
+    """The first report trains the runs; then each is corrupted in another way."""
+    outputs = tmp_path / "outputs"
+    assert report(outputs).returncode == 0
+    right, _ = shown(outputs)
+    runs, rng = sorted((outputs / "runs").glob("*/record.json")), random.Random(0)
+    kinds = [("record.json", kind) for kind in rng.sample(sorted(FILES | MEANINGS), len(FILES | MEANINGS))]
+    kinds = kinds[: len(runs) // 2] + [(f"{rng.choice(NAMES)}.safetensors", kind) for kind in FILES | TENSORS]
+    for record, other, (name, kind) in zip(runs, [*runs[1:], runs[0]], kinds, strict=False):
+        (FILES | MEANINGS | TENSORS)[kind](record.with_name(name), rng, other.with_name(name))
+    result = report(outputs)
+    found, said = shown(outputs)
+    changed = [name for name in found if found[name] != right[name]]
+    lost = [(r.parent.name, k) for r, k in zip(runs, kinds, strict=False) if k[0] == "record.json" and r.parent.name not in said + result.stderr]
+    print(f"a report on {len(runs)} corrupted runs: {len(right) - len(found)} exhibits missing, {len(changed)} changed, {len(lost)} runs not named")
+    print(changed, lost, result.stderr[-3000:])
+    assert "Traceback" not in result.stderr + result.stdout + said
+    assert not changed
+    assert not lost
+    assert result.returncode == 0 or result.stderr
