@@ -30,6 +30,7 @@ class Progress:
 
     def __init__(self, missing: Sequence[Experiment], tell: Callable[[Event], None] | None = None):
         self.tell = tell or emit
+        self.printed = not tell and VARIABLE not in os.environ  # events are lines of this process's output
         self.workers = 1
         self._left = {e.key: e.epochs for e in missing}  # epochs to go, by run
         self._rates: deque[float] = deque(maxlen=64)  # images per second of the latest epochs

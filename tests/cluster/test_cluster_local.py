@@ -1,5 +1,6 @@
 """Runs on the workers of a local cluster: the same bits, whatever happens to workers, client and disk."""
 
+import itertools
 import os
 import signal
 import socket
@@ -7,15 +8,16 @@ import ssl
 import struct
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from contextlib import suppress
-from types import SimpleNamespace
 
 import psutil
 import pytest
 import torch
 from conftest import ENDLESS, numbers, tiny
 from dask_processes import environment, until, working
+from distributed import Security
 
 from lib.runs import sweep
 from lib.runs.store import Store
@@ -241,49 +243,71 @@ def test_a_run_that_kills_its_worker_each_time_is_failed_and_the_others_finish(s
     assert {r.experiment.seed for r in store.records()} == {0, 1, 2}
 
 
-def test_everything_local_listens_on_the_loopback_alone_and_asks_for_the_certificate(store):
-    """Every listening socket of the sweep's processes, and a client without the certificate."""
-    before = {(c.laddr, c.pid) for c in listening()}
-    seen = []
+def test_everything_local_listens_on_the_loopback_alone_and_asks_for_the_certificate(store, tmp_path, monkeypatch):
+    """Every socket of the sweep's processes, while it trains and while its workers are kept, as somebody else sees it.
+
+    There is no file either that holds a key, where a killed program would leave it.
+    """
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # read again
+    before, seen, keys = listening(), [], []
 
     def look(experiment, epoch):
-        if not seen:
-            seen.extend(c.laddr for c in listening() if (c.laddr, c.pid) not in before)
+        seen.append(listening() - before)
+        keys.extend(file for file in tmp_path.rglob("*") if file.is_file() and b"PRIVATE KEY" in file.read_bytes())
 
     sweep.run([tiny(seed=seed, epochs=3) for seed in range(2)], store=store, workers=2, on_epoch=look)
-    assert len(seen) >= 8  # a scheduler and two workers, each with its HTTP server, and two nannies
-    assert {address.ip for address in seen} == {"127.0.0.1"}
-    for address in seen:
-        for hello in (b"GET /info/main/workers.html HTTP/1.0\r\n\r\n", struct.pack("<QQ", 16, 0) + bytes(16)):
-            plain, encrypted = answer(address, hello, tls=False), answer(address, hello, tls=True)
-            assert plain == b"" or plain.startswith(TLS_ALERT), f"{address} speaks to a client without TLS: {plain}"
-            assert encrypted == b"" or encrypted.startswith(NO_PAGE), f"{address} asks for no certificate: {encrypted}"
+    look(None, None)
+    assert keys == []
+    assert seen[0] == seen[-1]
+    assert len(seen[0]) == 5  # a scheduler, two nannies and two workers, none of them with an HTTP server
+    hellos = [b"GET / HTTP/1.0\r\n\r\n", struct.pack("<QQ", 16, 0) + bytes(16)]
+    contexts = [None, anonymous(), stranger()]
+    for kind, address in seen[0]:
+        assert (kind, address.ip) == (socket.AF_INET, "127.0.0.1")
+        for hello, context in itertools.product(hellos, contexts):
+            told = answer(address, hello, context)
+            assert told == b"" or told.startswith(TLS_ALERT), f"{address} answers {hello} with {told}"
+    cluster.close_kept()
+    assert listening() <= before
 
 
 TLS_ALERT = b"\x15"
-NO_PAGE = (b"HTTP/1.1 404", b"HTTP/1.1 400")
 
 
 def listening():
-    """Listening sockets of this process and its children."""
+    """Sockets of this process and its children that others can connect to, those of files among them."""
     own = psutil.Process()
-    found = []
+    found = set()
     for process in [own, *own.children(recursive=True)]:
         with suppress(psutil.Error):
-            found += [
-                SimpleNamespace(laddr=c.laddr, pid=process.pid)
-                for c in process.net_connections(kind="tcp")
+            found |= {
+                (c.family, c.laddr)
+                for c in process.net_connections(kind="all")
                 if c.status == psutil.CONN_LISTEN
-            ]
+                or (c.laddr and (c.family == socket.AF_UNIX or c.type == socket.SOCK_DGRAM))
+            }
     return found
 
 
-def answer(address, hello, tls):
-    """Bytes that a client without a certificate gets; none where the connection is refused or closed."""
+def anonymous():
+    """TLS of a client that has no certificate and takes any."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with suppress(OSError), socket.create_connection(address, timeout=5) as connection:
-        own = context.wrap_socket(connection) if tls else connection
+    return context
+
+
+def stranger():
+    """TLS of a client that has made its certificate itself, as the sweep does."""
+    context = Security.temporary().get_connection_args("client")["ssl_context"]
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def answer(address, hello, context):
+    """Bytes that a client gets, in a TLS context or None; none where the connection is refused, closed or silent."""
+    with suppress(OSError), socket.create_connection(address, timeout=1) as connection:
+        own = context.wrap_socket(connection) if context else connection
         own.sendall(hello)
         return own.recv(64)
     return b""

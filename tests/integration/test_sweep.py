@@ -111,6 +111,37 @@ def test_of_two_programs_that_want_one_run_the_second_waits_and_takes_the_firsts
     assert [r.origin for r in results] == ["first"]
 
 
+@pytest.mark.parametrize("watcher", ["nobody", "a display", "a runner"])
+def test_a_run_that_another_program_trains_is_said_once_to_whoever_watches(
+    store, tmp_path, capsys, monkeypatch, watcher
+):
+    monkeypatch.delenv(progress.VARIABLE, raising=False)
+    experiment, loops, events = tiny(), [], []
+    checkpoint, file = store.checkpoint(experiment), tmp_path / "progress.jsonl"
+    checkpoint.parent.mkdir(parents=True)
+    theirs = FileLock(checkpoint.with_suffix(".lock"))
+
+    def stop():
+        loops.append(1)
+        if len(loops) == 3:
+            theirs.release()
+
+    if watcher == "a runner":
+        monkeypatch.setenv(progress.VARIABLE, str(file))
+    with theirs:
+        tell = events.append if watcher == "a display" else None
+        assert len(sweep.run([experiment], store=store, workers=1, stop=stop, tell=tell)) == 1
+    sentence = f"{experiment.title} is being trained by another program; waiting for it."
+    out, err = capsys.readouterr()
+    assert err == f"{sentence}\n"
+    assert sentence not in out
+    if watcher == "a runner":
+        events = progress.read(file.read_text())
+    if watcher != "nobody":
+        assert events[0] == progress.Event(sentence, worth_a_line=True)
+        assert [event.line for event in events].count(sentence) == 1
+
+
 def test_progress_that_cannot_be_shown_does_not_stop_the_training(store, capsys):
     def broken(*_):
         raise OSError("no space left")

@@ -1,20 +1,21 @@
 """Dask workers: a local cluster sized to the machine, or a cluster that runs already."""
 
+import asyncio
 import atexit
 import json
 import logging
 import socket
-import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import dask
 import psutil
-from distributed import Client, Nanny, Scheduler, Security, SpecCluster
+from distributed import Client, Nanny, Scheduler, Security, SpecCluster, rpc
 from distributed.comm import get_address_host_port
 from distributed.system import MEMORY_LIMIT
 
@@ -30,30 +31,27 @@ _SETTINGS = {
     **{f"distributed.worker.memory.{step}": False for step in ("target", "spill", "pause")},
     "distributed.worker.memory.terminate": 0.95,
     "distributed.comm.timeouts.connect": f"{_PATIENCE}s",
-    # Every scheduler and worker has an HTTP server; these serve nothing.
+    # Every scheduler and worker starts an HTTP server, which would let anybody in; `dask_setup` there stops it.
     **{f"distributed.{role}.http.routes": [] for role in ("scheduler", "worker")},
+    **{f"distributed.{role}.preload": ["lib.runs.sweep.worker"] for role in ("scheduler", "worker")},
 }
 _kept: list["_Local"] = []
 _lock = threading.RLock()
 
 
 class _Local:
-    """Single-run workers on this machine; everything listens on 127.0.0.1 alone and speaks TLS."""
+    """Single-run workers on this machine; everything listens on 127.0.0.1 alone and asks for a certificate."""
 
     def __init__(self, workers: int):
         self.workers = workers
         self.timer = threading.Timer(_KEEP, close_kept)
-        self.files = tempfile.TemporaryDirectory(prefix="writeup-tls-")  # private
         security = Security.temporary()
-        certificate = Path(self.files.name, "certificate.pem")  # Dask's HTTP servers read it from a file
-        certificate.write_text(security.tls_scheduler_key + security.tls_scheduler_cert)
-        settings = {**_SETTINGS, "distributed.scheduler.dashboard.tls.cert": str(certificate)}
         common: dict[str, Any] = {"host": _HOST, "protocol": "tls://", "security": security, "dashboard": False}
         options = {**common, "nthreads": 1, "memory_limit": MEMORY_LIMIT // workers, "silence_logs": logging.CRITICAL}
         # Not by the cluster's own setting, which ends with it: closed connections are logged a moment later.
         for handler in logging.getLogger("distributed").handlers:
             handler.setLevel(logging.CRITICAL)
-        with dask.config.set(settings), warnings.catch_warnings():
+        with dask.config.set(_SETTINGS), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self.cluster = SpecCluster(
                 workers={n: {"cls": Nanny, "options": options} for n in range(workers)},
@@ -73,11 +71,9 @@ class _Local:
 
     def close(self, patience: float = _PATIENCE) -> None:
         self.timer.cancel()
-        with suppress(Exception):
-            self.client.close(timeout=patience)
-        with suppress(Exception):
-            self.cluster.close(timeout=patience)
-        self.files.cleanup()
+        for part in (self.client, self.cluster):
+            with suppress(Exception):
+                part.close(timeout=patience)
 
 
 @atexit.register
@@ -113,19 +109,27 @@ def local(workers: int) -> Iterator[Client]:
     own.timer.start()
 
 
+async def _identity(address: str) -> Any:
+    security = Security().get_connection_args("client")
+    async with asyncio.timeout(_PATIENCE), rpc(address, connection_args=security) as scheduler:
+        return (await scheduler.identity(n_workers=0))["type"]
+
+
 @contextmanager
 def connected(scheduler: str) -> Iterator[Client]:
     """Connect to a Dask cluster by its scheduler's address or the file it wrote; UserError if unreachable."""
     try:
         file = Path(scheduler).expanduser()
         address = json.loads(file.read_text())["address"] if file.is_file() else scheduler
-        # A look first: a client whose connection fails would be left to the garbage collector.
+        # A look first: a client that fails would be left to the garbage collector, one that meets silence would wait.
         socket.create_connection(get_address_host_port(address), timeout=_PATIENCE).close()
+        with ThreadPoolExecutor(1) as thread:  # a notebook's has an event loop already
+            thread.submit(asyncio.run, _identity(address)).result()
         with dask.config.set({"distributed.comm.timeouts.connect": f"{_PATIENCE}s"}), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of versions that differ; a sweep compares those that matter
             client = Client(address, set_as_default=False, timeout=_PATIENCE)
-    except (OSError, ValueError, TypeError, KeyError, AssertionError) as error:  # all of them for odd addresses
-        raise UserError(f"No Dask scheduler answers at {scheduler} ({error or type(error).__name__}).") from error
+    except Exception as error:  # of any type, for odd addresses and for what speaks something else
+        raise UserError(f"No Dask scheduler answers at {scheduler} ({str(error) or type(error).__name__}).") from error
     try:
         yield client
     finally:

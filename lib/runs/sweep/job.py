@@ -2,13 +2,14 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
 from filelock import FileLock
 
 from lib.experiment import Experiment
-from lib.runs.progress import Progress
+from lib.runs.progress import Event, Progress
 from lib.runs.store import Store
 from lib.system.errors import NoRoom, UserError
 from lib.training import Epoch, Interrupted, train
@@ -16,6 +17,7 @@ from lib.training import Epoch, Interrupted, train
 OnEpoch = Callable[[Experiment, Epoch], None]
 Failure = tuple[Experiment, BaseException]
 STOPPED = "Stopped. Finished runs are stored; run again to go on."
+WAITING = "{} is being trained by another program; waiting for it."
 
 
 class RunsFailed(UserError):
@@ -38,6 +40,16 @@ class Job:
     progress: Progress | None
     stop: Callable[[], bool]
     failures: list[Failure] = field(default_factory=list)
+    said: dict[str, str] = field(default_factory=dict)  # subject -> the last sentence about it
+
+    def say(self, about: str, line: str) -> None:
+        """Say on stderr, and to whoever watches the progress, what a sweep waits for; once until it changes."""
+        if self.said.get(about) != line:
+            self.said[about] = line
+            with suppress(Exception):  # a display that fails must not stop the training
+                print(line, file=sys.stderr, flush=True)
+                if self.progress and not self.progress.printed:
+                    self.progress.tell(Event(line, worth_a_line=True))
 
     def epoch(self, experiment: Experiment, epoch: Epoch) -> None:
         """Show a finished epoch."""
@@ -60,7 +72,8 @@ class Job:
     def one_by_one(self) -> None:
         """Train and store the runs in this process, each on all cores or on the GPU."""
         for run in self.missing:
-            while (lock := self.store.lock(run, timeout=0.2)) is None:  # another program trains it
+            while (lock := self.store.lock(run, timeout=0.2)) is None:
+                self.say(run.key, WAITING.format(run.title))
                 if self.stop():
                     raise Interrupted(STOPPED)
             show, checkpoint = partial(self.epoch, run), self.store.checkpoint(run)

@@ -4,14 +4,15 @@ Dask assigns the runs, repeats those that lose their worker, and reports lost sc
 and decides: events and finished runs wait in a queue.
 """
 
+import asyncio
 import queue
-import sys
 import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from distributed import Client, Future, KilledWorker
@@ -21,11 +22,13 @@ from lib import data
 from lib.experiment import Experiment
 from lib.runs.sweep import worker
 from lib.runs.sweep.cluster import LOSSES
-from lib.runs.sweep.job import STOPPED, Job
+from lib.runs.sweep.job import STOPPED, WAITING, Job
 from lib.system.errors import NoRoom, UserError
 from lib.training import Epoch, Interrupted
 
 _EVERY = 1.0  # seconds between two looks at the cluster
+_PATIENCE = 5.0  # seconds for an answer of the scheduler or a worker
+_SILENT = 12  # looks in a row at which a worker that has sent no new heartbeat counts as silent
 _RESTART = 60  # seconds in which a local worker that has ended is started again
 
 
@@ -42,6 +45,7 @@ class Spread:
 
     def __init__(self, job: Job, client: Client, *, threads: int, local: bool):
         self.job, self.client, self.threads, self.local = job, client, threads, local
+        self.call = lambda name, **kw: client.sync(getattr(client.scheduler, name), callback_timeout=_PATIENCE, **kw)
         self.versions = worker.examiner()()
         self.topic = f"sweep-{uuid.uuid4().hex}"
         self.news: queue.Queue = queue.Queue()
@@ -51,7 +55,7 @@ class Spread:
         self.given_up: Counter[str] = Counter()  # by run, by Dask, which also counts starts that it was not told of
         self.admitted: set[str] = set()  # workers that take runs
         self.refused: dict[str, str] = {}  # worker -> reason
-        self.said: set[str] = set()
+        self.heard: dict[str, tuple[float, int]] = {}  # worker -> its last heartbeat, and looks since without a new one
         self.looked, self.attended = 0.0, time.monotonic()  # the last look; the last one that found a worker
 
     def run(self) -> None:
@@ -70,8 +74,8 @@ class Spread:
                     if len(self.running) < ahead * len(self.admitted):
                         self._begin(self.waiting.popleft())
                 with suppress(queue.Empty):
-                    act, what = self.news.get(timeout=_EVERY / 4)
-                    act(what)
+                    act, *what = self.news.get(timeout=_EVERY / 4)
+                    act(*what)
         finally:
             with suppress(Exception):  # the scheduler may be lost
                 self.client.cancel([run.future for run in self.running.values()], force=True)
@@ -83,7 +87,7 @@ class Spread:
         """Lock and send a run; it waits on while another program has it."""
         store = self.job.store
         if (lock := store.lock(experiment)) is None:
-            self._say(f"{experiment.title} is being trained by another program; waiting for it.")
+            self.job.say(experiment.key, WAITING.format(experiment.title))
             self.waiting.append(experiment)
             return
         if store.get(experiment):  # meanwhile, by another program
@@ -99,7 +103,12 @@ class Spread:
             pure=False,
         )
         self.running[future.key] = _Running(experiment, lock, future, only)
-        future.add_done_callback(lambda done: self.news.put((self._done, done)))
+        self.client.loop.add_callback(self._fetch, future)  # type: ignore[union-attr]  # it runs
+
+    async def _fetch(self, future: Future) -> None:
+        """Wait for the outcome of a run in the client's loop: a frozen worker holds up no other run."""
+        outcome = await asyncio.gather(future, return_exceptions=True)
+        self.news.put((self._done, future, *outcome))
 
     def _again(self, run: _Running) -> None:
         """Take a run back that has lost its worker; it is the next to be sent."""
@@ -114,14 +123,14 @@ class Spread:
             self.job.epoch(run.experiment, Epoch.model_validate_json(event["epoch"]))
         elif run:
             self.starts[run.experiment.key] += 1
-            if self.starts[run.experiment.key] > 1:
-                print(f"A worker was lost; {run.experiment.title} is trained again.", file=sys.stderr)
+            if (times := self.starts[run.experiment.key]) > 1:
+                self.job.say(f"{event['task']} {times}", f"A worker was lost; {run.experiment.title} is trained again.")
 
-    def _done(self, future: Future) -> None:
+    def _done(self, future: Future, outcome: Any) -> None:
         run = self.running.get(future.key)
         if run is None or future.status == "cancelled":  # taken back, or the scheduler is lost, which `_look` reports
             return
-        error = future.exception() if future.status == "error" else None
+        error = outcome if future.status == "error" else None
         if isinstance(error, NoRoom):
             raise error
         if isinstance(error, KilledWorker):  # Dask also counts workers that another run has brought down
@@ -134,9 +143,7 @@ class Spread:
                 f"its worker process was ended from outside (out of memory?), {times} times; run again to go on."
             )
         if error is None:
-            try:
-                outcome = future.result()
-            except Exception:  # lost with the scheduler, which `_look` reports
+            if isinstance(outcome, BaseException):  # lost with the scheduler, which `_look` reports
                 return
             self.job.store.put(*outcome)
         del self.running[future.key]
@@ -148,17 +155,22 @@ class Spread:
         if self.client.status != "running":  # also while it connects again: Dask has forgotten the runs
             raise UserError("The Dask scheduler is lost; finished runs are stored. Start one and run again.")
         try:
-            workers = self.client.scheduler_info(n_workers=-1)["workers"]
+            workers = self.call("identity", n_workers=-1)["workers"]
+            self.job.said.pop("scheduler", None)
+            self._listen(workers)
             self.admitted = set(workers) if self.local else self.admitted & workers.keys() | self._admit(workers)
-        except OSError:  # no answer in time: busy or lost, which the next look tells
+        except OSError as error:  # a scheduler that has closed the connection is lost, as the next look tells
+            if isinstance(error, TimeoutError) and self.client.status == "running" and not self.local:
+                self.job.say("scheduler", "The Dask scheduler does not answer (frozen or cut off?); waiting for it.")
             return
         if workers:
             self.attended = self.looked
+            self.job.said.pop("workers", None)
             if workers.keys() <= self.refused.keys():
                 reasons = "; ".join(f"{address}: {self.refused[address]}" for address in sorted(workers))
                 raise UserError(f"No worker can train for this program. {reasons}.")
         elif not self.local:
-            self._say("There is no worker; waiting for one.")
+            self.job.say("workers", "There is no worker; waiting for one.")
         elif self.looked - self.attended > _RESTART:
             raise UserError("The worker processes have ended and were not started again; finished runs are stored.")
         if self.job.progress:
@@ -167,10 +179,24 @@ class Spread:
             if not (self.local or run.only & self.admitted):  # all workers that it was sent to have left
                 self._again(run)
 
+    def _listen(self, workers: Mapping[str, Any]) -> None:
+        """Name workers whose heartbeats have stopped, with their runs; an epoch, however long, does not stop them."""
+        for address, found in workers.items():
+            last, looks = self.heard.get(address, (None, 0))
+            looks = looks + 1 if found["last_seen"] == last else 0  # no seconds: clocks differ, and programs pause
+            self.heard[address] = found["last_seen"], looks
+            if not looks:
+                self.job.said.pop(address, None)
+            elif looks >= _SILENT and address not in self.refused:
+                held = [key for name in ("processing", "has_what") for key in self.call(name).get(address, ())]
+                runs = [run.experiment.title for key, run in self.running.items() if key in held]
+                said = ", ".join(runs) or ("none" if self.admitted else "all")
+                self.job.say(address, f"Worker {address} does not answer (frozen?); runs that wait for it: {said}.")
+
     def _admit(self, workers: Mapping[str, Any]) -> set[str]:
         """Return the new workers that can take runs; the others are named with the reason."""
-        reasons, new = {}, workers.keys() - self.admitted - self.refused.keys()
-        for address, found in self._ask(new, worker.examiner()).items():
+        reasons, new = {}, {a for a in workers if not self.heard[a][1]} - self.admitted - self.refused.keys()
+        for address, found in self._ask(new, worker.examiner(), patience=_PATIENCE).items():
             if (threads := workers[address]["nthreads"]) != 1:
                 reasons[address] = f"it would train {threads} runs at a time in one process; start it with --nthreads 1"
             elif isinstance(found, Exception):  # another Python, most likely
@@ -179,33 +205,30 @@ class Spread:
                 reasons[address] = worker.difference(found, self.versions)
         if any(run.data == "cifar10" for run in self.job.missing):
             able = [address for address, reason in reasons.items() if not reason]
-            lacking = [address for address, reason in self._ask(able, worker.receive, None).items() if reason]
-            reasons |= {address: self._send_data(address) for address in lacking}
+            kept = self._ask(able, worker.receive, None)
+            reasons = {address: reason for address, reason in reasons.items() if reason or address in kept}
+            reasons |= {address: self._send_data(address) for address, reason in kept.items() if reason}
         for address, reason in reasons.items():
             if reason:
                 self.refused[address] = reason
-                self._say(f"Worker {address} gets no runs: {reason}.")
+                self.job.say(address, f"Worker {address} gets no runs: {reason}.")
         return {address for address, reason in reasons.items() if not reason}
 
     def _send_data(self, address: str) -> str:
         """Give a worker the data set; return the reason where it cannot have it."""
         if self._ask([address], worker.receive, None).get(address) == "":  # a neighbour on its machine was sent it
             return ""
-        self._say(f"Worker {address} has no cifar10; it is sent there.")
+        self.job.say(address, f"Worker {address} has no cifar10; it is sent there.")
         try:
-            reason = self._ask([address], worker.receive, data.fetch().read_bytes()).get(address, "")
+            reason = self._ask([address], worker.receive, data.fetch().read_bytes(), patience=600).get(address, "")
         except UserError as error:
             reason = str(error)
         return reason and f"it has no cifar10 and cannot keep it ({reason})"
 
-    def _ask(self, addresses: Collection[str], function: Callable, *arguments: Any) -> dict[str, Any]:
-        """Call a function on workers; return the answers of those that have not left."""
-        if not addresses:
-            return {}
-        answers = self.client.run(function, *arguments, workers=list(addresses), on_error="return")
-        return {address: answer for address, answer in answers.items() if not isinstance(answer, OSError)}
-
-    def _say(self, line: str) -> None:
-        if line not in self.said:
-            self.said.add(line)
-            print(line, file=sys.stderr, flush=True)
+    def _ask(self, addresses: Collection[str], function: Callable, *arguments: Any, patience: float = 20) -> dict:
+        """Call a function on workers; return the answers of those that have not left and answer in time."""
+        ask = partial(self.client.run, function, *arguments, on_error="return", asynchronous=True)
+        asked = [ask(workers=[address], callback_timeout=patience) for address in addresses]
+        found = self.client.sync(asyncio.gather, *asked, return_exceptions=True)
+        answers = [one for answer in found if isinstance(answer, dict) for one in answer.items()]
+        return {address: answer for address, answer in answers if not isinstance(answer, OSError)}
