@@ -180,7 +180,7 @@ def test_without_any_source_the_error_gives_every_reason_and_the_remedy(home):
     with pytest.raises(UserError) as caught:
         load("cifar10")
     text = str(caught.value)
-    for part in ("no copy in", "127.0.0.1:9 unreachable", "npm is not installed", "CIFAR10_ROOT"):
+    for part in ("no complete copy", "127.0.0.1:9 unreachable", "npm is not installed", "CIFAR10_ROOT"):
         assert part in text
     assert leftovers() == []
 
