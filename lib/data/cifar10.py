@@ -12,8 +12,8 @@ import hashlib
 import os
 import shutil
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +45,7 @@ def load() -> Dataset:
 
     The images are views into the file, mapped copy-on-write: writing to them changes this process's copy alone.
     """
-    records = torch.from_numpy(np.memmap(fetch(), np.uint8, mode="c")).unflatten(0, (-1, 1 + 3 * 32 * 32))
+    records = torch.from_numpy(_cached(readers("auto"))).unflatten(0, (-1, 1 + 3 * 32 * 32))
     train, test = (
         ImageSet(images=part[:, 1:].unflatten(1, (3, 32, 32)), labels=part[:, 0].long())
         for part in records.tensor_split([len(records) // 6 * 5])
@@ -61,23 +61,23 @@ def fetch(source: str = "auto") -> Path:
     Raises UserError for an unknown source, when every source fails (each with its reason), for a full disk and for a
     folder that cannot be written to. Nothing incomplete is left behind.
     """
-    if source == "auto":
-        source = os.environ.get("WRITEUP_DATA_SOURCE") or "auto"
-    return _into_cache(readers(source))
+    _cached(readers(source))
+    return cache_path()
 
 
 def install(content: bytes) -> Path:
     """Bring the content of another machine's cache file into this one's cache; returns and raises as `fetch`."""
     batches = (content[n * BATCH_BYTES : (n + 1) * BATCH_BYTES] for n in range(len(BATCHES)))
-    return _into_cache({"the copy that was sent": lambda work: batches})
+    _cached({"the copy that was sent": lambda work: batches})
+    return cache_path()
 
 
-def _into_cache(sources: dict[str, Reader]) -> Path:
+def _cached(sources: dict[str, Reader]) -> np.ndarray:
     path = cache_path()
     try:
         # Checked before the lock is taken: an intact copy may lie in a folder that is not ours to write to.
-        if not _damage(path):
-            return path
+        with suppress(SourceFailed):
+            return _verified(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_suffix(".lock"))
         try:
@@ -86,51 +86,53 @@ def _into_cache(sources: dict[str, Reader]) -> Path:
             say("another process is fetching the data set; waiting for it")
             held = lock.acquire()
         with held:
-            if not (damage := _damage(path)):  # another process has fetched it while this one waited
-                return path
-            if path.exists():
-                say(f"{path} is damaged ({damage}); it is removed and fetched again")
-                path.unlink()
-            # Left by a killed process: nobody else works there while this one holds the lock.
-            for left in path.parent.glob("fetching-*"):
+            try:
+                return _verified(path)  # another process has fetched it while this one waited
+            except SourceFailed as damage:
+                if path.exists():
+                    say(f"{path} is damaged ({damage}); it is removed and fetched again")
+                    path.unlink()
+            for left in path.parent.glob("fetching-*"):  # by a killed process: the lock keeps all others out
                 shutil.rmtree(left, ignore_errors=True)
             _fetch_from(sources, path)
-    except OSError as error:
+            return _verified(path)
+    except (OSError, SourceFailed) as error:
         size = f"{BATCH_BYTES * len(BATCHES) / 1e6:.0f} MB are needed there, and up to 200 MB more while fetching"
-        full = f"The disk of {path.parent} is full: {size}; make room, or set WRITEUP_CACHE to another folder."
-        other = f"{path.parent} cannot be read or written to ({error}); set WRITEUP_CACHE to a folder that can."
-        raise UserError(full if error.errno in _FULL else other) from error
-    return path
+        full = f"The disk of {path.parent!s:.200} is full: {size}; make room, or set WRITEUP_CACHE to another folder."
+        other = f"{path.parent!s:.200} cannot be read or written to ({error!s:.200}); set WRITEUP_CACHE to another one."
+        raise UserError(full if getattr(error, "errno", None) in _FULL else other) from error
 
 
-def _damage(path: Path) -> str | None:
-    """Describe what is wrong with a cache file; None if it is intact."""
-    if not path.is_file():
-        return "missing"
-    size, expected = path.stat().st_size, BATCH_BYTES * len(BATCHES)
+def _verified(path: Path) -> np.ndarray:
+    """Return the content of a cache file, uint8; SourceFailed says what is wrong with it."""
+    size, expected = path.stat().st_size if path.is_file() else 0, BATCH_BYTES * len(BATCHES)
     if size != expected:
-        return f"{size:,} of {expected:,} bytes"
+        raise SourceFailed(f"{size:,} of {expected:,} bytes")
+    with path.open("rb") as file:
+        found = os.fstat(file.fileno())
+        # A mapping shows what is written to the file after its check: where others can write, memory holds a copy.
+        ours = found.st_uid in (0, os.geteuid()) and not found.st_mode & 0o022
+        content = np.memmap(file, np.uint8, mode="c") if ours else np.fromfile(file, np.uint8)
     with ThreadPoolExecutor(2) as pool:  # hashing releases the interpreter's lock
-        sums = pool.map(md5, np.split(np.memmap(path, np.uint8, mode="r"), len(BATCHES)))
-        wrong = [name for name, found in zip(BATCHES, sums, strict=True) if found != BATCHES[name]]
-    return f"wrong md5 sum of {', '.join(wrong)}" if wrong else None
+        sums = pool.map(md5, np.split(content, len(BATCHES)))
+        if wrong := [name for name, found in zip(BATCHES, sums, strict=True) if found != BATCHES[name]]:
+            raise SourceFailed(f"wrong md5 sum of {', '.join(wrong)}")
+    return content
 
 
 def _fetch_from(sources: dict[str, Reader], path: Path) -> None:
     reasons: list[str] = []
     for name, read in sources.items():
-        started = time.monotonic()
         try:
             _store(read, path)
         except Exception as error:  # a damaged archive, image or pickle raises nearly anything
             if getattr(error, "errno", None) in _FULL:
                 raise
-            reason = str(error) or type(error).__name__
+            reason = f"{str(error) or type(error).__name__:.300}"
             reasons.append(f"{name}: {reason}")
             say(f"{name} failed ({reason})" + ("; trying the next source" if len(reasons) < len(sources) else ""))
         else:
-            say(f"ready in {path} (from {name}, all md5 sums right, {time.monotonic() - started:.0f} s)")
-            return
+            return say(f"ready in {path} (from {name}, all md5 sums right)")
     raise UserError(
         "CIFAR-10 could not be fetched.\n"
         + "".join(f"  - {reason}\n" for reason in reasons)
@@ -142,10 +144,9 @@ def _fetch_from(sources: dict[str, Reader], path: Path) -> None:
 def _store(read: Reader, path: Path) -> None:
     """Write the batches beside the cache, check each, and put the file in place in one step."""
     with tempfile.TemporaryDirectory(prefix="fetching-", dir=path.parent) as folder:
-        part, work = Path(folder) / path.name, Path(folder) / "work"
-        work.mkdir()
-        with part.open("wb") as file:
-            for (name, official), batch in zip(BATCHES.items(), read(work), strict=True):
+        part = Path(folder) / path.name
+        with open(part, "wb", opener=lambda name, flags: os.open(name, flags, 0o644)) as file:  # for no group to write
+            for (name, official), batch in zip(BATCHES.items(), read(part.parent), strict=True):
                 if md5(batch) != official:
                     raise SourceFailed(f"its {name} is not the official one (wrong md5 sum)")
                 file.write(batch)

@@ -36,7 +36,7 @@ def say(line: str) -> None:
 
 
 def download(url: str, target: Path, size: int, patience: Patience) -> None:
-    """Stream `url` into `target`, and resume when the connection is cut; `size` is for the display.
+    """Stream `url` into `target`, at most `size` bytes, and resume when the connection is cut.
 
     Prints a line at each end, and on a terminal a progress bar between them. Raises SourceFailed where the server is
     unreachable, refuses, cuts off again and again, or is too slow in one of the windows that follow one another.
@@ -48,6 +48,8 @@ def download(url: str, target: Path, size: int, patience: Patience) -> None:
     with tqdm(total=size, unit="B", unit_scale=True, leave=False, disable=None) as bar:  # None: on a terminal alone
         for done in _stream(url, host, target, patience.window):
             bar.update(done - bar.n)
+            if done > size:
+                raise SourceFailed(f"{host} sends more than {size / 1e6:.0f} MB")
             if (seconds := monotonic() - since) >= patience.window:
                 if (rate := (done - before) / seconds) < patience.rate:
                     raise SourceFailed(f"too slow: {rate / 1000:.0f} kB/s over {seconds:.0f} s")

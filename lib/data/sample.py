@@ -30,9 +30,7 @@ def load() -> Dataset:
         if digest(*parts) != DIGEST:
             raise ValueError("its checksum is wrong")
     except (OSError, SyntaxError, ValueError) as error:  # Pillow reports a broken PNG as any of these
-        raise UserError(
-            f"The shipped sample is damaged ({error}); restore it: git checkout -- lib/data/sample"
-        ) from error
+        raise UserError(f"The shipped sample is damaged ({error}); run git checkout -- lib/data/sample") from error
     return Dataset(*parts, "sample", DIGEST, CLASSES, MEAN, STD)
 
 

