@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 from contextlib import chdir
@@ -149,51 +150,23 @@ def _put(path, value):
     return _record(change)
 
 
-#: Of a record: the place and its new value.
+#: Of a record: places and their new values, two blanks apart.
 _PUT = """
-history = []
-history.-1.epoch = 7
-history.-1.test.confusion = []
-history.-1.test.confusion = [[], [], [], [], [], [], [], [], [], []]
-history.-1.test.confusion = [[1, 2], [3, 4]]
-history.-1.test.confusion = [[0,0,0,0], [0,0,0,0], [0,0,0,0], [0,0,0,0]]
-history.-1.test.confusion.0.1 = -5
-history.-1.test.confusion.0.0 = 4000
-history.-1.test.confusion.0.1 = 1000000000000000000000000000000
-history.-1.test.loss = NaN
-history.-1.test.loss = -1.0
-history.-1.train_loss = Infinity
-history.-1.test.calibration_error = 2.0
-history.-1.train_accuracy = 1.5
-history.-1.train_accuracy = NaN
-history.-1.learning_rate = -0.1
-history.-1.seconds = -3.0
-history.-1.images_per_second = NaN
-history.-1.train_hits.0 = 1000000
-history.-1.train_hits = []
-final_train_correct.0 = -1
-final_train_correct = [0]
-counts = []
-counts = [5, 5]
-counts.0 = 0
-counts.0 = -7
-key = "0000000000000000"
-key = "../../x"
-experiment.seed = 77
-experiment.momentum = 7.0
-experiment.more = 1
-numerics = 99
-finished = "not a date"
-finished = ""
-wall_time = -1.0
-wall_time = NaN
-machine = {"threads": [1], "device": {"a": 1}}
-machine = 7
-lib = [1]
-origin = 3
+history = []  LAST.epoch = 7  CONFUSION = []  CONFUSION = [[], [], [], [], [], [], [], [], [], []]
+CONFUSION = [[1, 2], [3, 4]]  CONFUSION = [[0,0,0,0], [0,0,0,0], [0,0,0,0], [0,0,0,0]]  CONFUSION.0.1 = -5
+CONFUSION.0.0 = 4000  CONFUSION.0.1 = 1000000000000000000000000000000  LAST.test.loss = NaN  LAST.test.loss = -1.0
+LAST.train_loss = Infinity  LAST.test.calibration_error = 2.0  LAST.train_accuracy = 1.5  LAST.train_accuracy = NaN
+LAST.learning_rate = -0.1  LAST.seconds = -3.0  LAST.images_per_second = NaN  LAST.train_hits.0 = 1000000
+LAST.train_hits = []  final_train_correct.0 = -1  final_train_correct = [0]  counts = []  counts = [5, 5]
+counts.0 = 0  counts.0 = -7  key = "0000000000000000"  key = "../../x"  experiment.seed = 77
+experiment.momentum = 7.0  experiment.more = 1  numerics = 99  finished = "not a date"  finished = ""
+wall_time = -1.0  wall_time = NaN  machine = {"threads": [1], "device": {"a": 1}}  machine = 7  lib = [1]  origin = 3
 """
+PLACES = {"LAST": "history.-1", "CONFUSION": "history.-1.test.confusion"}
 MEANINGS = {
-    line: _put(path, json.loads(value)) for line in _PUT.strip().splitlines() for path, value in [line.split(" = ")]
+    line: _put(re.sub("[A-Z]+", lambda match: PLACES[match[0]], path), json.loads(value))
+    for line in re.split(r"  |\n", _PUT.strip())
+    for path, value in [line.split(" = ")]
 }
 MEANINGS |= {
     "an epoch too few": _record(lambda record: record["history"].pop()),

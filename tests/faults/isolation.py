@@ -3,6 +3,7 @@
 A pool of spawned processes does the forking: a process that has run pytest for a while has threads, which a fork loses.
 """
 
+import atexit
 import concurrent.futures
 import multiprocessing
 import os
@@ -11,9 +12,11 @@ import signal
 import sys
 import tempfile
 import traceback
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import pytest
 
 
 class Outcome(NamedTuple):
@@ -22,11 +25,11 @@ class Outcome(NamedTuple):
     said: str  # on both streams
 
 
-@contextmanager
-def pool(processes=2):
-    """A pool of processes to submit `isolated` to; they start with what is in sys.path here."""
-    spawn = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(processes, mp_context=spawn, initializer=_prepare) as executor:
+@pytest.fixture(scope="module")
+def processes(request):
+    """A pool of processes to submit `isolated` to: one for the small portion in `make test`, else two."""
+    number, spawn = 2 if request.config.option.markexpr == "faults" else 1, multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(number, mp_context=spawn, initializer=_prepare) as executor:
         yield executor
 
 
@@ -37,6 +40,7 @@ def _prepare():
     import lib.report.runner
     import lib.runs.sweep  # noqa: F401
 
+    atexit.register(os._exit, 0)  # taking torch apart takes seconds
     torch.set_num_threads(1)  # sums on one thread are added in one order; and a fork loses the others
 
 

@@ -20,7 +20,7 @@ import nbformat
 import pytest
 from conftest import FEW, numbers, small
 from corruptions import FILES, MEANINGS, ROWS, TENSORS, TEXTS
-from isolation import isolated, pool
+from isolation import isolated, processes  # noqa: F401  (a fixture)
 
 from lib.notebook import parameters
 from lib.report.document import exhibits
@@ -175,14 +175,14 @@ def faults(case, outcome, right):
             if case.kind not in TEXTS and (
                 other := {key: row for key, row in value.items() if row != expected.get(key)}
             ):
-                found.append(f"{name} gave other rows: {other}")
+                found.append(f"{name} gave other rows: {[*other]}")
         elif kind == "gave" and step == COMMAND:
             if not value.replace("\n", "").isprintable():
                 found.append(f"{name} printed {value!r:.300}")
         elif kind == "gave" and step in ("plan", "new plan"):
             changed |= value != expected
         elif kind == "gave" and value not in (None, expected):
-            found.append(f"{name} gave something else: {value!r:.300}")
+            found.append(f"{name} gave something else")
         changed |= kind != "gave" or (value is None and expected is not None)
     if changed and not _named(case, outcome.said):
         found.append(f"not named, and trained {trained}; said {outcome.said[:300]!r}")
@@ -202,23 +202,22 @@ def _named(case, said):
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """The folder of the store and what it holds, and processes to observe it in."""
+def store(tmp_path_factory, processes):
+    """The folder of the store, and what it holds."""
     outputs = tmp_path_factory.mktemp("pristine") / "outputs"
-    with pool() as executor:
-        outcome = executor.submit(isolated, build, outputs).result()
-        assert outcome.kind == "returned", outcome
-        yield outputs, outcome.value, executor
+    outcome = processes.submit(isolated, build, outputs).result()
+    assert outcome.kind == "returned", outcome
+    return outputs, outcome.value
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("count", [12, pytest.param(None, marks=pytest.mark.faults)])
-def test_each_corruption_is_named_and_changes_no_figure(store, tmp_path, count):
-    pristine, right, executor = store
+def test_each_corruption_is_named_and_changes_no_figure(processes, store, tmp_path, count):
+    pristine, right = store
     chosen = cases()[:count]
     places = [tmp_path / str(n) for n in range(len(chosen))]
     arguments = (itertools.repeat(corrupt_and_observe), itertools.repeat(pristine), places, chosen, itertools.count())
-    outcomes = list(executor.map(partial(isolated, seconds=SECONDS), *arguments))
+    outcomes = list(processes.map(partial(isolated, seconds=SECONDS), *arguments))
     wrong = {case: f for case, o in zip(chosen, outcomes, strict=True) if (f := faults(case, o, right))}
     silent = [case for case, o in zip(chosen, outcomes, strict=True) if case not in wrong and not o.said]
     print(
@@ -229,38 +228,39 @@ def test_each_corruption_is_named_and_changes_no_figure(store, tmp_path, count):
 
 
 def report(outputs):
-    """Run the smoke profile as a user would."""
+    """Run the smoke profile as a user would; return its status, what it said, and its exhibits by name."""
     command = [sys.executable, "-m", "lib", "report", "--profile", "smoke"]
     environment = os.environ | {"WRITEUP_OUTPUTS": str(outputs)}
-    return subprocess.run(command, cwd=paths.ROOT, env=environment, capture_output=True, text=True, timeout=400)
-
-
-def shown(outputs):
-    """Tables and figures of the executed notebooks by name, and everything that their cells said."""
+    result = subprocess.run(command, cwd=paths.ROOT, env=environment, capture_output=True, text=True, timeout=600)
     notebooks = [nbformat.read(outputs / "smoke" / f"{name}.ipynb", 4) for name in parameters.NOTEBOOKS]
-    said = [o.get("text", "") for nb in notebooks for cell in nb.cells for o in cell.get("outputs", [])]
-    return {note["name"]: note["data"] for nb in notebooks for note in exhibits(nb)}, "".join(said)
+    outputs = [output for notebook in notebooks for cell in notebook.cells for output in cell.get("outputs", [])]
+    said = result.stdout + result.stderr + "".join(output.get("text", "") for output in outputs)
+    return result.returncode, said, {note["name"]: note["data"] for nb in notebooks for note in exhibits(nb)}
 
 
 @pytest.mark.faults
-@pytest.mark.timeout(600)
-def test_a_report_on_runs_that_are_all_corrupted_names_each_and_shows_the_same(tmp_path):
+@pytest.mark.timeout(1_800)
+def test_a_report_on_corrupted_runs_names_each_and_shows_the_same(tmp_path):
     """The first report trains the runs; then each is corrupted in another way."""
-    outputs = tmp_path / "outputs"
-    assert report(outputs).returncode == 0
-    right, _ = shown(outputs)
-    runs, rng = sorted((outputs / "runs").glob("*/record.json")), random.Random(0)
-    kinds = [("record.json", kind) for kind in rng.sample(sorted(FILES | MEANINGS), len(FILES | MEANINGS))]
-    kinds = kinds[: len(runs) // 2] + [(f"{rng.choice(NAMES)}.safetensors", kind) for kind in FILES | TENSORS]
-    for record, other, (name, kind) in zip(runs, [*runs[1:], runs[0]], kinds, strict=False):
-        (FILES | MEANINGS | TENSORS)[kind](record.with_name(name), rng, other.with_name(name))
-    result = report(outputs)
-    found, said = shown(outputs)
+    status, _, right = report(tmp_path)
+    assert status == 0
+    runs, rng = sorted((tmp_path / "runs").glob("*/record.json")), random.Random(0)
+    records, weights = FILES | MEANINGS, FILES | TENSORS
+    kinds = [("record.json", kind) for kind in rng.sample(sorted(records), len(runs) - 8)]
+    kinds += [(f"{rng.choice(NAMES)}.safetensors", kind) for kind in rng.sample(sorted(weights), 8)]
+    for run, other, (name, kind) in zip(runs, runs[1:] + runs[:1], kinds, strict=True):
+        (records | weights)[kind](run.with_name(name), rng, other.with_name(name))
+    status, said, found = report(tmp_path)
     changed = [name for name in found if found[name] != right[name]]
-    lost = [(r.parent.name, k) for r, k in zip(runs, kinds, strict=False) if k[0] == "record.json" and r.parent.name not in said + result.stderr]
-    print(f"a report on {len(runs)} corrupted runs: {len(right) - len(found)} exhibits missing, {len(changed)} changed, {len(lost)} runs not named")
-    print(changed, lost, result.stderr[-3000:])
-    assert "Traceback" not in result.stderr + result.stdout + said
-    assert not changed
-    assert not lost
-    assert result.returncode == 0 or result.stderr
+    unnamed = [
+        f"{run.parent.name}: {kind}"
+        for run, (_, kind) in zip(runs, kinds[:-8], strict=False)
+        if run.parent.name not in said
+    ]
+    print(
+        f"a report on {len(runs)} corrupted runs: {len(right) - len(found)} of {len(right)} exhibits missing, "
+        f"{len(changed)} changed, {len(unnamed)} records not named"
+    )
+    assert "Traceback" not in said
+    assert (changed, unnamed) == ([], []), said[-2_000:]
+    assert (len(found) == len(right)) == (status == 0), said[-2_000:]

@@ -4,10 +4,11 @@ import os
 import random
 import signal
 import time
+import traceback
 
 import pytest
 from conftest import FEW, numbers, small
-from isolation import isolated, pool
+from isolation import isolated, processes  # noqa: F401  (a fixture)
 
 from lib.runs import sweep
 from lib.runs.store import Store
@@ -59,34 +60,30 @@ def storm(folder, kills):
 def _start(folder, experiments):
     if pid := os.fork():
         return pid
-    status = 1
     try:
         program(folder, experiments)
-        status = 0
-    finally:
-        os._exit(status)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("kills", [4, pytest.param(75, marks=pytest.mark.faults)])
-def test_kills_lose_nothing_change_nothing_and_leave_nothing(tmp_path, kills):
-    with pool() as executor:
-        stormy = executor.submit(isolated, storm, tmp_path / "runs", kills, seconds=300).result()
-        assert stormy.kind == "returned", stormy
-        turns, bad = stormy.value
-        experiments = [experiment for turn in range(turns) for experiment in wanted(turn)]
-        stored = len(list((tmp_path / "runs").glob("*/record.json")))
-        folders = (tmp_path / "runs", tmp_path / "undisturbed")
-        outcomes = [executor.submit(isolated, program, folder, experiments, seconds=300) for folder in folders]
-        after, undisturbed = (outcome.result() for outcome in outcomes)
+def test_kills_lose_nothing_change_nothing_and_leave_nothing(processes, tmp_path, kills):
+    stormy = processes.submit(isolated, storm, tmp_path / "runs", kills, seconds=300).result()
+    assert stormy.kind == "returned", stormy
+    turns, bad = stormy.value
+    experiments = [experiment for turn in range(turns) for experiment in wanted(turn)]
+    stored = len(list((tmp_path / "runs").glob("*/record.json")))
+    folders = (tmp_path / "runs", tmp_path / "undisturbed")
+    outcomes = [processes.submit(isolated, program, folder, experiments, seconds=300) for folder in folders]
+    after, undisturbed = (outcome.result() for outcome in outcomes)
     print(
         f"{kills} kills of programs on one store: {stored} of {len(experiments)} runs were stored before the last one"
     )
     assert not bad, stormy.said
     assert after.kind == undisturbed.kind == "returned", after
     assert after.value == undisturbed.value
-    left = {path.name for path in (tmp_path / "runs").rglob("*")} - {
-        "record.json",
-        *(f"{name}.safetensors" for name in NAMES),
-    }
-    assert left == {"unfinished", *(experiment.key for experiment in experiments)}
+    names = {"record.json", *(f"{name}.safetensors" for name in NAMES)} | {experiment.key for experiment in experiments}
+    assert {path.name for path in (tmp_path / "runs").rglob("*")} - names == {"unfinished"}
