@@ -34,7 +34,7 @@ from lib.training import Interrupted
 RUNS = [small(**FEW, epochs=2, seed=seed) for seed in (0, 1, 2)]
 STOPPED = small(**FEW, epochs=2, seed=3)
 NAMES, COMMAND = ("best", "last", "logits"), "python -m lib runs"
-SECONDS, LINE = 20, 600  # until a case counts as hung; characters of a message
+SECONDS, LINE = 40, 600  # until a case counts as hung; characters of a message
 
 
 class Case(NamedTuple):
