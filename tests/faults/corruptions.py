@@ -128,26 +128,45 @@ TENSORS = {
 }
 
 
-def _record(change):
-    """A record of another meaning with the right checksum."""
+def _signed(corrupt):
+    """A corruption of tensors, with their new checksum in the record if it has one."""
+
+    def rewrite(file, rng, other):
+        corrupt(file, rng, other)
+        record = file.with_name("record.json")
+        whole = json.loads(record.read_text())
+        if file.name in whole.get("files", {}):
+            whole["files"][file.name] = hashlib.sha256(file.read_bytes()).hexdigest()
+            record.write_text(json.dumps(whole))
+
+    return rewrite
+
+
+_PLAIN = ("NaN", "infinite", "other shape", "other type", "other name", "one missing", "one more", "another file's")
+#: Of weights and logits.
+SIGNED = {f"{kind}, signed": _signed(TENSORS[kind]) for kind in _PLAIN}
+
+
+def _record(change, part="record"):
+    """A record of another meaning with the right checksum; or its file, with another part than the record changed."""
 
     def rewrite(file, rng, other):
         whole = json.loads(file.read_text())
-        change(whole["record"])
+        change(whole[part] if part else whole)
         whole["sha256"] = hashlib.sha256(json.dumps(whole["record"], sort_keys=True).encode()).hexdigest()
         file.write_text(json.dumps(whole))
 
     return rewrite
 
 
-def _put(path, value):
+def _put(path, value, part="record"):
     def change(record):
         *way, last = (int(step) if step.strip("-").isdigit() else step for step in path.split("."))
         for step in way:
             record = record[step]
         record[last] = value
 
-    return _record(change)
+    return _record(change, part)
 
 
 #: Of a record: places and their new values, two blanks apart.
@@ -162,6 +181,7 @@ counts.0 = 0  counts.0 = -7  key = "0000000000000000"  key = "../../x"  experime
 experiment.momentum = 7.0  experiment.more = 1  numerics = 99  finished = "not a date"  finished = ""
 wall_time = -1.0  wall_time = NaN  machine = {"threads": [1], "device": {"a": 1}}  machine = 7  lib = [1]  origin = 3
 """
+NAME = "best.safetensors"
 PLACES = {"LAST": "history.-1", "CONFUSION": "history.-1.test.confusion"}
 MEANINGS = {
     line: _put(re.sub("[A-Z]+", lambda match: PLACES[match[0]], path), json.loads(value))
@@ -174,6 +194,16 @@ MEANINGS |= {
     "epochs in another order": _record(lambda record: record["history"].reverse()),
     "ragged confusion": _record(lambda record: record["history"][-1]["test"]["confusion"][3].pop()),
     "confusion beyond floats": _put("history.-1.test.confusion.0.1", 10**400),
+}
+MEANINGS |= {
+    f"{path} = {value}": _put(path, value, part="")
+    for path, value in [
+        ("format", 2),
+        ("format", [1]),
+        ("files", []),
+        ("files", {NAME: 7}),
+        ("files", {NAME: "0" * 64}),
+    ]
 }
 #: Of a record, where no figure changes: it may be listed, but nothing in it may reach the terminal as it is.
 TEXTS = {

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import nbformat
 import pytest
 from conftest import FEW, numbers, small
-from corruptions import FILES, MEANINGS, ROWS, TENSORS, TEXTS
+from corruptions import FILES, MEANINGS, ROWS, SIGNED, TENSORS, TEXTS
 from isolation import isolated, processes  # noqa: F401  (a fixture)
 
 from lib.notebook import parameters
@@ -34,7 +34,7 @@ from lib.training import Interrupted
 RUNS = [small(**FEW, epochs=2, seed=seed) for seed in (0, 1, 2)]
 STOPPED = small(**FEW, epochs=2, seed=3)
 NAMES, COMMAND = ("best", "last", "logits"), "python -m lib runs"
-SECONDS, LINE = 20, 600  # until a case counts as hung; characters of a message
+SECONDS, LINE = 40, 600  # until a case counts as hung; characters of a message
 
 
 class Case(NamedTuple):
@@ -62,7 +62,7 @@ def files(outputs):
 def cases():
     """Every target with every kind that fits it; of random ones several."""
     kinds = dict.fromkeys(("record.json", "checkpoint", "lock", "index", "plan"), FILES)
-    kinds |= dict.fromkeys((f"{name}.safetensors" for name in NAMES), FILES | TENSORS)
+    kinds |= dict.fromkeys((f"{name}.safetensors" for name in NAMES), FILES | TENSORS | SIGNED)
     kinds |= {"record.json": FILES | MEANINGS | TEXTS, "checkpoint": FILES | TENSORS, "index": FILES | ROWS}
     special = {kind: FILES[kind] for kind in FILES if kind.startswith(("a fifo", "a s", "a link", "unreadable"))}
     kinds |= {"folder of a run": special, "folder of checkpoints": special}
@@ -147,7 +147,7 @@ def corrupt_and_observe(pristine, outputs, case, number):
     """Observe a corrupted copy of the store, without root's right to read everything."""
     shutil.copytree(pristine, outputs)
     file, other = files(outputs)[case.target]
-    {**FILES, **TENSORS, **MEANINGS, **TEXTS, **ROWS}[case.kind](file, random.Random(str(case)), other)
+    (FILES | TENSORS | SIGNED | MEANINGS | TEXTS | ROWS)[case.kind](file, random.Random(str(case)), other)
     with contextlib.suppress(AttributeError):  # no Linux
         ctypes.CDLL(None).capset((ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)())
     found = observe(outputs, number)

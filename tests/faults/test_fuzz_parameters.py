@@ -181,6 +181,24 @@ def test_values_without_a_meaning_are_refused_by_name(tmp_path, notebook, lines)
         read(file, paths.NOTEBOOKS / f"{notebook}.ipynb")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content.replace(b"\n", b"\r\n"),
+        lambda content: b"\xef\xbb\xbf" + content,
+        lambda content: b"---\n" + content + b"\n# \xc3\xa9\n",
+        lambda content: b"\n".join(sorted(content.split(b"\n"))),
+        lambda content: re.sub(rb"(?m)^(\w+): (\S+)$", rb"'\1' :   \2 # why", content),
+        lambda content: content.replace(b"0.02", b"2e-2").replace(b"smoke", b'"smoke"'),
+    ],
+)
+def test_the_same_values_spelt_differently_are_accepted(tmp_path, change):
+    notebook, shipped = paths.NOTEBOOKS / "convnet.ipynb", paths.PARAMS / "smoke" / "convnet.yaml"
+    file = tmp_path / "x.yaml"
+    file.write_bytes(change(shipped.read_bytes()))
+    assert read(file, notebook) == read(shipped, notebook)
+
+
 def command(number):
     """A report of a mutant's profile and options, as a user starts it: its exit status and both streams."""
     case = mutant(number)
