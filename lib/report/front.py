@@ -82,9 +82,8 @@ def appendix(plan: Plan, executions: Sequence[Execution]) -> tuple[str, str]:
     settings: dict[str, list[Record]] = {}
     for run in runs:
         settings.setdefault(f"{run.experiment.setting}: {details(run.experiment)}", []).append(run)
-    machines = sorted({_made_on(run) for run in runs})
     kept = paths.shown(paths.PUBLISHED / plan.profile / "runs")
-    known = {"figures": figures, "runs": runs, "shown": shown, "settings": settings, "machines": machines}
+    known = {"figures": figures, "runs": runs, "shown": shown, "settings": settings}
     known |= {"executions": executions, "kept": kept}
     return render("appendix", **known), render("origins", **known)
 
