@@ -7,9 +7,7 @@ Supported if a candidate that was run fits both rows, contradicted if none does;
 fewer seeds.
 """
 
-from collections.abc import Callable, Sequence
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -57,23 +55,14 @@ def misfit(runs: stats.Runs, original: np.ndarray) -> np.ndarray | None:
     return np.flatnonzero((theirs[0] < low) | (theirs[0] > high))
 
 
-def _by_candidate(evidence: Evidence, value: Callable[..., Any], rows: Sequence[np.ndarray]) -> pd.DataFrame:
-    """One row per candidate, one column per loss: a value of its runs and the original's."""
-    found = {
-        setting: [value(runs, row) for runs, row in zip(pair, rows, strict=True)]
-        for setting, pair in evidence.candidates.items()
-    }
-    return pd.DataFrame(found, index=LOSSES).T
-
-
-def distances(evidence: Evidence) -> pd.DataFrame:
-    """Distance of each candidate (rows) to the original's row of each loss (columns)."""
-    return _by_candidate(evidence, distance, original_rows(evidence)).astype(float)
-
-
-def misfits(evidence: Evidence) -> pd.DataFrame:
-    """`misfit` of each candidate (rows) for each loss (columns)."""
-    return _by_candidate(evidence, misfit, (original_rows(evidence)[0][None], evidence.replicates()))
+def by_candidate(evidence: Evidence) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return `distance` to the original's row and `misfit` of each candidate (rows) for each loss (columns)."""
+    ce, balanced = original_rows(evidence)
+    away, differing = {}, {}
+    for setting, pair in evidence.candidates.items():
+        away[setting] = list(map(distance, pair, (ce, balanced)))
+        differing[setting] = list(map(misfit, pair, (ce[None], evidence.replicates())))
+    return pd.DataFrame(away, index=LOSSES).T.astype(float), pd.DataFrame(differing, index=LOSSES).T
 
 
 def _fits(misfit: np.ndarray | None) -> bool | None:
@@ -84,7 +73,7 @@ def measure(evidence: Evidence) -> Found:
     ran = {setting: pair for setting, pair in evidence.candidates.items() if all(pair)}
     if not ran:
         raise NotRun("both losses under candidate settings")
-    away, differing = distances(evidence).loc[list(ran)], misfits(evidence).loc[list(ran)]
+    away, differing = (found.loc[list(ran)] for found in by_candidate(evidence))
     if away.isna().any(axis=None):
         raise NotRun("the data set of the original")
     fits, nearest = differing.map(_fits), away["CB-Focal"].idxmin()
@@ -142,7 +131,7 @@ def explain(found: Found) -> Answer:
 def panels(evidence: Evidence) -> dict[str, dict[str, np.ndarray]]:
     """Accuracies [seeds, C] at the best epoch by candidate and loss; a candidate's name says which rows fit it."""
     found: dict[str, dict[str, np.ndarray]] = {}
-    differing = misfits(evidence)
+    _, differing = by_candidate(evidence)
     for setting, pair in evidence.candidates.items():
         fitting = [loss for loss in LOSSES if not evidence.departure and _fits(differing[loss][setting])]
         name = f"{setting}\nfits {' and '.join(fitting)}" if fitting else str(setting)
@@ -152,7 +141,7 @@ def panels(evidence: Evidence) -> dict[str, dict[str, np.ndarray]]:
 
 def table(evidence: Evidence) -> pd.DataFrame:
     """One row per candidate: accuracy of both losses, their distances (points) to the original's rows, and the fit."""
-    away, differing = distances(evidence), misfits(evidence)
+    away, differing = by_candidate(evidence)
     rows: dict[str, dict[str, str]] = {}
     for setting, pair in evidence.candidates.items():
         row = rows[str(setting)] = {}
@@ -173,7 +162,7 @@ def equal_settings(evidence: Evidence) -> SimpleNamespace:
     ran = {setting: pair for setting, pair in evidence.candidates.items() if all(pair)}
     if not ran:
         raise UserError("No candidate has runs of both losses. Train them with the parameter runs=train.")
-    away = distances(evidence).loc[list(ran)].fillna(np.inf)
+    away = by_candidate(evidence)[0].loc[list(ran)].fillna(np.inf)
     ce, balanced = (away[loss].idxmin() for loss in LOSSES)
     setting = max(ran, key=lambda each: (min(map(len, ran[each])), -away["CB-Focal"][each]))
     rows, pair = [float(row.mean()) for row in original_rows(evidence)], ran[setting][::-1]
