@@ -4,8 +4,7 @@ Shapes: logits are [N, C] (any floating dtype; the arithmetic is done in float32
 [N] int64 in [0, C), class weights are [C]. Every loss returns a scalar.
 
     Lin, Goyal, Girshick, He, Dollár. Focal Loss for Dense Object Detection. ICCV 2017. arXiv:1708.02002
-    Cui, Jia, Lin, Song, Belongie. Class-Balanced Loss Based on Effective Number of Samples. CVPR 2019.
-    arXiv:1901.05555
+    Cui, Jia, Lin, Song, Belongie. Class-Balanced Loss Based on Effective Number of Samples. CVPR 2019. arXiv:1901.05555
 """
 
 from collections.abc import Callable, Sequence
@@ -23,11 +22,8 @@ from lib.system.errors import UserError
 def effective_number(counts: Sequence[int], beta: float) -> Tensor:
     """Effective number of samples E_n = (1 - beta^n) / (1 - beta) (Cui et al. 2019, proposition 1).
 
-    Args:
-        counts: training images per class, [C], each at least 1.
-        beta: in [0, 1]. At 0 every E_n is 1; at 1 the limit, E_n = n.
-
-    Returns float64 [C]. Raises UserError for a beta outside [0, 1] or a class without images.
+    `counts` are the training images per class, [C]. At beta = 0 every E_n is 1; at 1 the limit, E_n = n. Returns
+    float64 [C]. Raises UserError for a beta outside [0, 1] or a class without images.
     """
     n = torch.as_tensor(counts, dtype=torch.float64)
     if not 0 <= beta <= 1:
@@ -47,8 +43,7 @@ def effective_number(counts: Sequence[int], beta: float) -> Tensor:
 def class_balanced_weights(counts: Sequence[int], beta: float) -> Tensor:
     """Weights 1 / E_n, scaled to sum to the number of classes (Cui et al. 2019, section 4).
 
-    beta = 0 gives equal weights, beta -> 1 inverse class frequency. Returns float32 [C]; errors as
-    `effective_number`.
+    beta = 0 gives equal weights, beta -> 1 inverse class frequency. Returns float32 [C]; errors as `effective_number`.
     """
     weights = 1 / effective_number(counts, beta)
     return (weights * len(weights) / weights.sum()).float()

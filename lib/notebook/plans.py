@@ -8,12 +8,10 @@ import numpy as np
 
 from lib.analysis.claims import Evidence, Setting
 from lib.analysis.findings import neutral_betas
-from lib.analysis.statistics import Runs
 from lib.experiment import Experiment
 from lib.losses import class_balanced_weights
 from lib.notebook.parameters import EXACT, FIELDS, READINGS, of_profile
-from lib.notebook.session import Notebook, Wanted, asked_by
-from lib.training import Record
+from lib.notebook.session import Found, Notebook, Wanted, asked_by
 
 CE = "CE"
 
@@ -109,7 +107,7 @@ def confirmation(here: Notebook, counts: Sequence[int], **fields: Any) -> Wanted
     return {name: wanted[name] for name in (CE, *here.values["confirm_betas"]) if name in wanted}
 
 
-def joined(first: Mapping[Hashable, Runs], more: Mapping[Hashable, Runs]) -> dict[Hashable, dict[int, Record]]:
+def joined(first: Found, more: Found) -> Found:
     """Return runs by setting and seed, those of `first` with more seeds of the same settings."""
     return {name: {**runs, **more.get(name, {})} for name, runs in first.items()}
 

@@ -7,11 +7,11 @@ report names the missing part, and `report` returns False.
 import os
 import signal
 import sys
-import tempfile
 import time
 from contextlib import suppress
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import papermill
@@ -110,9 +110,8 @@ def execute(notebook: Path, values: dict[str, Any], output: Path, label: str) ->
 def _execute(notebook: Path, output: Path, values: dict[str, Any], label: str, peak: "Peak") -> None:
     """Call Papermill; meanwhile show the kernel's progress, on a terminal in one changing line, else a line per run.
 
-    Papermill has a thread of its own. In the main thread nbclient handles Ctrl-C itself and kills the kernel. In
-    another thread it does not: Ctrl-C is raised here and sent to the kernel, which stops its training, and the notebook
-    is kept.
+    In the main thread nbclient handles Ctrl-C itself and kills the kernel. Papermill has a thread of its own: Ctrl-C is
+    raised here and sent to the kernel, which stops its training, and the notebook is kept.
     """
     # multiprocessing warns about semaphores that an interrupted kernel leaves; its tracker removes them.
     os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
@@ -125,11 +124,7 @@ def _execute(notebook: Path, output: Path, values: dict[str, Any], label: str, p
     }
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
     rest, over = "", False
-    with (
-        tempfile.NamedTemporaryFile("r", suffix=".jsonl") as events,
-        ThreadPool(1) as pool,
-        console.status(label) as now,
-    ):
+    with NamedTemporaryFile("r", suffix=".jsonl") as events, ThreadPool(1) as pool, console.status(label) as shown:
         os.environ[progress.VARIABLE] = events.name
         call = pool.apply_async(papermill.execute_notebook, (notebook, output), options)
         try:
@@ -138,7 +133,7 @@ def _execute(notebook: Path, output: Path, values: dict[str, Any], label: str, p
                 peak.look()
                 lines, newline, rest = (rest + events.read()).rpartition("\n")
                 for event in progress.read(lines + newline):
-                    now.update(f"{label} · {event.line}")
+                    shown.update(f"{label} · {event.line}")
                     if event.worth_a_line and not console.is_terminal:
                         console.print(f"{label} · {event.line}")
                 call.wait(_EVERY)

@@ -33,11 +33,9 @@ FORMAT = 1
 
 
 class Store:
-    """Finished runs by the key of their experiment.
+    """Finished runs by the key of their experiment, in `folder`, by default outputs/runs/.
 
-    Args:
-        folder: holds the runs; by default outputs/runs/.
-        also: further folders of runs, each read where the ones before have none; no run in them is changed.
+    Further folders, `also`, are each read where the ones before have no run; no run in them is changed.
     """
 
     def __init__(self, folder: Path | None = None, *also: Path):

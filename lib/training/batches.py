@@ -71,8 +71,7 @@ def crop_and_flip(images: Tensor, offsets: Tensor, flips: Tensor) -> Tensor:
 def training_batches(images: ImageSet, dataset: Dataset, experiment: Experiment, epoch: int) -> Iterator[Batch]:
     """Yield every image once, in the epoch's order; the last, smaller batch is kept.
 
-    A batch is float32 [B, 3, H, W], normalised by the mean and standard deviation of `dataset` and channels-last, and
-    int64 [B].
+    A batch is float32 [B, 3, H, W], normalised as `dataset` says and channels-last, and int64 [B].
     """
     device, size = images.labels.device, experiment.batch_size
     order, offsets, flips = (drawn.to(device) for drawn in draw(experiment.seed, epoch, len(images)))

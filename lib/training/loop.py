@@ -64,10 +64,8 @@ def train(
     Returns the record, and tensors by name: the weights of the "best" and the "last" epoch, and under "logits" those of
     the last epoch on the test set ("test", float16 [N, C], in the order of the test set).
 
-    Raises:
-        Diverged: the loss is not finite; names epoch, step and settings.
-        Interrupted: on Ctrl-C or `stop`; carries the history.
-        NoRoom: the checkpoint cannot be written.
+    Raises Diverged where the loss is not finite, with epoch, step and settings; Interrupted on Ctrl-C or `stop`, with
+    the history; and NoRoom where the checkpoint cannot be written.
     """
     device.keep_freed_memory()
     on = on or device.default_device()
