@@ -33,9 +33,7 @@ def effective_number(counts: Sequence[int], beta: float) -> Tensor:
         raise UserError(f"Class weights need at least one image in every class; none in class {empty}.")
     if beta == 1:
         return n
-    if beta == 0:
-        return torch.ones_like(n)
-    # expm1 keeps the digits that 1 - beta^n loses for beta close to 1.
+    # expm1 keeps the digits that 1 - beta^n loses for beta close to 1. At 0 the logarithm is -inf, and the result is 1.
     log_beta = torch.log1p(torch.tensor(beta - 1, dtype=torch.float64))
     return torch.expm1(n * log_beta) / (beta - 1)
 
@@ -122,21 +120,18 @@ class LossKind:
     sigmoid: bool = False
 
 
-def _constant(function: Callable[..., Tensor], settings: LossSettings, **bound: Any) -> Loss:
-    """A loss that is the same in every epoch."""
-    bound |= {"weights": settings.weights(), "reduction": settings.reduction}
+def _constant(function: Callable[..., Tensor], settings: LossSettings, focusing: bool = True) -> Loss:
+    """A loss that is the same in every epoch; a `focusing` one has a gamma."""
+    bound: dict[str, Any] = {"weights": settings.weights(), "reduction": settings.reduction}
+    bound |= {"gamma": settings.gamma} if focusing else {}
     return lambda logits, targets, epoch=1: function(logits, targets, **bound)
-
-
-def _focusing(function: Callable[..., Tensor], settings: LossSettings) -> Loss:
-    return _constant(function, settings, gamma=settings.gamma)
 
 
 #: Every loss by the name that parameter files use. A new loss is added here.
 LOSSES: dict[str, LossKind] = {
-    "cross_entropy": LossKind(partial(_constant, cross_entropy), "CE", has_gamma=False),
-    "focal": LossKind(partial(_focusing, focal), "Focal"),
-    "sigmoid_focal": LossKind(partial(_focusing, sigmoid_focal), "Sigmoid focal", sigmoid=True),
+    "cross_entropy": LossKind(partial(_constant, cross_entropy, focusing=False), "CE", has_gamma=False),
+    "focal": LossKind(partial(_constant, focal), "Focal"),
+    "sigmoid_focal": LossKind(partial(_constant, sigmoid_focal), "Sigmoid focal", sigmoid=True),
 }
 
 

@@ -55,28 +55,28 @@ def misfit(runs: stats.Runs, original: np.ndarray) -> np.ndarray | None:
     return np.flatnonzero((theirs[0] < low) | (theirs[0] > high))
 
 
-def by_candidate(evidence: Evidence) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return `distance` to the original's row and `misfit` of each candidate (rows) for each loss (columns)."""
+def by_candidate(evidence: Evidence) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return `distance` to the original's row, `misfit`, and True for a fit or None where that is not known.
+
+    Each is one row per candidate and one column per loss.
+    """
     ce, balanced = original_rows(evidence)
     away, differing = {}, {}
     for setting, pair in evidence.candidates.items():
         away[setting] = list(map(distance, pair, (ce, balanced)))
         differing[setting] = list(map(misfit, pair, (ce[None], evidence.replicates())))
-    return pd.DataFrame(away, index=LOSSES).T.astype(float), pd.DataFrame(differing, index=LOSSES).T
-
-
-def _fits(misfit: np.ndarray | None) -> bool | None:
-    return None if misfit is None else not len(misfit)
+    away, differing = (pd.DataFrame(found, index=LOSSES).T for found in (away, differing))
+    return away.astype(float), differing, differing.map(lambda labels: None if labels is None else not len(labels))
 
 
 def measure(evidence: Evidence) -> Found:
     ran = {setting: pair for setting, pair in evidence.candidates.items() if all(pair)}
     if not ran:
         raise NotRun("both losses under candidate settings")
-    away, differing = (found.loc[list(ran)] for found in by_candidate(evidence))
+    away, differing, fits = (found.loc[list(ran)] for found in by_candidate(evidence))
     if away.isna().any(axis=None):
         raise NotRun("the data set of the original")
-    fits, nearest = differing.map(_fits), away["CB-Focal"].idxmin()
+    nearest = away["CB-Focal"].idxmin()
     differs, alike = differing["CB-Focal"][nearest], evidence.replicates().mean(axis=1)
     ce, balanced = ran[nearest]
     return Found(
@@ -131,9 +131,9 @@ def explain(found: Found) -> Answer:
 def panels(evidence: Evidence) -> dict[str, dict[str, np.ndarray]]:
     """Accuracies [seeds, C] at the best epoch by candidate and loss; a candidate's name says which rows fit it."""
     found: dict[str, dict[str, np.ndarray]] = {}
-    _, differing = by_candidate(evidence)
+    *_, fits = by_candidate(evidence)
     for setting, pair in evidence.candidates.items():
-        fitting = [loss for loss in LOSSES if not evidence.departure and _fits(differing[loss][setting])]
+        fitting = [loss for loss in LOSSES if not evidence.departure and fits[loss][setting]]
         name = f"{setting}\nfits {' and '.join(fitting)}" if fitting else str(setting)
         found[name] = {loss: stats.per_class(list(runs.values())) for loss, runs in zip(LOSSES, pair, strict=True)}
     return found
@@ -141,15 +141,15 @@ def panels(evidence: Evidence) -> dict[str, dict[str, np.ndarray]]:
 
 def table(evidence: Evidence) -> pd.DataFrame:
     """One row per candidate: accuracy of both losses, their distances (points) to the original's rows, and the fit."""
-    away, differing = by_candidate(evidence)
+    away, _, fits = by_candidate(evidence)
     rows: dict[str, dict[str, str]] = {}
     for setting, pair in evidence.candidates.items():
         row = rows[str(setting)] = {}
         for loss, runs in zip(LOSSES, pair, strict=True):
-            fits = _fits(differing[loss][setting])
+            fit = fits[loss][setting]
             row[f"{loss} (%)"] = reached(runs, stats.best_accuracy)
             row[f"{loss}: distance"] = percent(away[loss][setting])
-            row[f"{loss}: fits"] = "–" if fits is None else "yes" if fits else "no"
+            row[f"{loss}: fits"] = "–" if fit is None else "yes" if fit else "no"
         row["seeds"] = ", ".join(dict.fromkeys(str(len(runs)) for runs in pair))
     return pd.DataFrame(rows).T.rename_axis("settings")
 
