@@ -143,10 +143,9 @@ class Steps(Contender):
         return autocast(self.on, self.experiment.precision)
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        options = {"batch_size": self.task.batch_size, "seed": self.seed, "augmentation": True}
         training = self.images.to(self.on)
         for epoch in itertools.count(1):
-            yield from training_batches(training, self.dataset, epoch=epoch, **options)
+            yield from training_batches(training, self.dataset, self.experiment, epoch)
 
 
 class Whole(Contender):
@@ -189,9 +188,8 @@ class Bare(Whole):
     @cached_property
     def batch(self) -> tuple[Tensor, Tensor]:
         """The first batch, copied: as views it would keep its whole block."""
-        size = self.task.batch_size
-        options = {"batch_size": size, "seed": self.seed, "epoch": 1, "augmentation": True}
-        images, labels = next(training_batches(self._part(size), self.dataset, **options))
+        first = self._part(self.task.batch_size)
+        images, labels = next(training_batches(first, self.dataset, self.experiment, 1))
         return images.clone(), labels.clone()
 
     def train(self, images: int) -> None:

@@ -3,6 +3,7 @@
 import re
 import sys
 from collections import Counter
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -26,11 +27,12 @@ def _named(profile: str) -> str:
     return profile
 
 
+_profile = partial(typer.Option, callback=_named)
+
+
 @app.command()
 def report(
-    profile: Annotated[
-        str, typer.Option(help="A folder of params/: smoke, quick, writeup, or yours.", callback=_named)
-    ] = "quick",
+    profile: Annotated[str, _profile(help="A folder of params/: smoke, quick, writeup, or yours.")] = "quick",
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE, over the profile's own; repeatable.")
     ] = None,
@@ -54,9 +56,7 @@ def report(
 
 
 @app.command()
-def publish(
-    profile: Annotated[str, typer.Option(help="A profile whose report exists.", callback=_named)] = "quick",
-) -> None:
+def publish(profile: Annotated[str, _profile(help="A profile whose report exists.")] = "quick") -> None:
     """Copy a report and its records to outputs/published/, and rewrite the README's generated block."""
     from lib.report.publish import publish as keep
 
@@ -65,9 +65,7 @@ def publish(
 
 @app.command()
 def verify(
-    profile: Annotated[
-        str, typer.Option(help="Profile whose kept runs are trained again.", callback=_named)
-    ] = "writeup",
+    profile: Annotated[str, _profile(help="Profile whose kept runs are trained again.")] = "writeup",
     count: Annotated[int, typer.Option(help="How many runs, picked at random.", min=1)] = 1,
     seed: Annotated[int | None, typer.Option(help="Seed of the choice; a new choice each time by default.")] = None,
 ) -> None:

@@ -4,8 +4,7 @@ Shapes: logits are [N, C] (any floating dtype; the arithmetic is done in float32
 [N] int64 in [0, C), class weights are [C]. Every loss returns a scalar.
 
     Lin, Goyal, Girshick, He, Dollár. Focal Loss for Dense Object Detection. ICCV 2017. arXiv:1708.02002
-    Cui, Jia, Lin, Song, Belongie. Class-Balanced Loss Based on Effective Number of Samples. CVPR 2019.
-    arXiv:1901.05555
+    Cui, Jia, Lin, Song, Belongie. Class-Balanced Loss Based on Effective Number of Samples. CVPR 2019. arXiv:1901.05555
 """
 
 from collections.abc import Callable, Sequence
@@ -23,11 +22,8 @@ from lib.system.errors import UserError
 def effective_number(counts: Sequence[int], beta: float) -> Tensor:
     """Effective number of samples E_n = (1 - beta^n) / (1 - beta) (Cui et al. 2019, proposition 1).
 
-    Args:
-        counts: training images per class, [C], each at least 1.
-        beta: in [0, 1]. At 0 every E_n is 1; at 1 the limit, E_n = n.
-
-    Returns float64 [C]. Raises UserError for a beta outside [0, 1] or a class without images.
+    `counts` are the training images per class, [C]. At beta = 0 every E_n is 1; at 1 the limit, E_n = n. Returns
+    float64 [C]. Raises UserError for a beta outside [0, 1] or a class without images.
     """
     n = torch.as_tensor(counts, dtype=torch.float64)
     if not 0 <= beta <= 1:
@@ -37,9 +33,7 @@ def effective_number(counts: Sequence[int], beta: float) -> Tensor:
         raise UserError(f"Class weights need at least one image in every class; none in class {empty}.")
     if beta == 1:
         return n
-    if beta == 0:
-        return torch.ones_like(n)
-    # expm1 keeps the digits that 1 - beta^n loses for beta close to 1.
+    # expm1 keeps the digits that 1 - beta^n loses for beta close to 1. At 0 the logarithm is -inf, and the result is 1.
     log_beta = torch.log1p(torch.tensor(beta - 1, dtype=torch.float64))
     return torch.expm1(n * log_beta) / (beta - 1)
 
@@ -47,8 +41,7 @@ def effective_number(counts: Sequence[int], beta: float) -> Tensor:
 def class_balanced_weights(counts: Sequence[int], beta: float) -> Tensor:
     """Weights 1 / E_n, scaled to sum to the number of classes (Cui et al. 2019, section 4).
 
-    beta = 0 gives equal weights, beta -> 1 inverse class frequency. Returns float32 [C]; errors as
-    `effective_number`.
+    beta = 0 gives equal weights, beta -> 1 inverse class frequency. Returns float32 [C]; errors as `effective_number`.
     """
     weights = 1 / effective_number(counts, beta)
     return (weights * len(weights) / weights.sum()).float()
@@ -127,21 +120,18 @@ class LossKind:
     sigmoid: bool = False
 
 
-def _constant(function: Callable[..., Tensor], settings: LossSettings, **bound: Any) -> Loss:
-    """A loss that is the same in every epoch."""
-    bound |= {"weights": settings.weights(), "reduction": settings.reduction}
+def _constant(function: Callable[..., Tensor], settings: LossSettings, focusing: bool = True) -> Loss:
+    """A loss that is the same in every epoch; a `focusing` one has a gamma."""
+    bound: dict[str, Any] = {"weights": settings.weights(), "reduction": settings.reduction}
+    bound |= {"gamma": settings.gamma} if focusing else {}
     return lambda logits, targets, epoch=1: function(logits, targets, **bound)
-
-
-def _focusing(function: Callable[..., Tensor], settings: LossSettings) -> Loss:
-    return _constant(function, settings, gamma=settings.gamma)
 
 
 #: Every loss by the name that parameter files use. A new loss is added here.
 LOSSES: dict[str, LossKind] = {
-    "cross_entropy": LossKind(partial(_constant, cross_entropy), "CE", has_gamma=False),
-    "focal": LossKind(partial(_focusing, focal), "Focal"),
-    "sigmoid_focal": LossKind(partial(_focusing, sigmoid_focal), "Sigmoid focal", sigmoid=True),
+    "cross_entropy": LossKind(partial(_constant, cross_entropy, focusing=False), "CE", has_gamma=False),
+    "focal": LossKind(partial(_constant, focal), "Focal"),
+    "sigmoid_focal": LossKind(partial(_constant, sigmoid_focal), "Sigmoid focal", sigmoid=True),
 }
 
 

@@ -13,12 +13,8 @@ from lib.system.errors import UserError
 class ConvNet(nn.Module):
     """The write-up's ConvNet: three blocks of Conv2d -> ReLU -> MaxPool2d, then four linear layers.
 
-    Kernel 3, stride 1, no padding; pooling 2 with stride 2; no dropout, no batch normalisation.
-    266,378 parameters for 10 classes.
-
-    Args:
-        relu_between_linear: off for another reading of the write-up, in which the linear layers follow one another
-            without anything between them.
+    Kernel 3, stride 1, no padding; pooling 2 with stride 2; no dropout, no batch normalisation. 266,378 parameters for
+    10 classes. Without `relu_between_linear` nothing stands between the linear layers: another reading of the write-up.
     """
 
     def __init__(self, classes: int, relu_between_linear: bool = True):

@@ -131,10 +131,8 @@ def spread(by_beta: Mapping[float, stats.Runs], counts: Sequence[int], margin: f
     ran = treatments({beta: runs for beta, runs in by_beta.items() if beta <= 0.99 and len(runs) > 1}, counts)
     if len(ran) < 2:
         return None
-    rows, floor = (
-        [stats.values(stats.accuracy, runs) for runs in ran.values()],
-        stats.one_image(next(iter(ran.values()))),
-    )
+    rows = [stats.values(stats.accuracy, runs) for runs in ran.values()]
+    floor = stats.one_image(next(iter(ran.values())))
     differences = [stats.welch(a, b, level=0.90, floor=floor) for a, b in combinations(rows, 2)]
     return SimpleNamespace(
         groups=[*map(list, ran)],  # betas with different weights

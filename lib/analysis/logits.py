@@ -86,7 +86,5 @@ def compare(a: Logits, b: Logits, labels: Tensor) -> SimpleNamespace:
     """Compare the answers of two settings' runs: gain of `a` with its bootstrap interval, and McNemar's test."""
     x, y = (np.array([(z.argmax(1) == labels).numpy() for z in by_seed.values()]) for by_seed in (a, b))  # [seeds, N]
     (low, high), pairs = bootstrap(x, y), mcnemar(x, y)
-    first, second, _ = pairs.mean(axis=0)  # images that one of a pair alone classifies correctly
-    return SimpleNamespace(
-        gain=x.mean() - y.mean(), low=low, high=high, first=first, second=second, p=pairs[:, 2].max()
-    )
+    n, m, _ = pairs.mean(axis=0)  # images that one of a pair alone classifies correctly
+    return SimpleNamespace(gain=x.mean() - y.mean(), low=low, high=high, first=n, second=m, p=pairs[:, 2].max())

@@ -193,9 +193,8 @@ def closing_rows(
         axes.set_xticks(places, classes)
         axes.tick_params(axis="x", rotation=90, labelsize=7, labelbottom=True)
     figure.supylabel("test accuracy", fontsize=9)
-    keys = {
-        label: handle for axes in grid.flat for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
+    drawn = [pair for axes in grid.flat for pair in zip(*axes.get_legend_handles_labels(), strict=True)]
+    keys = {label: handle for handle, label in drawn}
     figure.legend(keys.values(), keys, loc="outside upper center", ncols=4, fontsize=8)
     return figure
 

@@ -149,13 +149,9 @@ def tail(gap: float, rarest: float) -> str:
 
 def best_gain(top: SimpleNamespace) -> str:
     """Open the sentence on the best of several weightings, from `findings.gain_at_best`."""
-    if not top.gain.above:
-        return "No β is shown to gain."
-    return (
-        f"β gains about {100 * top.gain.mean:.0f} points where it matters."
-        if top.matters
-        else "No gain is shown to come from β."
-    )
+    if top.gain.above and top.matters:
+        return f"β gains about {100 * top.gain.mean:.0f} points where it matters."
+    return "No gain is shown to come from β." if top.gain.above else "No β is shown to gain."
 
 
 def confirmed(again: stats.Difference) -> str:

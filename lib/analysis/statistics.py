@@ -55,8 +55,7 @@ def one_image(runs: Runs, classes: int = 0) -> float:
 def mean_interval(values: ArrayLike, comparisons: ArrayLike = 1, floor: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """Mean [...] over the first axis of values [seeds, ...], and half the width of its 95 % interval (Student's t).
 
-    The half-widths are NaN for a single seed, which says nothing about the spread. `comparisons` and `floor` as in
-    `welch`.
+    The half-widths are NaN for one seed, which says nothing about the spread. `comparisons`, `floor` as in `welch`.
     """
     array = np.asarray(values, dtype=float)
     n, mean = len(array), array.mean(axis=0)

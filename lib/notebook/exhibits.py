@@ -116,11 +116,9 @@ class Live:
     original: float | None = None  # an accuracy to compare with
     store: Store = field(default_factory=Store)  # its unfinished runs hold earlier epochs
     handle: Any = None  # of the output that shows the drawings; by default a new one
-
-    def __post_init__(self):
-        self.line = ""
-        self._histories: dict[str, list[Epoch]] = {}
-        self._rest_until = 0.0
+    line: str = field(default="", init=False)  # the figure's title
+    _histories: dict[str, list[Epoch]] = field(default_factory=dict, init=False)
+    _rest_until: float = field(default=0.0, init=False)
 
     def tell(self, event: Event) -> None:
         """Take the sweep's progress as the figure's title."""

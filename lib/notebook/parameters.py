@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import nbformat
+import yaml
 from pydantic import BaseModel
 
 from lib.experiment import Experiment
@@ -18,19 +19,8 @@ from lib.system import files, paths
 from lib.system.errors import UserError, quoted
 
 Values = dict[str, Any]
-#: Fields of an experiment that are set by parameters of another name; a list holds several values of its field.
-FIELDS = {"dataset": "data", "baseline_epochs": "epochs", "betas": "beta", "gammas": "gamma", "gamma_betas": "beta"}
-FIELDS |= {"batch_sizes": "batch_size"}
-FIELDS |= {"subset_seeds": "subset_seed", "losses": "loss", "rescaled_betas": "beta", "confirm_betas": "beta"}
-FIELDS |= {"validation_betas": "beta"}
-#: Fields of an experiment that each item of the parameter `candidates` gives.
-CANDIDATE = ("learning_rate", "batch_size", "subset_seed")
-_MAY_BE_EMPTY = {"confirm_betas", "rescaled_betas", "steps", "validation_betas"}
-#: Least and largest value of numbers that are no field of an experiment; of other whole ones: 1 and a million.
-_RANGES = dict.fromkeys(("repeats", "reading_repeats", "validation_repeats"), (1, 1000))
-_RANGES |= {"confirm_repeats": (0, 1000), "confirm_seed": (0, 2**32 - 1), "margin": (0.0001, 0.5)}
-#: First seeds with the numbers of seeds that follow them.
-_SEEDS = {"seed": ("repeats", "reading_repeats", "validation_repeats"), "confirm_seed": ("confirm_repeats",)}
+_CONTRACT = yaml.safe_load(Path(__file__).with_name("contract.yaml").read_text())
+FIELDS, CANDIDATE, READINGS = (_CONTRACT[key] for key in ("fields", "candidate", "readings"))
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list"}
 #: The notebooks of the report, in its order.
 NOTEBOOKS = ("convnet", "data_wrangling", "beta_sweep", "settings", "ablations", "claims")
@@ -40,22 +30,8 @@ EXACT = "writeup"
 VARIABLE = "WRITEUP_PLAN"
 #: Parameters that decide how a notebook is executed, not what it trains.
 MODES = {"headless", "profile", "runs", "scheduler"}
-#: Comparisons beyond the write-up's own runs, and numbers of seeds: a shorter list is no departure from its settings.
-_ADDITIONS = {"batch_sizes", "candidates", "confirm_betas", "confirm_repeats", "confirm_seed", "gamma_betas", "gammas"}
-_ADDITIONS |= {"losses", "margin", "reading_repeats", "readings", "repeats", "rescaled_betas", "subset_seeds"}
-_ADDITIONS |= {"validation", "validation_betas", "validation_repeats"}
-
-#: Readings of the write-up's first part, as changes to its settings; `steps` are shares of the epochs.
-READINGS: dict[str, dict[str, Any]] = {
-    "as stated": {},
-    "batch 128": {"batch_size": 128},
-    "batch 128, rate 0.04": {"batch_size": 128, "learning_rate": 0.04},
-    "no augmentation": {"augmentation": False},
-    "no ReLU between the linear layers": {"model": "ConvNet-linear"},
-    "steps at 60 and 80 % of the epochs": {"steps": (0.6, 0.8)},
-    "constant rate": {"steps": ()},
-    "bfloat16": {"precision": "bfloat16"},
-}
+#: Settings that the write-up states. The others are additions: seeds, and comparisons beyond its own runs.
+_STATED = Experiment.model_fields.keys() - {"validation"} | {"baseline_epochs", "betas", "dataset"}
 
 
 class Parameter(NamedTuple):
@@ -68,15 +44,12 @@ def declared(notebook: Path) -> dict[str, Parameter]:
 
     Raises UserError where there is no such cell, or a line in it is not `name = literal  # meaning`.
     """
-    cells = [
-        c
-        for c in nbformat.read(files.regular(notebook, files.TEXT), 4).cells
-        if "parameters" in c.metadata.get("tags", [])
-    ]
-    if len(cells) != 1:
-        raise UserError(f"{paths.shown(notebook)} has {len(cells)} cells tagged `parameters`; it needs exactly one.")
+    cells = nbformat.read(files.regular(notebook, files.TEXT), 4).cells
+    tagged = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    if len(tagged) != 1:
+        raise UserError(f"{paths.shown(notebook)} has {len(tagged)} cells tagged `parameters`; it needs exactly one.")
     parameters = {}
-    for line in cells[0].source.splitlines():
+    for line in tagged[0].splitlines():
         assignment, _, meaning = line.partition("  # ")
         if not line.strip() or line.lstrip().startswith("#"):
             continue
@@ -114,23 +87,22 @@ def check(values: Values, notebook: Path, where: str) -> Values:
     Raises UserError as `read`; `where` stands in place of the file.
     """
     known = declared(notebook)
-    for name in values:
-        if name not in known:
-            raise UserError(
-                f"{where}: {notebook.stem} has no parameter {quoted(name)}; its parameters are {', '.join(known)}."
-            )
-    typed = {name: _as(known[name].default, value, f"{where}: {name}") for name, value in values.items()}
-    for name, value in typed.items():
-        _check_value(name, value, where)
-    complete = {name: parameter.default for name, parameter in known.items()} | typed
-    try:  # values that are right one by one may contradict each other
-        described(complete)
+    try:
+        for name in values:
+            if name not in known:
+                allowed = f"its parameters are {', '.join(known)}"
+                raise UserError(f"{notebook.stem} has no parameter {quoted(name)}; {allowed}.")
+        typed = {name: _as(known[name].default, value, name) for name, value in values.items()}
+        for name, value in typed.items():
+            _check_value(name, value)
+        complete = {name: parameter.default for name, parameter in known.items()} | typed
+        described(complete)  # values that are right one by one may contradict each other
+        for first, numbers in _CONTRACT["seeds"].items():
+            for number in numbers:
+                if complete.get(first, 0) + complete.get(number, 0) > 2**32:
+                    raise UserError(f"{first} and {number} give seeds of 2^32 and more; choose a smaller {first}.")
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
-    for first, numbers in _SEEDS.items():
-        for number in numbers:
-            if complete.get(first, 0) + complete.get(number, 0) > 2**32:
-                raise UserError(f"{where}: {first} and {number} give seeds of 2^32 and more; choose a smaller {first}.")
     return complete
 
 
@@ -141,30 +113,27 @@ def described(values: Values) -> Experiment:
     return Experiment.make(**{"model": "ConvNet", "epochs": 1} | fields)
 
 
-def _check_value(name: str, value: Any, where: str) -> None:
+def _check_value(name: str, value: Any) -> None:
     """Check a value before any run starts; an experiment would refuse it only after earlier runs were trained."""
-    several = name in FIELDS and isinstance(value, list)
-    if value == [] and name not in _MAY_BE_EMPTY:
-        raise UserError(f"{where}: {name} has to have at least one value.")
-    if FIELDS.get(name, name) not in Experiment.model_fields:
-        least, most = _RANGES.get(name, (1, 10**6))
-        for number in value if isinstance(value, list) else [value]:
-            if (name in _RANGES or type(number) is int) and not least <= number <= most:
-                raise UserError(f"{where}: {name} has to lie between {least} and {most}, not {quoted(number)}.")
+    field, items = FIELDS.get(name, name), value if isinstance(value, list) else [value]
+    if not items and name not in _CONTRACT["may_be_empty"]:
+        raise UserError(f"{name} has to have at least one value.")
+    if field not in Experiment.model_fields:
+        least, most = _CONTRACT["ranges"].get(name, (1, 10**6))
+        for number in items:
+            if (name in _CONTRACT["ranges"] or type(number) is int) and not least <= number <= most:
+                raise UserError(f"{name} has to lie between {least} and {most}, not {quoted(number)}.")
     if name == "runs" and value not in SOURCES:
-        raise UserError(f"{where}: {name} has to be one of {', '.join(map(repr, SOURCES))}, not {quoted(value)}.")
+        raise UserError(f"{name} has to be one of {', '.join(map(repr, SOURCES))}, not {quoted(value)}.")
     if name == "readings" and (unknown := [each for each in value if each not in READINGS]):
-        raise UserError(f"{where}: there is no reading {quoted(unknown[0])}; known ones: {', '.join(READINGS)}.")
+        raise UserError(f"there is no reading {quoted(unknown[0])}; known ones: {', '.join(READINGS)}.")
     if name == "candidates" and (wrong := [each for each in value if len(each) != len(CANDIDATE)]):
-        raise UserError(f"{where}: each of the candidates has to be [{', '.join(CANDIDATE)}], not {quoted(wrong[0])}.")
-    field, several = FIELDS.get(name, name), several or name == "candidates"
-    for each in value if several else [value]:
-        try:
-            fields = dict(zip(CANDIDATE, each, strict=True)) if name == "candidates" else {field: each}
-            if fields.keys() <= Experiment.model_fields.keys():
-                Experiment.make(**{"model": "ConvNet", "epochs": 1} | fields)
-        except UserError as error:
-            raise UserError(f"{where}: {name}: {str(error).removeprefix(f'{field}: ')}") from None
+        raise UserError(f"each of the candidates has to be [{', '.join(CANDIDATE)}], not {quoted(wrong[0])}.")
+    try:
+        for each in items if name in FIELDS or name == "candidates" else [value]:
+            described(dict(zip(CANDIDATE, each, strict=True)) if name == "candidates" else {field: each})
+    except UserError as error:
+        raise UserError(f"{name}: {str(error).removeprefix(f'{field}: ')}") from None
 
 
 def _as(default: Any, value: Any, what: str) -> Any:
@@ -275,7 +244,7 @@ def _departures(values: dict[str, Values], exact: dict[str, Values]) -> list[Dep
     for notebook, own in values.items():
         for key, value in own.items():
             stated = exact[notebook][key]
-            if key not in MODES | _ADDITIONS and value != stated:
+            if key in _STATED and value != stated:
                 departure = Departure(name=key, exact=stated, here=value, notebooks=[])
                 found.setdefault(repr((key, stated, value)), departure).notebooks.append(notebook)
     return list(found.values())

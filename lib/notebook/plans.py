@@ -11,8 +11,7 @@ from lib.analysis.findings import neutral_betas
 from lib.experiment import Experiment
 from lib.losses import class_balanced_weights
 from lib.notebook.parameters import EXACT, FIELDS, READINGS, of_profile
-from lib.notebook.session import Notebook, Wanted, asked_by
-from lib.training import Record
+from lib.notebook.session import Found, Notebook, Wanted, asked_by
 
 CE = "CE"
 
@@ -108,9 +107,7 @@ def confirmation(here: Notebook, counts: Sequence[int], **fields: Any) -> Wanted
     return {name: wanted[name] for name in (CE, *here.values["confirm_betas"]) if name in wanted}
 
 
-def joined(
-    first: Mapping[Hashable, Mapping[int, Record]], more: Mapping[Hashable, Mapping[int, Record]]
-) -> dict[Hashable, dict[int, Record]]:
+def joined(first: Found, more: Found) -> Found:
     """Return runs by setting and seed, those of `first` with more seeds of the same settings."""
     return {name: {**runs, **more.get(name, {})} for name, runs in first.items()}
 
@@ -118,11 +115,11 @@ def joined(
 def departure(here: Notebook) -> str:
     """Return how a long-tail notebook departs from the original's model or data, as half a sentence, or ""."""
     exact = of_profile(EXACT, "beta_sweep")
+    decisive = ("dataset", "model", "imbalance", "factor", "subset_seed")
     departs = [
-        name for name in ("dataset", "model", "imbalance", "factor", "subset_seed") if here.values[name] != exact[name]
+        f"{name} {here.values[name]} in place of {exact[name]}" for name in decisive if here.values[name] != exact[name]
     ]
-    said = ", ".join(f"{name} {here.values[name]} in place of {exact[name]}" for name in departs)
-    return f"not tested by this profile ({said})" if departs else ""
+    return f"not tested by this profile ({', '.join(departs)})" if departs else ""
 
 
 def evidence(profile: str, counts: Sequence[int], original: Mapping[str, Any]) -> Evidence:

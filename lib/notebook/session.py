@@ -18,6 +18,8 @@ from lib.training import Interrupted, Record
 
 #: Experiments by the name that a notebook gives their setting.
 Wanted = Mapping[Hashable, Experiment]
+#: Their runs, by the same name and then by seed.
+Found = dict[Hashable, dict[int, Record]]
 
 
 @dataclass
@@ -39,7 +41,7 @@ class Notebook:
         own = {name: value for name, value in self.values.items() if name in Experiment.model_fields}
         return Experiment.make(**{"data": self.values["dataset"]} | own | fields)
 
-    def stored(self, settings: Wanted, seeds: Sequence[int]) -> dict[Hashable, dict[int, Record]]:
+    def stored(self, settings: Wanted, seeds: Sequence[int]) -> Found:
         """Return stored runs by setting and then by seed; a setting without any has an empty entry.
 
         Where nothing is trained, every run that the repository keeps of a setting counts, whatever its seed: a setting
@@ -55,9 +57,7 @@ class Notebook:
         kept = {seed: run.experiment for seed, run in runs.items() if self.store.file(run.key, "logits.safetensors")}
         return {seed: self.store.tensors(experiment, "logits")["test"].float() for seed, experiment in kept.items()}
 
-    def grid(
-        self, settings: Wanted, seeds: Sequence[int], *, curves: str = "", original: float | None = None
-    ) -> dict[Hashable, dict[int, Record]]:
+    def grid(self, settings: Wanted, seeds: Sequence[int], *, curves: str = "", original: float | None = None) -> Found:
         """Train what is not stored, and return runs as `stored`: a figure grows in JupyterLab, else progress lines.
 
         Runs that are neither stored nor trained are left out and named, and so are failed ones, with their reasons.
@@ -91,7 +91,7 @@ class Notebook:
         raise UserError(f"Not run yet: {experiment.title}. Train it with the parameter runs=train.")
 
 
-def not_run(runs: Mapping[Hashable, Mapping[int, Record]], seeds: Sequence[int]) -> str:
+def not_run(runs: Found, seeds: Sequence[int]) -> str:
     """Name the wanted runs that are not stored, in a sentence; "" where none is missing."""
     missing = [(name, len(by_seed.keys() & set(seeds))) for name, by_seed in runs.items()]
     missing = [(name, n) for name, n in missing if n < len(seeds)]
@@ -110,8 +110,7 @@ def _in_words(name: Hashable, symbol: str = "β") -> str:
 def begin(name: str, namespace: dict[str, Any]) -> Notebook:
     """Check the parameters that reached a notebook in its globals(), and open its store.
 
-    Values are normalised in place, so that `1e-3` from a YAML file is a number. Raises UserError for an unknown
-    parameter, a wrong type or value.
+    Values are normalised in place, so that `1e-3` from a YAML file is a number. Raises UserError as `check`.
     """
     file = paths.NOTEBOOKS / f"{name}.ipynb"
     plain = {k: v for k, v in namespace.items() if not (callable(v) or isinstance(v, types.ModuleType))}

@@ -39,7 +39,7 @@ class Execution:
 
 def exhibits(notebook: NotebookNode) -> list[dict[str, Any]]:
     """Return each figure and table of an executed notebook, in order: its `data` by type, and the notes on it."""
-    noted = _noted(notebook, "writeup")
+    noted = _noted(notebook, METADATA)
     return [note | {"data": output.data} for output, note in noted if note["kind"] in ("figure", "table")]
 
 
@@ -100,14 +100,15 @@ def assemble(
     first-level heading gets its name as heading. One that does not exist, or failed with a reason in `missing`, leaves
     a box that says so in its place.
     """
-    reasons = {path: (missing or {}).get(path.stem) or _absent(path) for path in notebooks}
+    absent = {path.stem: "It was not executed." for path in notebooks if not path.is_file()} | dict(missing or {})
+    read = {path.stem: nbformat.read(path, 4) for path in notebooks if path.stem not in absent}
     cells = [_cell(notice, kind="notice")] if notice else []
-    cells.extend(_first_page([nbformat.read(path, 4) for path, reason in reasons.items() if not reason]))
+    cells.extend(_first_page([*read.values()]))
     if summary:
         cells.append(new_markdown_cell(summary))
     cells.append(_cell("", kind="contents"))
-    for path, reason in reasons.items():
-        cells.extend(_missing(path, reason) if reason else _section(path))
+    for path in notebooks:
+        cells.extend(_section(path, read[path.stem]) if path.stem in read else _missing(path, absent[path.stem]))
     if appendix:
         cells.append(new_markdown_cell(appendix))
     if origins:
@@ -140,33 +141,23 @@ def _cell(markdown: str, **metadata: str) -> NotebookNode:
     return new_markdown_cell(markdown, metadata={METADATA: metadata})
 
 
-def _absent(path: Path) -> str | None:
-    return None if path.is_file() else "It was not executed."
-
-
-def _on_first_page(output: NotebookNode) -> bool:
-    return bool(output.get("metadata", {}).get(METADATA, {}).get("first_page"))
-
-
 def _first_page(notebooks: Sequence[NotebookNode]) -> Iterator[NotebookNode]:
     """Cells with the figures, the headlines and the tables that notebooks mark for the first page."""
-    shown = [output for notebook in notebooks for output, _ in _noted(notebook, METADATA) if _on_first_page(output)]
+    shown = [each for notebook in notebooks for each in _noted(notebook, METADATA) if each[1].get("first_page")]
     lines = headlines(notebooks, first_page=True)
-    by_kind = {kind: [o for o in shown if o.metadata[METADATA]["kind"] == kind] for kind in ("figure", "table")}
-    yield new_code_cell(outputs=by_kind["figure"])
+    yield new_code_cell(outputs=[output for output, note in shown if note["kind"] == "figure"])
     yield new_markdown_cell("\n".join(f"{number}. {line}" for number, line in enumerate(lines, start=1)))
-    yield new_code_cell(outputs=by_kind["table"])
+    yield new_code_cell(outputs=[output for output, note in shown if note["kind"] == "table"])
 
 
-def _section(path: Path) -> Iterator[NotebookNode]:
-    notebook = nbformat.read(path, as_version=4)
+def _section(path: Path, notebook: NotebookNode) -> Iterator[NotebookNode]:
     if not any(cell.cell_type == "markdown" and re.search(r"^# ", cell.source, re.M) for cell in notebook.cells):
         yield _heading(path)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             training = "training" in cell.metadata.get("tags", [])
             kept = (output for output in cell.outputs if not (training and output.output_type == "stream"))
-            cell.outputs = [output for output in kept if not _on_first_page(output)]
+            cell.outputs = [o for o in kept if not o.get("metadata", {}).get(METADATA, {}).get("first_page")]
         yield cell
 
 

@@ -82,34 +82,22 @@ def appendix(plan: Plan, executions: Sequence[Execution]) -> tuple[str, str]:
     settings: dict[str, list[Record]] = {}
     for run in runs:
         settings.setdefault(f"{run.experiment.setting}: {details(run.experiment)}", []).append(run)
-    machines = sorted({_made_on(run) for run in runs})
-    kept = paths.shown(paths.PUBLISHED / plan.profile / "runs")
-    known = {"figures": figures, "runs": runs, "shown": shown, "settings": settings, "machines": machines}
-    known |= {"executions": executions, "kept": kept}
+    known = {"figures": figures, "runs": runs, "shown": shown, "settings": settings, "executions": executions}
+    known["kept"] = paths.shown(paths.PUBLISHED / plan.profile / "runs")
     return render("appendix", **known), render("origins", **known)
 
 
 def render(name: str, **values: Any) -> str:
     """Return the markdown of a template in templates/ with these values."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters |= {"details": details, "failed_runs": failed_runs, "short": _short, "figures": _figures}
-    environment.filters |= {"escaped": escaped, "made_on": _made_on}
-    return environment.get_template(f"{name}.md.j2").render(values).strip()
+    folder = jinja2.FileSystemLoader(Path(__file__).with_name("templates"))
+    reader = jinja2.Environment(loader=folder, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    reader.filters |= {"details": details, "escaped": escaped, "failed_runs": failed_runs}
+    reader.filters |= {"figures": _figures, "made_on": _made_on}
+    return reader.get_template(f"{name}.md.j2").render(values).strip()
 
 
 def _made_on(run: Record) -> str:
     return f"{run.machine.get('device', 'an unknown machine')}, torch {run.machine.get('torch', 'unknown')}"
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(v if isinstance(v, str) else f"{v:g}" for v in value)
-    return f"{value}"
 
 
 def _figures(runs: Sequence[Record], shown: dict[str, list[str]]) -> str:

@@ -35,9 +35,9 @@ def publish(profile: str) -> Path:
     notebooks = [nbformat.read(file, 4) for file in executed]
     if failed := [title for notebook in notebooks for title in failed_runs(notebook)]:
         raise UserError(f"This report is without {len(failed)} runs that failed: {', '.join(failed)}.")
-    notes = [note for notebook in notebooks for note in exhibits(notebook)]
+    notes = {note["name"]: note for notebook in notebooks for note in exhibits(notebook)}
     lines = {"first_page": headlines(notebooks, first_page=True), "summary": headlines(notebooks)}
-    ledger = next(note for note in notes if note["name"] == _LEDGER)["data"]["text/html"]
+    ledger = notes[_LEDGER]["data"]["text/html"]
     known = {"profile": profile, "folder": paths.shown(target), "figure": _SHOWN, "ledger": ledger, "headlines": lines}
     block = render("readme", **known) + "\n\n"
     readme, marks = _BLOCK.subn(lambda match: match[1] + block + match[2], README.read_text())
@@ -45,9 +45,8 @@ def publish(profile: str) -> Path:
         raise UserError("README.md lacks the marks of its generated block; _BLOCK in lib/report/publish.py has them.")
     store, new = opened(profile, "published"), target.with_name(f".new-{profile}")
     experiments = {record.key: record.experiment for record in store.records()}
-    shown = {key for note in notes for key in note["runs"]}
+    shown = {key for note in notes.values() for key in note["runs"]}
     kept = {run.name for run in (target / "runs").glob("[0-9a-f]" * 16)}  # no record is ever dropped
-    looked_at = {key for note in notes if note["name"] == _LOOKED_AT for key in note["runs"]}
     with files.only_program(source / ".lock", f"making or publishing the report of {profile}"):
         shutil.rmtree(new, ignore_errors=True)  # of a program that was killed
         new.mkdir(parents=True)
@@ -59,14 +58,13 @@ def publish(profile: str) -> Path:
             nbformat.write(notebook, new / file.name)
         for key in shown | kept:
             (new / "runs" / key).mkdir(parents=True)
-            for name in ["logits"] + (["best"] if key in looked_at else []):
+            for name in ("logits", "best") if key in notes[_LOOKED_AT]["runs"] else ("logits",):
                 if file := store.file(key, f"{name}.safetensors"):
                     store.tensors(experiments[key], name)  # else a damaged file would be published
                     shutil.copy(file, new / "runs" / key)
             if file := store.file(key):
                 shutil.copy(file, new / "runs" / key)
-        figure = next(note for note in notes if note["name"] == _SHOWN)
-        (new / f"{_SHOWN}.svg").write_text(figure["data"]["image/svg+xml"])
+        (new / f"{_SHOWN}.svg").write_text(notes[_SHOWN]["data"]["image/svg+xml"])
         with files.replaced(target):
             new.replace(target)
             files.write(README, readme.encode())

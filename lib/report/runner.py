@@ -7,14 +7,12 @@ report names the missing part, and `report` returns False.
 import os
 import signal
 import sys
-import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from typing import IO, Any
+from tempfile import NamedTemporaryFile
+from typing import Any
 
 import papermill
 import psutil
@@ -65,17 +63,11 @@ def _report(plan: Plan, show_code: bool) -> bool:
         ]
     finally:
         del os.environ[VARIABLE]
-    appendix, origins = front.appendix(plan, executions)
-    document = assemble(
-        [e.path for e in executions],
-        front.TITLE,
-        front.facts(plan.profile),
-        summary=front.summary(plan, executions),
-        notice=front.shortened(plan),
-        appendix=appendix,
-        origins=origins,
-        missing={e.name: e.failure for e in executions if e.failure},
-    )
+    parts = {"summary": front.summary(plan, executions), "notice": front.shortened(plan)}
+    parts["appendix"], parts["origins"] = front.appendix(plan, executions)
+    failures = {e.name: e.failure for e in executions if e.failure}
+    notebooks = [e.path for e in executions]
+    document = assemble(notebooks, front.TITLE, front.facts(plan.profile), missing=failures, **parts)
     html, pdf = write_report(document, folder, show_code=show_code)
     print(f"report: {paths.shown(html)} and {paths.shown(pdf)}")
     lacking = [f"{e.name} is missing from it: {e.failure} See {paths.shown(e.path)}." for e in executions if e.failure]
@@ -93,8 +85,7 @@ def execute(notebook: Path, values: dict[str, Any], output: Path, label: str) ->
     output.parent.mkdir(parents=True, exist_ok=True)
     start, peak = time.monotonic(), Peak()
     try:
-        with watch(label, peak):
-            _execute(notebook, output, values)
+        _execute(notebook, output, values, label, peak)
         failure = missing_artefacts(output)
     except PapermillExecutionError as error:
         failure = f"cell {error.exec_count} stopped with {error.ename}: {error.evalue}"
@@ -110,10 +101,10 @@ def execute(notebook: Path, values: dict[str, Any], output: Path, label: str) ->
     return Execution(notebook.stem, output, seconds, failure, peak.bytes)
 
 
-def _execute(notebook: Path, output: Path, values: dict[str, Any]) -> None:
-    """Call Papermill in a thread of its own and wait for it.
+def _execute(notebook: Path, output: Path, values: dict[str, Any], label: str, peak: "Peak") -> None:
+    """Call Papermill; meanwhile show the kernel's progress, on a terminal in one changing line, else a line per run.
 
-    In the main thread nbclient handles Ctrl-C itself and kills the kernel. In another thread it does not: Ctrl-C is
+    In the main thread nbclient handles Ctrl-C itself and kills the kernel. Papermill has a thread of its own: Ctrl-C is
     raised here and sent to the kernel, which stops its training, and the notebook is kept.
     """
     # multiprocessing warns about semaphores that an interrupted kernel leaves; its tracker removes them.
@@ -125,15 +116,29 @@ def _execute(notebook: Path, output: Path, values: dict[str, Any]) -> None:
         "start_timeout": 120,  # seconds, on a loaded machine
         "extra_arguments": ["--log-level=CRITICAL"],  # to the kernel: no warnings about its transport
     }
-    with ThreadPool(1) as pool:
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    rest, over = "", False
+    with NamedTemporaryFile("r", suffix=".jsonl") as events, ThreadPool(1) as pool, console.status(label) as shown:
+        os.environ[progress.VARIABLE] = events.name
         call = pool.apply_async(papermill.execute_notebook, (notebook, output), options)
         try:
+            while not over:
+                over = call.ready()  # asked before the last look, which then misses nothing
+                peak.look()
+                lines, newline, rest = (rest + events.read()).rpartition("\n")
+                for event in progress.read(lines + newline):
+                    shown.update(f"{label} · {event.line}")
+                    if event.worth_a_line and not console.is_terminal:
+                        console.print(f"{label} · {event.line}")
+                call.wait(_EVERY)
             call.get()
         except KeyboardInterrupt:
             for kernel in psutil.Process().children():
                 kernel.send_signal(signal.SIGINT)
             call.wait(20)  # seconds, for the kernels to end
             raise
+        finally:
+            del os.environ[progress.VARIABLE]
 
 
 class Peak:
@@ -150,37 +155,3 @@ class Peak:
                 except (AttributeError, psutil.AccessDenied):  # not on Linux: what is shared counts each time
                     used += child.memory_info().rss
         self.bytes = max(self.bytes, used)
-
-
-@contextmanager
-def watch(label: str, peak: Peak) -> Iterator[None]:
-    """Show the progress of the kernel that the block runs, and measure its peak.
-
-    On a terminal this is one changing line, else a line per run; each starts with `label`.
-    """
-    done = threading.Event()
-    with tempfile.NamedTemporaryFile("r", suffix=".jsonl") as events:
-        os.environ[progress.VARIABLE] = events.name
-        follower = threading.Thread(target=_follow, args=(events, label, peak, done), daemon=True)
-        follower.start()
-        try:
-            yield
-        finally:
-            done.set()
-            follower.join()
-            del os.environ[progress.VARIABLE]
-
-
-def _follow(events: IO[str], label: str, peak: Peak, done: threading.Event) -> None:
-    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
-    rest, over = "", False
-    with console.status(label) as status:
-        while not over:
-            over = done.is_set()  # asked before the last look, which then misses nothing
-            peak.look()
-            lines, newline, rest = (rest + events.read()).rpartition("\n")
-            for event in progress.read(lines + newline):
-                status.update(f"{label} · {event.line}")
-                if event.worth_a_line and not console.is_terminal:
-                    console.print(f"{label} · {event.line}")
-            done.wait(_EVERY)

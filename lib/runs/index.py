@@ -6,9 +6,8 @@ time and size; rows of another layout and damaged lines are ignored, and their r
 
 import inspect
 import json
-import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,9 @@ from lib.system import files
 from lib.training import Record
 
 Row = dict[str, Any]
-_KEY = re.compile(r"[0-9a-f]{16}")
+Stamp = dict[str, Any]
+#: Pattern of the records in a store's folder.
+RECORDS = f"{'[0-9a-f]' * 16}/record.json"
 
 
 def row(record: Record) -> Row:
@@ -35,22 +36,20 @@ def row(record: Record) -> Row:
     }
 
 
-def _layout() -> int:
-    """Return the layout's number: a checksum over the source of `row` and the experiment's fields."""
-    return zlib.crc32(f"{inspect.getsource(row)}{list(Experiment.model_fields)}".encode())
-
-
 def rows(folder: Path, read: Callable[[Path], Record | None]) -> list[Row]:
-    """Return one row per run in `folder`.
-
-    Args:
-        read: reads a run's record from its folder; None where there is none.
-    """
-    stamps = dict(_stamps(folder))
-    found = {own["key"]: own for stamp, own in _lines(folder) if stamps.get(own["key"]) == stamp}
+    """Return one row per run in `folder`; `read` returns the record in a run's folder, None where there is none."""
+    stamps, found, lines = _stamps(folder, RECORDS), {}, []
+    with suppress(OSError):
+        lines = files.regular(file_of(folder), files.TEXT).read_text(errors="replace").splitlines()
+    for line in lines:
+        if _sum(line[8:]) == line[:8]:  # not damaged, nor cut short by a kill
+            stamp = json.loads(line[8:])
+            own = stamp.pop("row")
+            if stamps.get(own["key"]) == stamp:
+                found[own["key"]] = own
     fresh = [row(record) for key in stamps.keys() - found.keys() if (record := read(folder / key))]
     if fresh:
-        _append(folder, [(stamps[own["key"]], own) for own in fresh])
+        _append(folder, stamps, fresh)
     return [*found.values(), *fresh]
 
 
@@ -61,37 +60,21 @@ def file_of(folder: Path) -> Path:
 
 def note(folder: Path, record: Record) -> None:
     """Keep the row of a run that was just stored."""
-    with suppress(OSError):  # another program may have set it aside
-        _append(folder, [(_stamp(folder / record.key / "record.json"), row(record))])
+    _append(folder, _stamps(folder, f"{record.key}/record.json"), [row(record)])
 
 
-def _stamps(folder: Path) -> Iterator[tuple[str, str]]:
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if _KEY.fullmatch(path.name):
-            with suppress(OSError):
-                yield path.name, _stamp(path / "record.json")
+def _stamps(folder: Path, records: str) -> dict[str, Stamp]:
+    """Return time and size of each record, and the layout of its row, by key."""
+    layout, found = zlib.crc32(f"{inspect.getsource(row)}{list(Experiment.model_fields)}".encode()), {}
+    for file in folder.glob(records):
+        with suppress(OSError):  # another program may have set it aside
+            state = file.stat()
+            found[file.parent.name] = {"layout": layout, "stamp": f"{state.st_mtime_ns}:{state.st_size}"}
+    return found
 
 
-def _stamp(file: Path) -> str:
-    state = file.stat()
-    return f"{state.st_mtime_ns}:{state.st_size}"
-
-
-def _lines(folder: Path) -> Iterator[tuple[str, Row]]:
-    """Yield time and size of a record and its row, oldest first."""
-    layout, text = _layout(), ""
-    with suppress(OSError):
-        text = files.regular(file_of(folder), files.TEXT).read_text(errors="replace")
-    for line in text.splitlines():
-        if _sum(line[8:]) == line[:8]:  # not damaged, nor cut short by a kill
-            entry = json.loads(line[8:])
-            if entry["layout"] == layout:
-                yield entry["stamp"], entry["row"]
-
-
-def _append(folder: Path, found: Sequence[tuple[str, Row]]) -> None:
-    layout = _layout()
-    lines = [json.dumps({"layout": layout, "stamp": stamp, "row": own}) for stamp, own in found]
+def _append(folder: Path, stamps: dict[str, Stamp], found: Sequence[Row]) -> None:
+    lines = [json.dumps({**stamps[own["key"]], "row": own}) for own in found if own["key"] in stamps]
     with suppress(OSError):
         with suppress(FileNotFoundError):
             files.regular(file_of(folder), files.TEXT)

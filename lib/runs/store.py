@@ -33,11 +33,9 @@ FORMAT = 1
 
 
 class Store:
-    """Finished runs by the key of their experiment.
+    """Finished runs by the key of their experiment, in `folder`, by default outputs/runs/.
 
-    Args:
-        folder: holds the runs; by default outputs/runs/.
-        also: further folders of runs, each read where the ones before have none; no run in them is changed.
+    Further folders, `also`, are each read where the ones before have no run; no run in them is changed.
     """
 
     def __init__(self, folder: Path | None = None, *also: Path):
@@ -64,9 +62,8 @@ class Store:
         except OSError as error:
             raise NoRoom(f"Runs cannot be stored in {self.folder}: {error.strerror or error}.") from error
 
-    def unlock(self, own: FileLock) -> None:
-        """Release a run; whoever waits for it finds it stored, or goes on with it."""
-        files.unlock(own)
+    #: Releases a run; whoever waits for it finds it stored, or goes on with it.
+    unlock = staticmethod(files.unlock)
 
     def tidy(self) -> None:
         """Remove what killed programs left: half-written runs, and the files of unfinished runs that are stored."""
@@ -196,7 +193,7 @@ class Store:
 
     def records(self) -> list[Record]:
         """Return every readable record, oldest first."""
-        files = (file for folder in reversed(self.folders) for file in folder.glob(f"{'[0-9a-f]' * 16}/record.json"))
+        files = (file for folder in reversed(self.folders) for file in folder.glob(index.RECORDS))
         by_key = {record.key: record for file in files if (record := self._read(file.parent))}
         return sorted(by_key.values(), key=lambda r: (r.finished, r.key))
 
@@ -204,7 +201,7 @@ class Store:
         """Return the runs in the store's own folder that differ from `experiment` in their seed alone, by seed."""
         if self._kept is None:
             self._kept = {}
-            for file in self.folder.glob(f"{'[0-9a-f]' * 16}/record.json"):
+            for file in self.folder.glob(index.RECORDS):
                 record = self._read(file.parent)
                 if record and record.key == record.experiment.key:  # of today's numerics
                     self._kept.setdefault(record.experiment.replace(seed=0), {})[record.experiment.seed] = record

@@ -34,8 +34,7 @@ def verify(
 ) -> list[Comparison]:
     """Pick `count` of the runs kept in `folder` at random, train them again and compare.
 
-    The choice follows from the seed; None: a new choice each time. Raises UserError where no run of this numerics
-    version is kept.
+    The choice follows from the seed; None: a new one each time. Raises UserError where no run of this version is kept.
     """
     records = [record for record in Store(folder).records() if record.numerics == NUMERICS_VERSION]
     if not records:

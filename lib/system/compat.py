@@ -12,13 +12,7 @@ import importlib
 import sys
 from types import ModuleType
 
-#: Schemas as torchvision declares them in csrc/ops/nms.cpp and csrc/ops/quantized/cpu/qnms_kernel.cpp.
-_SCHEMAS = {
-    "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-}
-#: A declaration ends with the object that made it.
-_declarations: list = []
+_OPERATORS = ("nms", "qnms")
 
 
 def import_torchvision() -> ModuleType:
@@ -26,16 +20,14 @@ def import_torchvision() -> ModuleType:
     try:
         return importlib.import_module("torchvision")
     except RuntimeError as error:
-        if not any(f"operator torchvision::{name} does not exist" in str(error) for name in _SCHEMAS):
+        if not any(f"operator torchvision::{name} does not exist" in str(error) for name in _OPERATORS):
             raise
     # A failed import leaves incomplete submodules behind, which would be reused.
     for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
         del sys.modules[name]
     import torch
 
-    for name, schema in _SCHEMAS.items():
-        if not hasattr(torch.ops.torchvision, name):
-            library = torch.library.Library("torchvision", "FRAGMENT")
-            library.define(schema)
-            _declarations.append(library)
+    for name in _OPERATORS:
+        if not hasattr(torch.ops.torchvision, name):  # torchvision's own schema
+            torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     return importlib.import_module("torchvision")

@@ -15,6 +15,7 @@ from lib import data
 from lib.data import Dataset, ImageSet
 from lib.experiment import Experiment
 
+Batch = tuple[Tensor, Tensor]
 PADDING = 4
 #: Images are augmented in blocks of about this many: few enough to stay in the processor's cache, many
 #: enough that the fixed cost of an operation does not show.
@@ -52,14 +53,10 @@ def draw(seed: int, epoch: int, n: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def crop_and_flip(images: Tensor, offsets: Tensor, flips: Tensor) -> Tensor:
-    """RandomCrop(32, padding=4) and RandomHorizontalFlip from given draws, as one gather.
+    """RandomCrop(32, padding=4) and RandomHorizontalFlip of images, uint8 [N, 3, H, W], as one gather.
 
-    The padding is black in pixel values, before normalisation, as in torchvision.
-
-    Args:
-        images: uint8 [N, 3, H, W], as the result.
-        offsets: int64 [N, 2], top row and left column of the crop in the padded image.
-        flips: bool [N].
+    The padding is black in pixel values, before normalisation, as in torchvision. The draws are given: `offsets`, int64
+    [N, 2], are top row and left column of the crop in the padded image; `flips` are bool [N].
     """
     n, channels, height, width = images.shape
     padded = F.pad(images, (PADDING,) * 4)
@@ -71,21 +68,18 @@ def crop_and_flip(images: Tensor, offsets: Tensor, flips: Tensor) -> Tensor:
     return padded.view(n, channels, -1).gather(2, pixels).view_as(images)
 
 
-def training_batches(
-    images: ImageSet, dataset: Dataset, *, batch_size: int, seed: int, epoch: int, augmentation: bool
-) -> Iterator[tuple[Tensor, Tensor]]:
+def training_batches(images: ImageSet, dataset: Dataset, experiment: Experiment, epoch: int) -> Iterator[Batch]:
     """Yield every image once, in the epoch's order; the last, smaller batch is kept.
 
-    A batch is float32 [B, 3, H, W], normalised by the mean and standard deviation of `dataset` and channels-last, and
-    int64 [B].
+    A batch is float32 [B, 3, H, W], normalised as `dataset` says and channels-last, and int64 [B].
     """
-    device = images.labels.device
-    order, offsets, flips = (drawn.to(device) for drawn in draw(seed, epoch, len(images)))
-    block = batch_size * max(1, _BLOCK // batch_size)
+    device, size = images.labels.device, experiment.batch_size
+    order, offsets, flips = (drawn.to(device) for drawn in draw(experiment.seed, epoch, len(images)))
+    block = size * max(1, _BLOCK // size)
     for start in range(0, len(order), block):
         chosen = order[start : start + block]
         pixels, labels = images.images[chosen], images.labels[chosen]
-        if augmentation:
+        if experiment.augmentation:
             pixels = crop_and_flip(pixels, offsets[start : start + block], flips[start : start + block])
         inputs = dataset.normalise(pixels)
-        yield from zip(inputs.split(batch_size), labels.split(batch_size), strict=True)
+        yield from zip(inputs.split(size), labels.split(size), strict=True)

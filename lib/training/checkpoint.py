@@ -32,8 +32,7 @@ def save(path: Path, key: str, model: nn.Module, optimizer: torch.optim.SGD, sta
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"best.{name}": value for name, value in state.best.items()}
     for name, parameter in model.named_parameters():
-        momentum = optimizer.state[parameter].get("momentum_buffer")
-        if momentum is not None:
+        if (momentum := optimizer.state[parameter].get("momentum_buffer")) is not None:
             tensors[f"momentum.{name}"] = momentum
     history = json.dumps([epoch.model_dump() for epoch in state.history])
     # safetensors refuses views of shared memory and odd layouts: store plain copies.

@@ -34,9 +34,8 @@ def evaluate(model: nn.Module, images: ImageSet, precision: str, dataset: Datase
 def measure(logits: Tensor, labels: Tensor, sigmoid: bool = False) -> Evaluation:
     """Confusion matrix, cross-entropy and calibration of logits [N, C] for labels [N].
 
-    Args:
-        sigmoid: the logits were trained as C independent sigmoids; confidence is then the largest sigmoid.
-            (The loss reported is the softmax cross-entropy all the same, so that runs can be compared.)
+    With `sigmoid` the logits were trained as C independent sigmoids, and confidence is the largest sigmoid. (The loss
+    reported is the softmax cross-entropy all the same, so that runs can be compared.)
     """
     classes = logits.shape[1]
     confidence, predicted = (torch.sigmoid(logits) if sigmoid else logits.softmax(1)).max(dim=1)
@@ -51,9 +50,7 @@ def measure(logits: Tensor, labels: Tensor, sigmoid: bool = False) -> Evaluation
 def expected_calibration_error(confidence: Tensor, correct: Tensor) -> float:
     """Expected calibration error over 15 equal bins (Guo et al. 2017, arXiv:1706.04599).
 
-    Args:
-        confidence: float [N], probability given to the predicted class.
-        correct: bool [N].
+    `confidence`, float [N], is the probability given to the predicted class; `correct` is bool [N].
     """
     bins = (confidence * _BINS).ceil().long().clamp(1, _BINS) - 1  # bins are open on the left
     gap = torch.zeros(_BINS, dtype=torch.float64, device=confidence.device)

@@ -56,18 +56,16 @@ def train(
         dataset: already loaded data; by default what the experiment names.
         on: the device; by default CUDA where there is one.
         on_epoch: called after every newly finished epoch.
-        checkpoint: file for the state after each epoch. If it exists the run goes on from there, and ends,
-            on a CPU with the same number of threads, bit-identical to an undisturbed run.
+        checkpoint: file for the state after each epoch. If it exists the run goes on from there, and ends, on a CPU
+            with the same number of threads, bit-identical to an undisturbed run.
         origin: the parameter file that asked for the run, kept in the record.
         stop: asked once a step; True ends the run as Ctrl-C does.
 
     Returns the record, and tensors by name: the weights of the "best" and the "last" epoch, and under "logits" those of
     the last epoch on the test set ("test", float16 [N, C], in the order of the test set).
 
-    Raises:
-        Diverged: the loss is not finite; names epoch, step and settings.
-        Interrupted: on Ctrl-C or `stop`; carries the history.
-        NoRoom: the checkpoint cannot be written.
+    Raises Diverged where the loss is not finite, with epoch, step and settings; Interrupted on Ctrl-C or `stop`, with
+    the history; and NoRoom where the checkpoint cannot be written.
     """
     device.keep_freed_memory()
     on = on or device.default_device()
@@ -98,9 +96,7 @@ def train(
     try:
         for number in range(len(state.history) + 1, experiment.epochs + 1):
             start = time.perf_counter()
-            train_loss, correct, rate = train_epoch(
-                model, optimizer, loss, training, dataset, experiment, number, stop=stop
-            )
+            train_loss, correct, rate = train_epoch(model, optimizer, loss, training, dataset, experiment, number, stop)
             trained = time.perf_counter()
             logits = predict(model, test.images, experiment.precision, dataset)
             if not logits.isfinite().all():  # the last step of an epoch can be the one that diverges
@@ -168,15 +164,7 @@ def train_epoch(
     on = training.labels.device
     steps = math.ceil(len(training) / experiment.batch_size)
     batch_losses, outputs, targets = [], [], []
-    batches = training_batches(
-        training,
-        dataset,
-        batch_size=experiment.batch_size,
-        seed=experiment.seed,
-        epoch=number,
-        augmentation=experiment.augmentation,
-    )
-    for step, (images, labels) in enumerate(batches):
+    for step, (images, labels) in enumerate(training_batches(training, dataset, experiment, number)):
         if stop and stop():
             raise KeyboardInterrupt
         rate = learning_rate(experiment, (number - 1) * steps + step, steps)
@@ -192,8 +180,7 @@ def train_epoch(
         outputs.append(logits.detach())
         targets.append(labels)
     all_losses = torch.stack(batch_losses)
-    bad = (~all_losses.isfinite()).nonzero()
-    if len(bad):
+    if len(bad := (~all_losses.isfinite()).nonzero()):
         step = int(bad[0])
         value = all_losses[step].item()
         raise _diverged(f"loss became {value} in epoch {number}, step {step + 1} of {steps}", experiment)

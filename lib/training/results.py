@@ -30,11 +30,6 @@ def plain_weights(model: nn.Module) -> Weights:
     }
 
 
-def _date(text: str) -> str:
-    datetime.fromisoformat(text)
-    return text
-
-
 class Evaluation(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Result of a model on one set of images."""
 
@@ -85,7 +80,7 @@ class Record(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     counts: list[Positive]  # training images per class, [C], after the validation split
     history: list[Epoch]
     wall_time: Nonnegative  # seconds, summed over the epochs
-    finished: Annotated[str, AfterValidator(_date)]  # ISO 8601, UTC
+    finished: Annotated[str, AfterValidator(lambda text: datetime.fromisoformat(text) and text)]  # ISO 8601, UTC
     machine: dict[Text, Text | int]
     lib: Text  # version of this library
     data_digest: Text  # of the data set it was trained on

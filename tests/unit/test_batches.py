@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+from conftest import small
 from scipy import stats
 
 from lib.data import ImageSet, load
@@ -30,9 +31,8 @@ def numbered(n):
     return ImageSet(images, torch.arange(n))
 
 
-def epoch_of(data, batch_size=32, seed=0, epoch=1, augmentation=True):
-    settings = {"batch_size": batch_size, "seed": seed, "epoch": epoch, "augmentation": augmentation}
-    return list(training_batches(data, SAMPLE, **settings))
+def epoch_of(data, batch_size=32, epoch=1, **settings):
+    return list(training_batches(data, SAMPLE, small(batch_size=batch_size, **settings), epoch))
 
 
 def test_crop_and_flip_equal_torchvision_pixel_for_pixel(sample, functional):

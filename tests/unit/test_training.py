@@ -37,9 +37,7 @@ def test_two_epochs_equal_a_plain_loop_with_torchs_own_parts(few, nesterov, sche
     expected = []
     for epoch in (1, 2):
         total = correct = 0
-        for images, labels in training_batches(
-            dataset.train, dataset, batch_size=16, seed=0, epoch=epoch, augmentation=True
-        ):
+        for images, labels in training_batches(dataset.train, dataset, experiment, epoch):
             logits = model(images.contiguous())
             loss = nn.CrossEntropyLoss()(logits, labels)
             optimizer.zero_grad()

@@ -40,14 +40,9 @@ def ledger(evidence: Evidence, fresh: Sequence[int] = ()) -> list[Row]:
 
 def table(ledger: Sequence[Row]) -> pd.DataFrame:
     """One row per claim: statement, verdict, its verdict on fresh seeds where they were run, and the reason."""
-    rows = {
-        row.claim.number: {
-            "claim": row.claim.statement,
-            "verdict": row.found.verdict,
-            "fresh seeds": row.fresh.verdict if row.fresh else "–",
-            "because": row.found.answer.short,
-        }
-        for row in ledger
-    }
+    rows = {}
+    for claim, found, fresh in ledger:
+        own = {"claim": claim.statement, "verdict": found.verdict, "fresh seeds": fresh.verdict if fresh else "–"}
+        rows[claim.number] = own | {"because": found.answer.short}
     table = pd.DataFrame(rows).T
     return table if any(row.fresh for row in ledger) else table.drop(columns="fresh seeds")

@@ -35,10 +35,8 @@ def judge(found: Found) -> Outcome:
 
 
 def explain(found: Found) -> Answer:
-    gain, control = (
-        interval(found.gain),
-        "No control was run that separates the updates from the batch: the reason is untested.",
-    )
+    gain = interval(found.gain)
+    control = "No control was run that separates the updates from the batch: the reason is untested."
     if found.left.seeds[1]:
         reason = "undecided"
         if found.left.above:

@@ -63,9 +63,8 @@ def explain(found: Found) -> Answer:
     short = "every other β is shown to be lower" if judge(found) == "supported" else "not shown to be the best"
     if found.alike:
         said += f", as at β = {listed(found.alike)} to within a thousandth: no run can tell these β apart"
-        short = (
-            f"at β = {spans([sorted([found.chosen, *found.alike])])} the weights are the same to within a thousandth"
-        )
+        equal = spans([sorted([found.chosen, *found.alike])])
+        short = f"at β = {equal} the weights are the same to within a thousandth"
     elif found.better:
         short = f"β = {listed(found.better)} is better"
     said += "."

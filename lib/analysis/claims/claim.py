@@ -1,7 +1,7 @@
 """A claim with its test, and the records that claims are tested on."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any, Literal, NamedTuple
@@ -56,8 +56,7 @@ class Evidence:
             return {seed: record for seed, record in runs.items() if seed in seeds}
 
         balanced = {beta: runs for beta, every in self.balanced.items() if (runs := some(every))}
-        nothing: dict[str, Any] = {"convnet": {}, "gammas": {}, "candidates": {}}
-        return replace(self, cross_entropy=some(self.cross_entropy), balanced=balanced, **nothing)
+        return Evidence(self.original, some(self.cross_entropy), balanced, departure=self.departure)
 
     @property
     def chosen(self) -> float:

@@ -7,9 +7,7 @@ Supported if a candidate that was run fits both rows, contradicted if none does;
 fewer seeds.
 """
 
-from collections.abc import Callable, Sequence
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -57,37 +55,28 @@ def misfit(runs: stats.Runs, original: np.ndarray) -> np.ndarray | None:
     return np.flatnonzero((theirs[0] < low) | (theirs[0] > high))
 
 
-def _by_candidate(evidence: Evidence, value: Callable[..., Any], rows: Sequence[np.ndarray]) -> pd.DataFrame:
-    """One row per candidate, one column per loss: a value of its runs and the original's."""
-    found = {
-        setting: [value(runs, row) for runs, row in zip(pair, rows, strict=True)]
-        for setting, pair in evidence.candidates.items()
-    }
-    return pd.DataFrame(found, index=LOSSES).T
+def by_candidate(evidence: Evidence) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return `distance` to the original's row, `misfit`, and True for a fit or None where that is not known.
 
-
-def distances(evidence: Evidence) -> pd.DataFrame:
-    """Distance of each candidate (rows) to the original's row of each loss (columns)."""
-    return _by_candidate(evidence, distance, original_rows(evidence)).astype(float)
-
-
-def misfits(evidence: Evidence) -> pd.DataFrame:
-    """`misfit` of each candidate (rows) for each loss (columns)."""
-    return _by_candidate(evidence, misfit, (original_rows(evidence)[0][None], evidence.replicates()))
-
-
-def _fits(misfit: np.ndarray | None) -> bool | None:
-    return None if misfit is None else not len(misfit)
+    Each is one row per candidate and one column per loss.
+    """
+    ce, balanced = original_rows(evidence)
+    away, differing = {}, {}
+    for setting, pair in evidence.candidates.items():
+        away[setting] = list(map(distance, pair, (ce, balanced)))
+        differing[setting] = list(map(misfit, pair, (ce[None], evidence.replicates())))
+    away, differing = (pd.DataFrame(found, index=LOSSES).T for found in (away, differing))
+    return away.astype(float), differing, differing.map(lambda labels: None if labels is None else not len(labels))
 
 
 def measure(evidence: Evidence) -> Found:
     ran = {setting: pair for setting, pair in evidence.candidates.items() if all(pair)}
     if not ran:
         raise NotRun("both losses under candidate settings")
-    away, differing = distances(evidence).loc[list(ran)], misfits(evidence).loc[list(ran)]
+    away, differing, fits = (found.loc[list(ran)] for found in by_candidate(evidence))
     if away.isna().any(axis=None):
         raise NotRun("the data set of the original")
-    fits, nearest = differing.map(_fits), away["CB-Focal"].idxmin()
+    nearest = away["CB-Focal"].idxmin()
     differs, alike = differing["CB-Focal"][nearest], evidence.replicates().mean(axis=1)
     ce, balanced = ran[nearest]
     return Found(
@@ -142,9 +131,9 @@ def explain(found: Found) -> Answer:
 def panels(evidence: Evidence) -> dict[str, dict[str, np.ndarray]]:
     """Accuracies [seeds, C] at the best epoch by candidate and loss; a candidate's name says which rows fit it."""
     found: dict[str, dict[str, np.ndarray]] = {}
-    differing = misfits(evidence)
+    *_, fits = by_candidate(evidence)
     for setting, pair in evidence.candidates.items():
-        fitting = [loss for loss in LOSSES if not evidence.departure and _fits(differing[loss][setting])]
+        fitting = [loss for loss in LOSSES if not evidence.departure and fits[loss][setting]]
         name = f"{setting}\nfits {' and '.join(fitting)}" if fitting else str(setting)
         found[name] = {loss: stats.per_class(list(runs.values())) for loss, runs in zip(LOSSES, pair, strict=True)}
     return found
@@ -152,15 +141,15 @@ def panels(evidence: Evidence) -> dict[str, dict[str, np.ndarray]]:
 
 def table(evidence: Evidence) -> pd.DataFrame:
     """One row per candidate: accuracy of both losses, their distances (points) to the original's rows, and the fit."""
-    away, differing = distances(evidence), misfits(evidence)
+    away, _, fits = by_candidate(evidence)
     rows: dict[str, dict[str, str]] = {}
     for setting, pair in evidence.candidates.items():
         row = rows[str(setting)] = {}
         for loss, runs in zip(LOSSES, pair, strict=True):
-            fits = _fits(differing[loss][setting])
+            fit = fits[loss][setting]
             row[f"{loss} (%)"] = reached(runs, stats.best_accuracy)
             row[f"{loss}: distance"] = percent(away[loss][setting])
-            row[f"{loss}: fits"] = "–" if fits is None else "yes" if fits else "no"
+            row[f"{loss}: fits"] = "–" if fit is None else "yes" if fit else "no"
         row["seeds"] = ", ".join(dict.fromkeys(str(len(runs)) for runs in pair))
     return pd.DataFrame(rows).T.rename_axis("settings")
 
@@ -173,7 +162,7 @@ def equal_settings(evidence: Evidence) -> SimpleNamespace:
     ran = {setting: pair for setting, pair in evidence.candidates.items() if all(pair)}
     if not ran:
         raise UserError("No candidate has runs of both losses. Train them with the parameter runs=train.")
-    away = distances(evidence).loc[list(ran)].fillna(np.inf)
+    away = by_candidate(evidence)[0].loc[list(ran)].fillna(np.inf)
     ce, balanced = (away[loss].idxmin() for loss in LOSSES)
     setting = max(ran, key=lambda each: (min(map(len, ran[each])), -away["CB-Focal"][each]))
     rows, pair = [float(row.mean()) for row in original_rows(evidence)], ran[setting][::-1]

@@ -24,9 +24,8 @@ def measure(evidence: Evidence) -> Found:
         ce,
         names=np.array(evidence.classes),
         singly=compare(class_accuracies, runs, ce, floor=floor),  # balanced less cross-entropy by class, each at 95 %
-        together=compare(
-            class_accuracies, runs, ce, len(evidence.classes), floor=floor
-        ),  # intervals that hold together
+        # The same differences, intervals that hold together.
+        together=compare(class_accuracies, runs, ce, len(evidence.classes), floor=floor),
         mean=compare(accuracy, runs, ce, floor=one_image(runs)),
         published=float(np.mean(figures["class_balanced_focal"][evidence.chosen]) - np.mean(figures["cross_entropy"])),
         predicted=compare(best_accuracy, runs, ce, one_more=True),
@@ -45,11 +44,8 @@ def judge(found: Found) -> Outcome:
 
 def explain(found: Found) -> Answer:
     up, down = found.names[found.together.above], found.names[found.together.below]
-    shown = (
-        f"shown to be higher: {named(up)}; lower: {named(down)}"
-        if len(up) + len(down)
-        else "no class is shown to differ"
-    )
+    any_shown = f"shown to be higher: {named(up)}; lower: {named(down)}"
+    shown = any_shown if len(up) + len(down) else "no class is shown to differ"
     mean, low, high = interval(found.mean), found.predicted.low, found.predicted.high
     lies = "inside" if low <= found.published <= high else "outside"
     effect = (

@@ -19,9 +19,7 @@ def measure(evidence: Evidence) -> Found:
     }
     if not pairs:
         raise NotRun("other values of gamma than 1")
-    found = {
-        name: compare(accuracy, *both, comparisons=len(pairs), floor=one_image(both[0])) for name, both in pairs.items()
-    }
+    found = {name: compare(accuracy, *both, len(pairs), floor=one_image(both[0])) for name, both in pairs.items()}
     return Found(
         *(runs for both in pairs.values() for runs in both),
         together=found,  # gamma less gamma = 1, intervals that hold together
@@ -47,11 +45,9 @@ def explain(found: Found) -> Answer:
     differences = ". ".join(f"At β = {beta:g}, {'; '.join(parts)}" for beta, parts in by_beta.items())
     largest = max(found.together.values(), key=lambda d: d.mean)
     names = ", ".join(f"γ = {gamma:g} at β = {beta:g}" for beta, gamma in found.better)
-    short = f"better than γ = 1: {names}"
-    if not found.better:
-        short = f"no other γ is shown to be better; the highest is {interval(largest)}"
+    none = f"no other γ is shown to be better; the highest is {interval(largest)}"
     return Answer(
-        short,
+        f"better than γ = 1: {names}" if found.better else none,
         f"Difference to γ = 1, simultaneous intervals: {differences} "
         f"({of_seeds(*found.singly)}).{power(*found.together.values(), comparisons=len(found.together))}",
     )

@@ -2,11 +2,12 @@
 
 Rule: The gap is training minus test accuracy of these classes at the last epoch, from at least three seeds each:
 with the final weights and without augmentation where so many runs keep it, else as measured during the epoch.
-Contradicted if cross-entropy is shown not to overfit by a point, if the
-gap under the weights is shown to be larger than with cross-entropy or without weights, or if the weights are shown to
-change it by less than a point. Supported if cross-entropy is shown to overfit by more than a point and the gap under
-the weights is shown to be smaller than both.
+Contradicted if cross-entropy is shown not to overfit by a point, if the gap under the weights is shown to be larger
+than with cross-entropy or without weights, or if the weights are shown to change it by less than a point. Supported if
+cross-entropy is shown to overfit by more than a point and the gap under the weights is shown to be smaller than both.
 """
+
+from operator import attrgetter
 
 import numpy as np
 
@@ -31,20 +32,15 @@ def measure(evidence: Evidence) -> Found:
         raise NotRun(f"cross-entropy, β = 0 and β = {beta:g}")
     frequent = evidence.labels(FREQUENT)
 
-    def final(record: Record) -> bool:
-        return record.final_train_correct is not None
-
-    def during(record: Record) -> bool:
-        return record.last.train_hits is not None
-
-    kept = final if min(sum(map(final, runs.values())) for runs in settings) >= SEVERAL else during
-    ce, plain, runs = ({seed: each for seed, each in runs.items() if kept(each)} for runs in settings)
+    final, during = attrgetter("final_train_correct"), attrgetter("last.train_hits")
+    enough = min(sum(final(each) is not None for each in runs.values()) for runs in settings) >= SEVERAL
+    correct = final if enough else during
+    ce, plain, runs = ({seed: each for seed, each in runs.items() if correct(each) is not None} for runs in settings)
     if not (ce and plain and runs):
         raise NotRun("runs that keep the training accuracy by class")
 
     def trained(record: Record) -> float:
-        correct = record.final_train_correct if kept is final else record.last.train_hits
-        return float((np.asarray(correct) / np.asarray(record.counts))[frequent].mean())
+        return float((np.asarray(correct(record)) / np.asarray(record.counts))[frequent].mean())
 
     def tested(record: Record) -> float:
         return float(class_accuracies(record)[frequent].mean())
@@ -62,7 +58,7 @@ def measure(evidence: Evidence) -> Found:
         chosen=evidence.chosen,
         beta=beta,
         gaps=[float(each.mean()) for each in gaps],
-        measured="with the final weights" if kept is final else "during the epoch, on augmented images",
+        measured="with the final weights" if enough else "during the epoch, on augmented images",
         both=[[float(values(value, each).mean()) for each in (plain, runs)] for value in (trained, tested)],
         premise=(float(mean - half), float(mean + half)),  # the gap of cross-entropy
         by_loss=compare(gap, ce, runs, 2, floor=floor),  # reductions of the gap, intervals that hold together
@@ -83,12 +79,8 @@ def judge(found: Found) -> Outcome:
 
 def explain(found: Found) -> Answer:
     (low, high), (ce, plain, weighted) = found.premise, (f"{100 * gap:.1f}" for gap in found.gaps)
-    said = (
-        f"β = {found.chosen:g} does not reweight, so β = {found.beta:g} is tested. "
-        if found.beta != found.chosen
-        else ""
-    )
-    said += (
+    replaced = f"β = {found.chosen:g} does not reweight, so β = {found.beta:g} is tested. "
+    said = (replaced if found.beta != found.chosen else "") + (
         f"Training accuracy ({found.measured}) minus test accuracy of {named(FREQUENT)} is {ce} points with "
         f"cross-entropy, {plain} with the focal loss without weights, {weighted} at β = {found.beta:g}. Reduction from "
         f"cross-entropy: {interval(found.by_loss)}; by the weights alone: {interval(found.by_weights)} "
