@@ -1,6 +1,7 @@
 """The panels of explore.ipynb: left out if headless, quick with widgets; Papermill trains the run that they save."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -360,6 +361,53 @@ def test_a_person_is_told_of_a_file_that_is_replaced_and_their_own_is_not_touche
     with pytest.raises(UserError, match=r"was not saved from this form; choose another name"):
         panel["tryout"].save(form(), "mine")
     assert file.read_text() == "betas: [0.5]  # by hand\n"
+
+
+def outward(path):
+    """A link out of params/ to a file that was saved from the form."""
+    elsewhere = paths.PARAMS.parent / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / path.name).write_text(panel["tryout"]._MARK)
+    path.symlink_to(elsewhere / path.name)
+
+
+SPECIAL = {
+    "link to a file": outward,
+    "link to nowhere": lambda path: path.symlink_to(paths.PARAMS.parent / "nowhere"),
+    "link to itself": lambda path: path.symlink_to(path),
+    "device": lambda path: path.symlink_to("/dev/full"),
+    "fifo": os.mkfifo,
+    "folder": lambda path: path.mkdir(),
+    "hole of a terabyte": lambda path: [path.touch(), os.truncate(path, 1 << 40)],
+    "no text": lambda path: path.write_bytes(b"\xff"),
+}
+
+
+@pytest.mark.timeout(60)  # a fifo would be waited for
+@pytest.mark.parametrize("kind", SPECIAL)
+def test_nothing_is_saved_through_a_link_nor_over_a_special_file(here, kind):
+    folder = paths.PARAMS / "mine"
+    folder.mkdir()
+    file = folder / "beta_sweep.yaml"
+    SPECIAL[kind](file)
+    before = file.lstat()
+    with pytest.raises(UserError, match=r"beta_sweep\.yaml (was not saved from this form|cannot be written)") as error:
+        panel["tryout"].save(form(), "mine")
+    assert "\n" not in str(error.value)
+    assert (file.lstat().st_ino, file.lstat().st_size) == (before.st_ino, before.st_size)
+    assert not (paths.PARAMS.parent / "nowhere").exists()
+    if kind == "link to a file":
+        assert file.read_text() == panel["tryout"]._MARK
+
+
+@pytest.mark.parametrize("kind", ["link to a folder", *sorted(set(SPECIAL) - {"folder", "hole of a terabyte"})])
+def test_nothing_is_saved_where_the_folder_is_a_link_or_a_special_file(here, kind):
+    (outside := paths.PARAMS.parent / "outside").mkdir()
+    (SPECIAL | {"link to a folder": lambda path: path.symlink_to(outside)})[kind](paths.PARAMS / "mine")
+    with pytest.raises(UserError, match=r"was not saved from this form|cannot be written") as error:
+        panel["tryout"].save(form(), "mine")
+    assert "\n" not in str(error.value)
+    assert not list(outside.iterdir())
 
 
 def test_two_quick_clicks_train_once(here, monkeypatch):
