@@ -55,7 +55,7 @@ test-browser: .venv/browser  ## drive JupyterLab, the page without code and the 
 	$(BIN)/python -m pytest -m browser tests/browser
 
 app: .venv/ready  ## serve notebooks/explore.ipynb as a page without code
-	$(BIN)/voila notebooks/explore.ipynb
+	$(BIN)/python explore/app.py notebooks/explore.ipynb
 
 lab: .venv/ready  ## open JupyterLab in the notebooks folder
 	$(BIN)/jupyter lab --notebook-dir=notebooks

@@ -2,6 +2,7 @@
 
 import html
 import json
+import os
 import re
 import shlex
 import sys
@@ -89,8 +90,8 @@ def save(values: dict[str, Any], name: str) -> tuple[Path, str, bool]:
     """Write params/<name>/beta_sweep.yaml, valid for Papermill.
 
     Returns the file, the command that executes the notebook with it, and True if the file replaced one saved before.
-    Raises UserError as `complete`; for a name that is no folder's, or is taken by the repository or by a file that was
-    not saved from the form; and where the file cannot be written.
+    Raises UserError as `complete`; for a name that is no folder's, or is taken by the repository, a link or a file that
+    was not saved from the form; and where the file cannot be written.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
         raise UserError(f"A name has letters, digits, - and _ only, not {name!r}.")
@@ -99,10 +100,12 @@ def save(values: dict[str, Any], name: str) -> tuple[Path, str, bool]:
     chosen = complete(values) | {"headless": True, "profile": name, "repeats": 1}
     meanings = parameters.declared(NOTEBOOK)
     lines = [f"{key}: {json.dumps(value)}  # {meanings[key].meaning}\n" for key, value in chosen.items()]  # valid YAML
-    file, folder = paths.PARAMS / name / f"{NOTEBOOK.stem}.yaml", paths.OUTPUTS / name
+    file, folder = paths.PARAMS.resolve() / name / f"{NOTEBOOK.stem}.yaml", paths.OUTPUTS / name
     try:
-        replaced = file.exists()
-        if replaced and not file.read_text().startswith(_MARK):
+        # A link may lead out of params/, a fifo would be waited for.
+        replaced, linked = file.exists(), os.path.realpath(file) != str(file)
+        ours = file.is_file() and file.stat().st_size < 1 << 20 and file.read_bytes().startswith(_MARK.encode())
+        if linked or (replaced and not ours):
             raise UserError(f"{paths.shown(file)} was not saved from this form; choose another name.")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"{_MARK}: cross-entropy, and one class-balanced loss.\n{''.join(lines)}")

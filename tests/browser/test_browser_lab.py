@@ -8,6 +8,7 @@ import nbformat
 import pytest
 from headless_browser import SHOTS, served
 from nbformat.v4 import new_markdown_cell, new_notebook
+from test_explore import made
 
 from lib.notebook import parameters
 from lib.system import paths
@@ -196,17 +197,24 @@ def test_an_interrupted_training_keeps_its_figure_and_says_how_to_go_on(browser,
 
 
 def test_the_page_without_code(browser, workplace):
-    command = ["voila", "--no-browser", f"--port={PORT + 1}", "notebooks/explore.ipynb"]
+    """Opened by the URL that `make app` prints; its kernel is stopped when it is left."""
+    _, script, notebook = made("app")
+    command = ["python", str(paths.ROOT / script), "--no-browser", f"--port={PORT + 1}", notebook]
     with served(command, f"http://127.0.0.1:{PORT + 1}/nowhere", workplace):
         page = browser.new_page(viewport={"width": 1200, "height": 1000})
         page.set_default_timeout(90_000)
-        page.goto(f"http://127.0.0.1:{PORT + 1}/")
+        page.goto(re.search(r"http://localhost\S+token=\w+", (workplace / "python.log").read_text())[0])
         page.get_by_role("button", name="Save as parameter file").wait_for()
         before = source(page, "Four plots")
         page.locator("[role=slider]").nth(1).press("ArrowRight")
         changed(page, "Four plots", before)
         assert "session.begin" not in page.inner_text("body")
         shot(page, "app")
+        page.goto("about:blank")
+        end = time.monotonic() + 30
+        while "Kernel shutdown" not in (workplace / "python.log").read_text():
+            assert time.monotonic() < end, "the kernel outlives its page"
+            page.wait_for_timeout(100)
         page.close()
 
 

@@ -1,15 +1,21 @@
 """The panels of explore.ipynb: left out if headless, quick with widgets; Papermill trains the run that they save."""
 
+import http.client
 import json
+import os
 import re
 import shlex
 import shutil
+import signal
+import socket
 import statistics
 import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import matplotlib as mpl
@@ -362,6 +368,53 @@ def test_a_person_is_told_of_a_file_that_is_replaced_and_their_own_is_not_touche
     assert file.read_text() == "betas: [0.5]  # by hand\n"
 
 
+def outward(path):
+    """A link out of params/ to a file that was saved from the form."""
+    elsewhere = paths.PARAMS.parent / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / path.name).write_text(panel["tryout"]._MARK)
+    path.symlink_to(elsewhere / path.name)
+
+
+SPECIAL = {
+    "link to a file": outward,
+    "link to nowhere": lambda path: path.symlink_to(paths.PARAMS.parent / "nowhere"),
+    "link to itself": lambda path: path.symlink_to(path),
+    "device": lambda path: path.symlink_to("/dev/full"),
+    "fifo": os.mkfifo,
+    "folder": lambda path: path.mkdir(),
+    "hole of a terabyte": lambda path: [path.touch(), os.truncate(path, 1 << 40)],
+    "no text": lambda path: path.write_bytes(b"\xff"),
+}
+
+
+@pytest.mark.timeout(60)  # a fifo would be waited for
+@pytest.mark.parametrize("kind", SPECIAL)
+def test_nothing_is_saved_through_a_link_nor_over_a_special_file(here, kind):
+    folder = paths.PARAMS / "mine"
+    folder.mkdir()
+    file = folder / "beta_sweep.yaml"
+    SPECIAL[kind](file)
+    before = file.lstat()
+    with pytest.raises(UserError, match=r"beta_sweep\.yaml (was not saved from this form|cannot be written)") as error:
+        panel["tryout"].save(form(), "mine")
+    assert "\n" not in str(error.value)
+    assert (file.lstat().st_ino, file.lstat().st_size) == (before.st_ino, before.st_size)
+    assert not (paths.PARAMS.parent / "nowhere").exists()
+    if kind == "link to a file":
+        assert file.read_text() == panel["tryout"]._MARK
+
+
+@pytest.mark.parametrize("kind", ["link to a folder", *sorted(set(SPECIAL) - {"folder", "hole of a terabyte"})])
+def test_nothing_is_saved_where_the_folder_is_a_link_or_a_special_file(here, kind):
+    (outside := paths.PARAMS.parent / "outside").mkdir()
+    (SPECIAL | {"link to a folder": lambda path: path.symlink_to(outside)})[kind](paths.PARAMS / "mine")
+    with pytest.raises(UserError, match=r"was not saved from this form|cannot be written") as error:
+        panel["tryout"].save(form(), "mine")
+    assert "\n" not in str(error.value)
+    assert not list(outside.iterdir())
+
+
 def test_two_quick_clicks_train_once(here, monkeypatch):
     begun, go = [], threading.Event()
     monkeypatch.setattr(sweep, "run", lambda *_, **__: [begun.append(1), go.wait(20)] and [here[0]])
@@ -440,3 +493,183 @@ def test_errors_of_a_person_are_one_sentence_in_a_notebook():
     shell = f"from IPython.core.interactiveshell import InteractiveShell as S; S.instance().run_cell({code!r})"
     said = subprocess.run([sys.executable, "-c", shell], capture_output=True, text=True, cwd=paths.ROOT)
     assert said.stdout.strip() == "beta: Input should be less than or equal to 1, not 1.5."
+
+
+def made(target):
+    """The command of a target of the Makefile, for the environment of these tests."""
+    ask = ["make", "--dry-run", "--old-file=.venv/ready", f"BIN={Path(sys.executable).parent}", target]
+    return shlex.split(subprocess.run(ask, cwd=paths.ROOT, capture_output=True, text=True, check=True).stdout)
+
+
+@contextmanager
+def started(command, folder, **more):
+    """A server of its own on a free port: the port, and the URL that it prints."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_RUNTIME_DIR": "runtime", "IPYTHONDIR": "ipython"}
+    environment = os.environ | {name: str(folder / value) for name, value in settings.items()} | more
+    with (folder / "log").open("w") as log:
+        arguments = {"cwd": paths.ROOT, "env": environment, "stdout": log, "stderr": log}
+        process = subprocess.Popen([*command, f"--port={port}"], **arguments)
+    try:
+        while not (url := re.search(r"http://localhost:\d+/\S*", said := (folder / "log").read_text())):
+            assert process.poll() is None, said
+            time.sleep(0.05)
+        yield port, url[0]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+def ask(port, path, method="GET", host=None, body=None, socket_of=None, **headers):
+    """The answer's status, headers and text; asked for a WebSocket, with this Origin, if `socket_of` is given."""
+    if socket_of is not None:
+        headers |= {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+        headers |= {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Origin": socket_of}
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request(method, path, body, {"Host": host or f"localhost:{port}", **headers})
+        answer = connection.getresponse()
+        text = "" if answer.status == 101 else answer.read().decode()
+        return SimpleNamespace(status=answer.status, headers=answer.headers, text=text)
+    finally:
+        connection.close()
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory):
+    """`make app` with a short notebook, opened in a browser by its owner."""
+    folder = tmp_path_factory.mktemp("app")
+    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+    cells = [nbformat.v4.new_code_cell("print('the cell has run')")]
+    (folder / "notebooks").mkdir()
+    nbformat.write(
+        nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), folder / "notebooks/short.ipynb"
+    )
+    (folder / "notebooks" / "picture.png").write_bytes(b"a picture")
+    command = made("app")
+    assert command[-1] == "notebooks/explore.ipynb"
+    with started([*command[:-1], str(folder / "notebooks/short.ipynb"), "--no-browser"], folder) as (port, url):
+        page = ask(port, url.partition(str(port))[2])
+        assert page.status == 200
+        cookies = [cookie.partition(";")[0] for cookie in page.headers.get_all("Set-Cookie")]
+        (kernel,) = set(re.findall(r'"kernelId": ?"([\w-]+)"', page.text))
+        known = {"token": url.partition("token=")[2], "kernel": kernel, "cookie": "; ".join(cookies)}
+        yield SimpleNamespace(port=port, url=url, page=page.text, **known)
+
+
+#: Every kind of route, with a status for its owner; {} is the kernel's name.
+ROUTES = {
+    ("GET", "/"): 200,
+    ("GET", "/login"): 302,
+    ("GET", "/voila/static/voila.js"): 200,
+    ("GET", "/voila/templates/lab/static/index.css"): 200,
+    ("GET", "/voila/files/picture.png"): 200,
+    ("GET", "/voila/labextensions/@voila-dashboards/widgets-manager8/package.json"): 200,
+    ("GET", "/voila/api/themes/@jupyterlab/theme-light-extension/index.css"): 200,
+    ("GET", "/api/kernels/{}"): 200,
+    ("WEBSOCKET", "/api/kernels/{}/channels"): 101,
+    ("POST", "/voila/api/shutdown/{}"): 204,
+}
+FOREIGN = [
+    "evil.example",
+    "localhost.evil.example",
+    "127.0.0.1.evil.example",
+    "10.0.0.1",
+    "[::2]",
+    "evil.example:80@localhost",
+]
+
+
+def route(app, method, path, name, **more):
+    """Ask as the owner's browser does, with the cookies that it was given; the server is called by this name."""
+    host = f"{name}:{app.port}"
+    more = {
+        "host": host,
+        "Cookie": app.cookie,
+        "socket_of": f"http://{host}" if method == "WEBSOCKET" else None,
+        **more,
+    }
+    if method == "POST":
+        more |= {"body": "_xsrf=" + re.search(r"_xsrf=([^;]*)", app.cookie)[1]}
+        more |= {"Content-Type": "application/x-www-form-urlencoded"}
+    return ask(app.port, path.format(app.kernel), "GET" if method == "WEBSOCKET" else method, **more).status
+
+
+def test_the_page_runs_its_notebook_for_whoever_has_the_printed_url(app):
+    assert re.fullmatch(rf"http://localhost:{app.port}/\?token=[0-9a-f]{{48}}", app.url)
+    assert "the cell has run" in app.page
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_a_page_that_points_its_own_name_at_this_machine_gets_nothing(app, method, path):
+    """DNS rebinding: its requests have its name as Host, and are of the same origin. Not even the token helps it."""
+    for name in FOREIGN:
+        assert route(app, method, path, name) in (400, 403, 404), name
+        assert route(app, method, f"{path}?token={app.token}", name) in (400, 403, 404), name
+    assert route(app, "GET", "/api/kernels/{}", "localhost") == 200  # nobody has stopped it
+
+
+@pytest.mark.parametrize(("method", "path"), [key for key in ROUTES if key[0] != "POST"])
+def test_the_owner_is_answered_by_every_name_of_this_machine(app, method, path):
+    tunnel = {"host": "localhost:1", "socket_of": "http://localhost:1" if method == "WEBSOCKET" else None}
+    for name, more in {"127.0.0.1": {}, "[::1]": {}, "LOCALHOST": {}, "localhost": tunnel}.items():
+        if path != "/" or more:  # which starts a kernel
+            assert route(app, method, f"{path}?token={app.token}", name, Cookie="", **more) == ROUTES[method, path], (
+                name
+            )
+
+
+def test_other_users_of_this_machine_get_neither_page_nor_kernel(app):
+    for cookie in ("", "username-localhost=made-up"):
+        page = ask(app.port, "/", Cookie=cookie)
+        assert (page.status, page.headers["Location"][:6]) == (302, "/login")
+        assert route(app, "GET", "/api/kernels/{}", "localhost", Cookie=cookie) == 403
+        assert route(app, "WEBSOCKET", "/api/kernels/{}/channels", "localhost", Cookie=cookie) == 403
+        assert route(app, "POST", "/voila/api/shutdown/{}", "localhost", Cookie=cookie) == 403
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "http://localhost:1", "https://127.0.0.1", "null", "file://"]
+)
+def test_a_page_of_another_origin_cannot_open_the_kernels_channels(app, origin):
+    """A browser adds the owner's cookies to its request."""
+    assert route(app, "WEBSOCKET", "/api/kernels/{}/channels", "localhost", socket_of=origin) == 403
+
+
+def test_a_kernel_is_stopped_by_its_own_page_alone(app):
+    """A form of another page would be sent with the owner's cookies, but without the value of one of them."""
+    stop = f"/voila/api/shutdown/{app.kernel}"
+    form = {"Content-Type": "application/x-www-form-urlencoded", "Cookie": app.cookie}
+    assert ask(app.port, stop, "POST", body="", **form).status == 403
+    assert ask(app.port, stop, "POST", body="_xsrf=made-up", **form).status == 403
+    assert route(app, "POST", stop, "localhost", Origin="http://evil.example") in (403, 404)
+    assert route(app, "GET", "/api/kernels/{}", "localhost") == 200
+    assert route(app, "POST", stop, "localhost") == 204
+    assert route(app, "GET", "/api/kernels/{}", "localhost") == 404
+
+
+def test_the_browser_is_opened_with_the_token_but_not_on_a_command_line(app, tmp_path):
+    """The page that a browser is given leads to the page with the token."""
+    browser, seen = tmp_path / "browser", tmp_path / "seen"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {seen}.part; mv {seen}.part {seen}\n')
+    browser.chmod(0o755)
+    with started(made("app"), tmp_path, BROWSER=str(browser), TMPDIR=str(tmp_path)) as (port, url):
+        while not seen.exists():
+            time.sleep(0.05)
+    file = Path(seen.read_text().strip().removeprefix("file://"))
+    assert (file.stat().st_mode & 0o077) == 0
+    assert f"url={url}" in file.read_text()
+    assert f":{port}/?token=" in url
+
+
+def test_jupyterlab_refuses_other_names_and_whoever_has_no_token(tmp_path):
+    """Its own defaults; `make lab` must not loosen them."""
+    root = ["--allow-root"] if os.geteuid() == 0 else []
+    with started([*made("lab"), "--no-browser", *root], tmp_path) as (port, url):
+        token = url.partition("token=")[2]
+        assert ask(port, f"/api/contents?token={token}").status == 200
+        assert ask(port, "/api/contents").status == 403
+        for path in ("/lab", "/api", f"/api/contents?token={token}", f"/static/favicons/favicon.ico?token={token}"):
+            assert ask(port, path, host=f"evil.example:{port}").status in (403, 404), path
