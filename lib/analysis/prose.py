@@ -69,18 +69,6 @@ def power(*differences: stats.Difference, comparisons: int = 1) -> str:
     )
 
 
-def replication(rule: str, original: float, predicted: tuple[float, float]) -> str:
-    """Compare a published accuracy with the prediction interval of one more run; "" without an interval."""
-    low, high = predicted
-    lies = "inside" if low <= original <= high else "outside"
-    return (
-        f"The original's {percent(original)} % lies {lies} the 95 % prediction interval of one more run ({rule}): "
-        f"{percent(low)} to {percent(high)} %."
-        if np.isfinite(low)
-        else ""
-    )
-
-
 def seeds_in_words(n: int) -> str:
     """Return the number of seeds."""
     return f"{n} seeds" if n > 1 else "one seed"

@@ -179,13 +179,11 @@ class Plan(BaseModel, frozen=True):
         if profile not in known:
             raise UserError(f"There is no profile {quoted(profile)}; known profiles: {', '.join(known)}.")
         files, changes = {name: of_profile(profile, name) for name in NOTEBOOKS}, changes or {}
-        declared = {key for own in files.values() for key in own}
+        declared = sorted({key for own in files.values() for key in own})
         if "profile" in changes:
             raise UserError("The profile is chosen by --profile, not by a parameter.")
         if unknown := [key for key in changes if key not in declared]:
-            raise UserError(
-                f"No notebook has a parameter {quoted(unknown[0])}; there are {', '.join(sorted(declared))}."
-            )
+            raise UserError(f"No notebook has a parameter {quoted(unknown[0])}; there are {', '.join(declared)}.")
         values = {}
         for name, own in files.items():
             taken = {key: value for key, value in changes.items() if key in own}

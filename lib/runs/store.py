@@ -126,7 +126,7 @@ class Store:
             self._say(f"Run {record.key} was stored without a checksum of its {file.name}; it is taken now.")
             whole["files"] = whole.get("files", {}) | {file.name: found}
             with suppress(OSError):
-                files.write(file.with_name("record.json"), _json(whole))
+                files.write(file.with_name("record.json"), json.dumps(whole, indent=1).encode())
         return tensors
 
     def put(self, record: Record, weights: dict[str, Weights]) -> None:
@@ -145,13 +145,11 @@ class Store:
                     sums[f"{name}.safetensors"] = hashlib.sha256(content).hexdigest()
                 described = record.model_dump(mode="json")
                 whole = {"format": FORMAT, "sha256": _digest(described), "record": described, "files": sums}
-                files.write(new / "record.json", _json(whole))
+                files.write(new / "record.json", json.dumps(whole, indent=1).encode())
                 self._move(new, record)
         except OSError as error:
-            raise NoRoom(
-                f"Run {record.key} could not be stored in {self.folder}: {error.strerror or error}. "
-                "Make room and run again."
-            ) from error
+            reason = f"Run {record.key} could not be stored in {self.folder}: {error.strerror or error}"
+            raise NoRoom(f"{reason}. Make room and run again.") from error
         index.note(self.folder, record)
         self.checkpoint(record.experiment).unlink(missing_ok=True)
 
@@ -270,10 +268,6 @@ def _set_aside(folder: Path) -> Path:
 
 def _digest(content: dict) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _json(whole: dict[str, Any]) -> bytes:
-    return json.dumps(whole, indent=1).encode()
 
 
 def _read_json(file: Path) -> tuple[dict[str, Any], Record]:

@@ -22,9 +22,7 @@ def make_optimizer(model: nn.Module, experiment: Experiment, fused: bool = True)
     """
     exempt = [output_layer(model).bias] if LOSSES[experiment.loss].sigmoid else []
     decayed = [p for p in model.parameters() if all(p is not e for e in exempt)]
-    groups: list[dict] = [{"params": decayed, "weight_decay": experiment.weight_decay}]
-    if exempt:
-        groups.append({"params": exempt, "weight_decay": 0.0})
+    groups = [{"params": decayed, "weight_decay": experiment.weight_decay}, {"params": exempt, "weight_decay": 0.0}]
     return torch.optim.SGD(
         groups, lr=experiment.learning_rate, momentum=experiment.momentum, nesterov=experiment.nesterov, fused=fused
     )
