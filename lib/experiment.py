@@ -100,12 +100,9 @@ class Experiment(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 
     @classmethod
     def make(cls, **fields: Any) -> "Experiment":
-        """Build an experiment; a precision of "auto" becomes bfloat16 where this machine has it, else float32.
-
-        Raises UserError, naming each wrong field, its value and what is allowed.
-        """
+        """Build an experiment, with a precision for "auto"; UserError names wrong fields and what is allowed."""
         if fields.get("precision") == "auto":
-            here = device.default_device().type
+            here = device.default_device().type  # bfloat16 where it computes in it
             fields["precision"] = "bfloat16" if device.has_bfloat16(here) else "float32"
         try:
             return cls(**fields)

@@ -40,10 +40,7 @@ class Parameter(NamedTuple):
 
 
 def declared(notebook: Path) -> dict[str, Parameter]:
-    """Return the parameters of a notebook, from its cell tagged `parameters`.
-
-    Raises UserError where there is no such cell, or a line in it is not `name = literal  # meaning`.
-    """
+    """Return the parameters in a notebook's cell tagged `parameters`; UserError without one, or for another line."""
     cells = nbformat.read(files.regular(notebook, files.TEXT), 4).cells
     tagged = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])]
     if len(tagged) != 1:
@@ -65,10 +62,7 @@ def declared(notebook: Path) -> dict[str, Parameter]:
 
 
 def read(file: Path, notebook: Path) -> Values:
-    """Return a parameter file's values, checked and completed by the notebook that it is for.
-
-    Raises UserError, which names the file, the key, and what is allowed.
-    """
+    """Return a parameter file's values, checked and completed; UserError names file, key and what is allowed."""
     try:
         content = files.parse_yaml(files.regular(file, files.PARAMETERS).read_bytes(), paths.shown(file))
     except FileNotFoundError:
@@ -171,10 +165,7 @@ class Plan(BaseModel, frozen=True):
 
     @classmethod
     def of(cls, profile: str, changes: Values | None = None) -> "Plan":
-        """Read and check a profile; `changes` of the command line go to every notebook that declares them.
-
-        Raises UserError for an unknown profile, a missing file, an unknown key, or a wrong type or value.
-        """
+        """Read and check a profile, and `changes` for every notebook that declares them; UserError for a wrong one."""
         known = sorted(folder.name for folder in paths.PARAMS.iterdir() if folder.is_dir())
         if profile not in known:
             raise UserError(f"There is no profile {quoted(profile)}; known profiles: {', '.join(known)}.")

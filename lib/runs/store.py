@@ -53,10 +53,7 @@ class Store:
         return self.folder / "unfinished" / f"{experiment.key}.safetensors"
 
     def lock(self, experiment: Experiment, timeout: float = 0) -> FileLock | None:
-        """Lock a run; None while another program has it. The lock of a killed program is free again at once.
-
-        Raises NoRoom where the folder cannot be written.
-        """
+        """Lock a run; None while another program has it, NoRoom where the folder cannot be written."""
         try:
             return files.lock(self.checkpoint(experiment).with_suffix(".lock"), timeout)
         except OSError as error:
@@ -84,8 +81,7 @@ class Store:
     def get(self, experiment: Experiment) -> Record | None:
         """Return the record of a finished run, or None. A damaged one is set aside, with a message.
 
-        The key leaves out fields at their defaults, so that the record's own experiment is compared too: if a default
-        ever changes, it is another run.
+        The key leaves out defaults, so the record's own experiment is compared too: if one changes, it is another run.
         """
         found = (self._read(folder / experiment.key) for folder in self.folders)
         return next((record for record in found if record and record.experiment == experiment), None)
@@ -130,10 +126,7 @@ class Store:
         return tensors
 
     def put(self, record: Record, weights: dict[str, Weights]) -> None:
-        """Store a run. It appears under its key complete or not at all, also after a kill or a full disk.
-
-        Raises NoRoom where the disk is full or the folder cannot be written.
-        """
+        """Store a run, complete or not at all, also after a kill; NoRoom where it cannot be written, as on a full disk."""
         try:
             with self._half_written() as folder:
                 new = folder / record.key
@@ -215,10 +208,7 @@ class Store:
         return pd.DataFrame(sorted(by_key.values(), key=lambda row: (row["finished"], row["key"])))
 
     def _read(self, folder: Path) -> Record | None:
-        """Read a run; None where there is none, or none that can be read, which is said once.
-
-        A damaged one in the store's own folder is set aside.
-        """
+        """Read a run; None where there is none or a damaged one: said once, set aside in the store's own folder."""
         try:
             return _read_json(folder / "record.json")[1]
         except FileNotFoundError:

@@ -16,10 +16,7 @@ _END = 1e4  # first rate / last rate
 
 
 def make_optimizer(model: nn.Module, experiment: Experiment, fused: bool = True) -> torch.optim.SGD:
-    """SGD with momentum; weight decay on everything, except the output bias under a sigmoid loss.
-
-    `fused` is one kernel for all parameters: the same numbers as without, in less time.
-    """
+    """SGD with momentum; no weight decay on the output bias under a sigmoid loss. `fused`: the same numbers, sooner."""
     exempt = [output_layer(model).bias] if LOSSES[experiment.loss].sigmoid else []
     decayed = [p for p in model.parameters() if all(p is not e for e in exempt)]
     groups = [{"params": decayed, "weight_decay": experiment.weight_decay}, {"params": exempt, "weight_decay": 0.0}]
