@@ -62,11 +62,8 @@ def power(*differences: stats.Difference, comparisons: int = 1) -> str:
     if not found:
         return ""
     low, high = f"{min(found):.1f}", f"{max(found):.1f}"
-    size = low if low == high else f"{low} to {high}"
-    return (
-        f" Minimum detectable difference at {100 * stats.POWER:.0f} % power: {size} points; "
-        f"{needed(*differences, comparisons=comparisons)}."
-    )
+    size, seeds = low if low == high else f"{low} to {high}", needed(*differences, comparisons=comparisons)
+    return f" Minimum detectable difference at {100 * stats.POWER:.0f} % power: {size} points; {seeds}."
 
 
 def seeds_in_words(n: int) -> str:

@@ -69,10 +69,9 @@ def read(file: Path, notebook: Path) -> Values:
         raise UserError(f"There is no parameter file {paths.shown(file)}.") from None
     except OSError as error:
         raise UserError(f"{paths.shown(file)} cannot be read: {error.strerror}.") from None
-    content = {} if content is None else content
-    if not isinstance(content, dict):
+    if not isinstance(content, dict | None):
         raise UserError(f"{paths.shown(file)} has to hold `name: value` lines.")
-    return check(content, notebook, where=paths.shown(file))
+    return check(content or {}, notebook, where=paths.shown(file))
 
 
 def check(values: Values, notebook: Path, where: str) -> Values:
@@ -82,10 +81,8 @@ def check(values: Values, notebook: Path, where: str) -> Values:
     """
     known = declared(notebook)
     try:
-        for name in values:
-            if name not in known:
-                allowed = f"its parameters are {', '.join(known)}"
-                raise UserError(f"{notebook.stem} has no parameter {quoted(name)}; {allowed}.")
+        if unknown := [quoted(name) for name in values if name not in known]:
+            raise UserError(f"{notebook.stem} has no parameter {unknown[0]}; its parameters are {', '.join(known)}.")
         typed = {name: _as(known[name].default, value, name) for name, value in values.items()}
         for name, value in typed.items():
             _check_value(name, value)

@@ -126,7 +126,7 @@ class Store:
         return tensors
 
     def put(self, record: Record, weights: dict[str, Weights]) -> None:
-        """Store a run, complete or not at all, also after a kill; NoRoom where it cannot be written, as on a full disk."""
+        """Store a run, complete or not at all, also after a kill; NoRoom where it cannot be written (a full disk)."""
         try:
             with self._half_written() as folder:
                 new = folder / record.key
