@@ -78,7 +78,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: autocast; weights stay float32
 
     @model_validator(mode="after")
-    def _canonical(self) -> "Experiment":
+    def _canonical_and_consistent(self) -> "Experiment":
         # After validation, so that a misspelt value is refused before it could be replaced.
         neutral: dict[str, Any] = {}
         if self.imbalance == "none" or self.factor == 1:
@@ -92,10 +92,6 @@ class Experiment(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         if self.schedule == "one_cycle":
             neutral.update(steps=(), warmup=0)
         self.__dict__.update(neutral)  # frozen for everybody else
-        return self
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "Experiment":
         if list(self.steps) != sorted(self.steps):
             raise ValueError(f"steps have to grow, not {quoted(list(self.steps))}")
         if self.nesterov and not self.momentum:
@@ -104,12 +100,9 @@ class Experiment(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 
     @classmethod
     def make(cls, **fields: Any) -> "Experiment":
-        """Build an experiment; a precision of "auto" becomes bfloat16 where this machine has it, else float32.
-
-        Raises UserError, naming each wrong field, its value and what is allowed.
-        """
+        """Build an experiment, with a precision for "auto"; UserError names wrong fields and what is allowed."""
         if fields.get("precision") == "auto":
-            here = device.default_device().type
+            here = device.default_device().type  # bfloat16 where it computes in it
             fields["precision"] = "bfloat16" if device.has_bfloat16(here) else "float32"
         try:
             return cls(**fields)

@@ -36,10 +36,7 @@ def weightings(counts: Sequence[int], betas: Sequence[float]) -> dict[str, list[
 
 
 def beta_groups(counts: Sequence[int], betas: Sequence[float]) -> list[list[float]]:
-    """Ascending betas, grouped where their class weights agree to within a thousandth: no run could tell them apart.
-
-    The weights are compared with those of the group's first beta.
-    """
+    """Ascending betas, grouped where weights are the first one's to a thousandth: no run could tell them apart."""
     found: list[list[float]] = []
     for beta in sorted(betas):
         weights = class_balanced_weights(counts, beta)
@@ -152,8 +149,7 @@ def validation_accuracy(record: Record) -> float:
 def clean_choice(validated: Mapping[float, stats.Runs], original: Sequence[float]) -> SimpleNamespace | None:
     """Choose beta on a validation split, and by the original's rule: best epoch and best beta on the test set.
 
-    `original` are the betas among which the original chose. Returns None before two betas were run, and one of the
-    original's.
+    `original` are the betas among which that chose. Returns None before two betas were run, and one of the original's.
     """
     ran = {beta: runs for beta, runs in validated.items() if runs}
     among = [beta for beta in ran if beta in original]

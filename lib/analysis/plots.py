@@ -22,6 +22,7 @@ from lib.analysis.statistics import mean_interval
 from lib.losses import class_balanced_weights
 from lib.training import Epoch
 
+Rows = Mapping[str, np.ndarray]
 COLOUR = {"train": "#0072B2", "test": "#D55E00", "CE": "#0072B2", "class-balanced": "#D55E00", "original": "#7F7F7F"}
 STYLE = dict(mpl.rc_params_from_file(Path(__file__).parent / "writeup.mplstyle", use_default_template=False))
 PERCENT = PercentFormatter(xmax=1, decimals=0)
@@ -113,7 +114,7 @@ def weights_by_beta(counts: Sequence[int], betas: Sequence[float], classes: Sequ
     return figure
 
 
-def per_class(rows: Mapping[str, np.ndarray], original: Mapping[str, Sequence], classes: Sequence[str]) -> Figure:
+def per_class(rows: Rows, original: Mapping[str, Sequence], classes: Sequence[str]) -> Figure:
     """Accuracy by class as bars with 95 % intervals over seeds; the original's values as hollow marks.
 
     `rows` are [seeds, C] by loss, cross-entropy first; `original` are the counterparts, [C], in the same order.
@@ -136,7 +137,7 @@ def per_class(rows: Mapping[str, np.ndarray], original: Mapping[str, Sequence], 
     return figure
 
 
-def sweep_curves(rows: Mapping[str, np.ndarray], original: Mapping[str, np.ndarray], classes: Sequence[str]) -> Figure:
+def sweep_curves(rows: Rows, original: Rows, classes: Sequence[str]) -> Figure:
     """Accuracy [seeds, C] against groups of betas, a panel per class, 95 % intervals; the original's [betas, C]."""
     lines, columns = panels(len(classes))
     figure, grid = subplots(lines, columns, height=2.0 * lines, sharex=True, sharey=True, squeeze=False)
@@ -164,9 +165,7 @@ def sweep_curves(rows: Mapping[str, np.ndarray], original: Mapping[str, np.ndarr
     return figure
 
 
-def closing_rows(
-    candidates: Mapping[str, Mapping[str, np.ndarray]], original: Mapping[str, Sequence[float]], classes: Sequence[str]
-) -> Figure:
+def closing_rows(candidates: Mapping[str, Rows], original: Mapping[str, Sequence], classes: Sequence[str]) -> Figure:
     """The original's closing table against our runs, a panel per candidate setting, up to six in a row.
 
     `candidates` are accuracies [seeds, C] by setting and loss, CE first, drawn as bands from the lowest seed to the

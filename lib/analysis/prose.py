@@ -62,23 +62,8 @@ def power(*differences: stats.Difference, comparisons: int = 1) -> str:
     if not found:
         return ""
     low, high = f"{min(found):.1f}", f"{max(found):.1f}"
-    size = low if low == high else f"{low} to {high}"
-    return (
-        f" Minimum detectable difference at {100 * stats.POWER:.0f} % power: {size} points; "
-        f"{needed(*differences, comparisons=comparisons)}."
-    )
-
-
-def replication(rule: str, original: float, predicted: tuple[float, float]) -> str:
-    """Compare a published accuracy with the prediction interval of one more run; "" without an interval."""
-    low, high = predicted
-    lies = "inside" if low <= original <= high else "outside"
-    return (
-        f"The original's {percent(original)} % lies {lies} the 95 % prediction interval of one more run ({rule}): "
-        f"{percent(low)} to {percent(high)} %."
-        if np.isfinite(low)
-        else ""
-    )
+    size, seeds = low if low == high else f"{low} to {high}", needed(*differences, comparisons=comparisons)
+    return f" Minimum detectable difference at {100 * stats.POWER:.0f} % power: {size} points; {seeds}."
 
 
 def seeds_in_words(n: int) -> str:

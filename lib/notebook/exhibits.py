@@ -1,8 +1,7 @@
 """Exhibits of a notebook: figures, tables and text for JupyterLab, HTML and PDF alike.
 
-A figure or a table is one stored output: vector graphics or an HTML table, with its caption, alternative text
-and the runs it comes from in the output's metadata. The report numbers the captions; in JupyterLab the caption
-follows as text of its own. No widget is involved.
+A figure or a table is one stored output: vector graphics or an HTML table, with caption, alternative text and runs in
+its metadata. The report numbers the captions; in JupyterLab the caption follows as text of its own. No widget is used.
 """
 
 import io
@@ -78,10 +77,7 @@ def failed(reasons: Sequence[tuple[Experiment, str]]) -> None:
 
 
 def headline(markdown: str, first_page: int = 0) -> None:
-    """Show a main result in a sentence or two, also in the report's summary; as `text`.
-
-    With `first_page` it goes on the report's first page instead, as the first, second ... of its sentences.
-    """
+    """Show a main result as `text`, also in the report's summary, or as sentence 1, 2 ... of its first page."""
     text(markdown, {"writeup_headline": {"first_page": first_page}})
 
 

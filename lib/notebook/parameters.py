@@ -40,10 +40,7 @@ class Parameter(NamedTuple):
 
 
 def declared(notebook: Path) -> dict[str, Parameter]:
-    """Return the parameters of a notebook, from its cell tagged `parameters`.
-
-    Raises UserError where there is no such cell, or a line in it is not `name = literal  # meaning`.
-    """
+    """Return the parameters in a notebook's cell tagged `parameters`; UserError without one, or for another line."""
     cells = nbformat.read(files.regular(notebook, files.TEXT), 4).cells
     tagged = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])]
     if len(tagged) != 1:
@@ -65,20 +62,16 @@ def declared(notebook: Path) -> dict[str, Parameter]:
 
 
 def read(file: Path, notebook: Path) -> Values:
-    """Return a parameter file's values, checked and completed by the notebook that it is for.
-
-    Raises UserError, which names the file, the key, and what is allowed.
-    """
+    """Return a parameter file's values, checked and completed; UserError names file, key and what is allowed."""
     try:
         content = files.parse_yaml(files.regular(file, files.PARAMETERS).read_bytes(), paths.shown(file))
     except FileNotFoundError:
         raise UserError(f"There is no parameter file {paths.shown(file)}.") from None
     except OSError as error:
         raise UserError(f"{paths.shown(file)} cannot be read: {error.strerror}.") from None
-    content = {} if content is None else content
-    if not isinstance(content, dict):
+    if not isinstance(content, dict | None):
         raise UserError(f"{paths.shown(file)} has to hold `name: value` lines.")
-    return check(content, notebook, where=paths.shown(file))
+    return check(content or {}, notebook, where=paths.shown(file))
 
 
 def check(values: Values, notebook: Path, where: str) -> Values:
@@ -88,10 +81,8 @@ def check(values: Values, notebook: Path, where: str) -> Values:
     """
     known = declared(notebook)
     try:
-        for name in values:
-            if name not in known:
-                allowed = f"its parameters are {', '.join(known)}"
-                raise UserError(f"{notebook.stem} has no parameter {quoted(name)}; {allowed}.")
+        if unknown := [quoted(name) for name in values if name not in known]:
+            raise UserError(f"{notebook.stem} has no parameter {unknown[0]}; its parameters are {', '.join(known)}.")
         typed = {name: _as(known[name].default, value, name) for name, value in values.items()}
         for name, value in typed.items():
             _check_value(name, value)
@@ -171,21 +162,16 @@ class Plan(BaseModel, frozen=True):
 
     @classmethod
     def of(cls, profile: str, changes: Values | None = None) -> "Plan":
-        """Read and check a profile; `changes` of the command line go to every notebook that declares them.
-
-        Raises UserError for an unknown profile, a missing file, an unknown key, or a wrong type or value.
-        """
+        """Read and check a profile, and `changes` for every notebook that declares them; UserError for a wrong one."""
         known = sorted(folder.name for folder in paths.PARAMS.iterdir() if folder.is_dir())
         if profile not in known:
             raise UserError(f"There is no profile {quoted(profile)}; known profiles: {', '.join(known)}.")
         files, changes = {name: of_profile(profile, name) for name in NOTEBOOKS}, changes or {}
-        declared = {key for own in files.values() for key in own}
+        declared = sorted({key for own in files.values() for key in own})
         if "profile" in changes:
             raise UserError("The profile is chosen by --profile, not by a parameter.")
         if unknown := [key for key in changes if key not in declared]:
-            raise UserError(
-                f"No notebook has a parameter {quoted(unknown[0])}; there are {', '.join(sorted(declared))}."
-            )
+            raise UserError(f"No notebook has a parameter {quoted(unknown[0])}; there are {', '.join(declared)}.")
         values = {}
         for name, own in files.items():
             taken = {key: value for key, value in changes.items() if key in own}

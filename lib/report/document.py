@@ -56,10 +56,7 @@ def headlines(notebooks: Iterable[NotebookNode], first_page: bool = False) -> li
 
 
 def missing_artefacts(executed: Path) -> str | None:
-    """Name the exhibits that an executed notebook declares and lacks, in a sentence; None where all are there.
-
-    A notebook declares the figures and tables that it produces in its metadata; each names its runs.
-    """
+    """Name the exhibits that an executed notebook's metadata declare and it lacks, or their runs; None if none."""
     notebook = nbformat.read(executed, 4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     if unfinished := [cell for cell in code if cell.execution_count is None]:
@@ -119,10 +116,7 @@ def assemble(
 
 
 def write_report(document: NotebookNode, folder: Path, show_code: bool = False) -> tuple[Path, Path]:
-    """Write `document` as HTML and PDF into `folder`; return their paths.
-
-    Each file appears whole or not at all. Raises UserError where Typst fails or is missing.
-    """
+    """Write `document` as HTML and PDF into `folder`, each whole; return their paths. UserError where Typst fails."""
     from nbconvert_typst import ExportError, ReportHTMLExporter, TypstPDFExporter
 
     resources = {"metadata": {"name": "report", "path": str(folder)}}

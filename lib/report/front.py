@@ -63,10 +63,7 @@ def shortened(plan: Plan) -> str:
 
 
 def appendix(plan: Plan, executions: Sequence[Execution]) -> tuple[str, str]:
-    """Return the runs by setting with the figures that show them, execution times and references; and the origins.
-
-    The origins list the runs of each figure and the details of each run, to look things up.
-    """
+    """Return the appendix (runs by setting, execution times, references), and the runs by figure with their details."""
     records = {record.key: record for record in opened(plan.profile, "published").records()}
     noted = [(note, execution.name) for execution in executions for note in exhibits(execution.notebook)]
     figures, numbers = [], Counter[str]()

@@ -53,10 +53,7 @@ class Store:
         return self.folder / "unfinished" / f"{experiment.key}.safetensors"
 
     def lock(self, experiment: Experiment, timeout: float = 0) -> FileLock | None:
-        """Lock a run; None while another program has it. The lock of a killed program is free again at once.
-
-        Raises NoRoom where the folder cannot be written.
-        """
+        """Lock a run; None while another program has it, NoRoom where the folder cannot be written."""
         try:
             return files.lock(self.checkpoint(experiment).with_suffix(".lock"), timeout)
         except OSError as error:
@@ -84,8 +81,7 @@ class Store:
     def get(self, experiment: Experiment) -> Record | None:
         """Return the record of a finished run, or None. A damaged one is set aside, with a message.
 
-        The key leaves out fields at their defaults, so that the record's own experiment is compared too: if a default
-        ever changes, it is another run.
+        The key leaves out defaults, so the record's own experiment is compared too: if one changes, it is another run.
         """
         found = (self._read(folder / experiment.key) for folder in self.folders)
         return next((record for record in found if record and record.experiment == experiment), None)
@@ -126,14 +122,11 @@ class Store:
             self._say(f"Run {record.key} was stored without a checksum of its {file.name}; it is taken now.")
             whole["files"] = whole.get("files", {}) | {file.name: found}
             with suppress(OSError):
-                files.write(file.with_name("record.json"), _json(whole))
+                files.write(file.with_name("record.json"), json.dumps(whole, indent=1).encode())
         return tensors
 
     def put(self, record: Record, weights: dict[str, Weights]) -> None:
-        """Store a run. It appears under its key complete or not at all, also after a kill or a full disk.
-
-        Raises NoRoom where the disk is full or the folder cannot be written.
-        """
+        """Store a run, complete or not at all, also after a kill; NoRoom where it cannot be written (a full disk)."""
         try:
             with self._half_written() as folder:
                 new = folder / record.key
@@ -145,13 +138,11 @@ class Store:
                     sums[f"{name}.safetensors"] = hashlib.sha256(content).hexdigest()
                 described = record.model_dump(mode="json")
                 whole = {"format": FORMAT, "sha256": _digest(described), "record": described, "files": sums}
-                files.write(new / "record.json", _json(whole))
+                files.write(new / "record.json", json.dumps(whole, indent=1).encode())
                 self._move(new, record)
         except OSError as error:
-            raise NoRoom(
-                f"Run {record.key} could not be stored in {self.folder}: {error.strerror or error}. "
-                "Make room and run again."
-            ) from error
+            reason = f"Run {record.key} could not be stored in {self.folder}: {error.strerror or error}"
+            raise NoRoom(f"{reason}. Make room and run again.") from error
         index.note(self.folder, record)
         self.checkpoint(record.experiment).unlink(missing_ok=True)
 
@@ -217,10 +208,7 @@ class Store:
         return pd.DataFrame(sorted(by_key.values(), key=lambda row: (row["finished"], row["key"])))
 
     def _read(self, folder: Path) -> Record | None:
-        """Read a run; None where there is none, or none that can be read, which is said once.
-
-        A damaged one in the store's own folder is set aside.
-        """
+        """Read a run; None where there is none or a damaged one: said once, set aside in the store's own folder."""
         try:
             return _read_json(folder / "record.json")[1]
         except FileNotFoundError:
@@ -270,10 +258,6 @@ def _set_aside(folder: Path) -> Path:
 
 def _digest(content: dict) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _json(whole: dict[str, Any]) -> bytes:
-    return json.dumps(whole, indent=1).encode()
 
 
 def _read_json(file: Path) -> tuple[dict[str, Any], Record]:

@@ -4,8 +4,7 @@ The package index serves torchvision's CUDA build. Beside a CPU build of torch i
 so the operators `torchvision::nms` and `torchvision::qnms` are never declared, and `import torchvision` fails at the
 first Python function that is registered for one of them: "operator torchvision::nms does not exist". Declaring them is
 all that the import needs; data sets, transforms and models work then (the operators, used by detection models, do not).
-
-Where torchvision can be imported as it is nothing is declared, which would conflict with its own declarations.
+Where torchvision can be imported nothing is declared, which would conflict with its own declarations.
 """
 
 import importlib

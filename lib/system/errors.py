@@ -15,10 +15,7 @@ def printable(text: str) -> str:
 
 
 class UserError(Exception):
-    """An error that its reader can correct; the message says what happened and what to do.
-
-    The command line and notebooks print the message alone.
-    """
+    """An error that its reader can correct: the message, shown alone, says what happened and what to do."""
 
     def __str__(self) -> str:
         return printable(super().__str__())

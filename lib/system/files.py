@@ -52,9 +52,8 @@ class _Loader(yaml.SafeLoader):
 _WHOLE = r"[-+]?(?:0|[1-9][0-9]*)"
 #: Text that is a number, also where PyYAML's own pattern lacks it (1e-3).
 NUMBER = re.compile(rf"{_WHOLE}(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?|[-+]?\.[0-9]+(?:[eE][-+]?[0-9]+)?")
-_OTHERS = ("int", "float", "timestamp", "merge")
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in known if tag.rpartition(":")[2] not in _OTHERS]
+    first: [(tag, pattern) for tag, pattern in known if not tag.endswith((":int", ":float", ":timestamp", ":merge"))]
     for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(rf"{_WHOLE}$"), list("-+0123456789"))

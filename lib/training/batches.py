@@ -23,10 +23,7 @@ _BLOCK = 256
 
 
 def training_part(dataset: Dataset, experiment: Experiment) -> tuple[ImageSet, ImageSet | None]:
-    """The images that an experiment trains on, and those that it holds out for validation, if any.
-
-    The long-tailed subset is drawn first, the validation split is then taken from it.
-    """
+    """The images that an experiment trains on, and those held out of its long-tailed subset for validation, if any."""
     labels = dataset.train.labels
     chosen, held_out = np.arange(len(labels)), None
     if experiment.imbalance != "none":

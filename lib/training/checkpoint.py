@@ -25,10 +25,7 @@ class Checkpoint:
 
 
 def save(path: Path, key: str, model: nn.Module, optimizer: torch.optim.SGD, state: Checkpoint) -> None:
-    """Write the checkpoint through a temporary file, so that a kill leaves the old one or the new one.
-
-    Raises NoRoom where the disk is full or the folder cannot be written.
-    """
+    """Write the checkpoint whole, or leave the old one; NoRoom where it cannot be written, as on a full disk."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"best.{name}": value for name, value in state.best.items()}
     for name, parameter in model.named_parameters():
@@ -41,9 +38,8 @@ def save(path: Path, key: str, model: nn.Module, optimizer: torch.optim.SGD, sta
     try:
         files.write(path, safetensors.torch.save(plain, metadata))
     except OSError as error:
-        raise NoRoom(
-            f"The state of run {key} could not be kept in {path.parent}: {error}. Make room and run again."
-        ) from error
+        reason = f"The state of run {key} could not be kept in {path.parent}: {error}"
+        raise NoRoom(f"{reason}. Make room and run again.") from error
 
 
 def load(path: Path, key: str, model: nn.Module, optimizer: torch.optim.SGD) -> Checkpoint | None:

@@ -16,10 +16,7 @@ _BINS = 15
 
 @torch.inference_mode()
 def predict(model: nn.Module, images: Tensor, precision: str, dataset: Dataset) -> Tensor:
-    """Logits of uint8 images [N, 3, H, W], as float32 [N, C]; leaves the model in eval mode.
-
-    Images are normalised by the mean and standard deviation of `dataset`.
-    """
+    """Logits, float32 [N, C], of uint8 images [N, 3, H, W], normalised as `dataset`; leaves the model in eval mode."""
     model.eval()
     parts = images.split(_BATCH[images.device.type])
     with autocast(images.device, precision):
@@ -48,10 +45,7 @@ def measure(logits: Tensor, labels: Tensor, sigmoid: bool = False) -> Evaluation
 
 
 def expected_calibration_error(confidence: Tensor, correct: Tensor) -> float:
-    """Expected calibration error over 15 equal bins (Guo et al. 2017, arXiv:1706.04599).
-
-    `confidence`, float [N], is the probability given to the predicted class; `correct` is bool [N].
-    """
+    """Expected calibration error over 15 equal bins of confidence [N] (Guo et al. 2017, arXiv:1706.04599)."""
     bins = (confidence * _BINS).ceil().long().clamp(1, _BINS) - 1  # bins are open on the left
     gap = torch.zeros(_BINS, dtype=torch.float64, device=confidence.device)
     gap.index_add_(0, bins, correct.double() - confidence.double())

@@ -80,15 +80,8 @@ def train(
     if sigmoid:
         start_as_rare(model)
     model = model.to(on).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    loss = losses.build(
-        experiment.loss,
-        counts=counts,
-        beta=experiment.beta,
-        gamma=experiment.gamma,
-        reduction=experiment.normalisation,
-        epochs=experiment.epochs,
-        device=on,
-    )
+    fields = experiment.model_dump(include={"beta", "gamma", "epochs"}) | {"reduction": experiment.normalisation}
+    loss = losses.build(experiment.loss, counts=counts, device=on, **fields)
     optimizer = make_optimizer(model, experiment)
     state = checkpoint and checkpoints.load(checkpoint, experiment.key, model, optimizer)
     state = state or Checkpoint(history=[], best={})

@@ -16,15 +16,10 @@ _END = 1e4  # first rate / last rate
 
 
 def make_optimizer(model: nn.Module, experiment: Experiment, fused: bool = True) -> torch.optim.SGD:
-    """SGD with momentum; weight decay on everything, except the output bias under a sigmoid loss.
-
-    `fused` is one kernel for all parameters: the same numbers as without, in less time.
-    """
+    """SGD with momentum; no weight decay on the output bias under a sigmoid loss. `fused`: the same numbers, sooner."""
     exempt = [output_layer(model).bias] if LOSSES[experiment.loss].sigmoid else []
     decayed = [p for p in model.parameters() if all(p is not e for e in exempt)]
-    groups: list[dict] = [{"params": decayed, "weight_decay": experiment.weight_decay}]
-    if exempt:
-        groups.append({"params": exempt, "weight_decay": 0.0})
+    groups = [{"params": decayed, "weight_decay": experiment.weight_decay}, {"params": exempt, "weight_decay": 0.0}]
     return torch.optim.SGD(
         groups, lr=experiment.learning_rate, momentum=experiment.momentum, nesterov=experiment.nesterov, fused=fused
     )

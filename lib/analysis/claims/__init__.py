@@ -31,11 +31,8 @@ class Row(NamedTuple):
 
 def ledger(evidence: Evidence, fresh: Sequence[int] = ()) -> list[Row]:
     """Every claim with its verdict on these records; `fresh` are the seeds that the sweep's claims are confirmed on."""
-    alone = [claim.test(evidence.among(fresh)) for claim in CLAIMS]
-    return [
-        Row(claim, claim.test(evidence), again if again.records else None)
-        for claim, again in zip(CLAIMS, alone, strict=True)
-    ]
+    alone = evidence.among(fresh)
+    return [Row(c, c.test(evidence), again if (again := c.test(alone)).records else None) for c in CLAIMS]
 
 
 def table(ledger: Sequence[Row]) -> pd.DataFrame:

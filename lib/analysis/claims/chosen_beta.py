@@ -12,7 +12,8 @@ import numpy as np
 from lib.analysis import statistics as stats
 from lib.analysis.claims.claim import FLOOR, SEVERAL, Answer, Evidence, Found, NotRun, Outcome
 from lib.analysis.findings import weight_ratio
-from lib.analysis.prose import interval, listed, named, of_seeds, power, replication, spans
+from lib.analysis.prose import interval, listed, named, of_seeds, power, spans
+from lib.analysis.tables import percent
 
 
 def measure(evidence: Evidence) -> Found:
@@ -83,10 +84,12 @@ def explain(found: Found) -> Answer:
     )
     if found.missing:
         said += f" Not run yet: β = {spans(found.missing)}."
-    unweighted = "Its weights are those without reweighting, so β is not why a class keeps some accuracy."
-    return Answer(
-        short,
-        said,
-        replication("best epoch", found.published, found.predicted),
-        unweighted if found.alike and found.ratio < 1.001 else "",
+    low, high = found.predicted
+    lies = "inside" if low <= found.published <= high else "outside"
+    effect = (
+        f"The original's {percent(found.published)} % lies {lies} the 95 % prediction interval of one more run (best "
+        f"epoch): {percent(low)} to {percent(high)} %."
     )
+    unweighted = "Its weights are those without reweighting, so β is not why a class keeps some accuracy."
+    mechanism = unweighted if found.alike and found.ratio < 1.001 else ""
+    return Answer(short, said, effect if np.isfinite(low) else "", mechanism)

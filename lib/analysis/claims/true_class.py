@@ -36,6 +36,5 @@ def explain(found: Found) -> Answer:
     if not found.ce and not found.focal:
         said += ": with one true class per image both depend on its probability alone, and neither sums over classes"
     short = "as calculated" if found.ce else "with one true class per image neither sums over classes"
-    return Answer(
-        short, f"{said}.", mechanism="" if found.ce else "It was offered as the reason for claim 4, and cannot be."
-    )
+    mechanism = "" if found.ce else "It was offered as the reason for claim 4, and cannot be."
+    return Answer(short, f"{said}.", mechanism=mechanism)
