@@ -50,10 +50,7 @@ def beta_groups(counts: Sequence[int], betas: Sequence[float]) -> list[list[floa
 def treatments(
     by_beta: Mapping[float, stats.Runs], counts: Sequence[int], prefer: float | None = None
 ) -> dict[tuple[float, ...], stats.Runs]:
-    """Group betas that no run could tell apart (`beta_groups`), each with the runs of one of them.
-
-    These are the runs of the beta with the most seeds; of equals those of `prefer`, else of the first.
-    """
+    """Group betas as `beta_groups`, each with the runs of its beta with most seeds, of equals `prefer` or the first."""
     groups = [tuple(group) for group in beta_groups(counts, list(by_beta))]
     return {group: by_beta[max(group, key=lambda beta: (len(by_beta[beta]), beta == prefer))] for group in groups}
 

@@ -174,8 +174,8 @@ class Plan(BaseModel, frozen=True):
             raise UserError(f"No notebook has a parameter {quoted(unknown[0])}; there are {', '.join(declared)}.")
         values = {}
         for name, own in files.items():
-            taken = {key: value for key, value in changes.items() if key in own}
-            values[name] = check(own | taken, paths.NOTEBOOKS / f"{name}.ipynb", where="the command line")
+            changed = {key: changes.get(key, value) for key, value in own.items()}
+            values[name] = check(changed, paths.NOTEBOOKS / f"{name}.ipynb", where="the command line")
         exact = files if profile == EXACT else {name: of_profile(EXACT, name) for name in NOTEBOOKS}
         return cls(profile=profile, files=files, values=values, departures=_departures(values, exact))
 

@@ -85,15 +85,14 @@ def rescaled(here: Notebook, counts: Sequence[int]) -> Wanted:
     return wanted
 
 
-def seeds(here: Notebook, repeats: str = "repeats") -> range:
+def seeds(here: Notebook, repeats: str = "repeats", first: str = "seed") -> range:
     """Return the seeds of a notebook's parameters."""
-    return range(here.values["seed"], here.values["seed"] + here.values[repeats])
+    return range(here.values[first], here.values[first] + here.values[repeats])
 
 
 def fresh_seeds(here: Notebook) -> range:
     """Return the seeds of the runs that confirm the sweep."""
-    first = here.values["confirm_seed"]
-    return range(first, first + here.values["confirm_repeats"])
+    return seeds(here, "confirm_repeats", "confirm_seed")
 
 
 def counted_as_fresh(here: Notebook) -> range:

@@ -1,7 +1,4 @@
-"""Parts of the report that belong to no notebook: title block, departures, summary and origins.
-
-Their texts are templates/*.md.j2; this module collects the values.
-"""
+"""Values of the report's parts that belong to no notebook, whose texts are templates/*.md.j2, and its title block."""
 
 import subprocess
 from collections import Counter

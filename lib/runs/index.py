@@ -17,7 +17,6 @@ from lib.system import files
 from lib.training import Record
 
 Row = dict[str, Any]
-Stamp = dict[str, Any]
 #: Pattern of the records in a store's folder.
 RECORDS = f"{'[0-9a-f]' * 16}/record.json"
 
@@ -63,7 +62,7 @@ def note(folder: Path, record: Record) -> None:
     _append(folder, _stamps(folder, f"{record.key}/record.json"), [row(record)])
 
 
-def _stamps(folder: Path, records: str) -> dict[str, Stamp]:
+def _stamps(folder: Path, records: str) -> dict[str, dict[str, Any]]:
     """Return time and size of each record, and the layout of its row, by key."""
     layout, found = zlib.crc32(f"{inspect.getsource(row)}{list(Experiment.model_fields)}".encode()), {}
     for file in folder.glob(records):
@@ -73,7 +72,7 @@ def _stamps(folder: Path, records: str) -> dict[str, Stamp]:
     return found
 
 
-def _append(folder: Path, stamps: dict[str, Stamp], found: Sequence[Row]) -> None:
+def _append(folder: Path, stamps: dict[str, dict[str, Any]], found: Sequence[Row]) -> None:
     lines = [json.dumps({**stamps[own["key"]], "row": own}) for own in found if own["key"] in stamps]
     with suppress(OSError):
         with suppress(FileNotFoundError):

@@ -7,7 +7,7 @@ import shutil
 import stat
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -94,11 +94,9 @@ def lock(file: Path, timeout: float = 0) -> FileLock | None:
     """Lock a file; None while another program has it. The lock of a killed program is free at once."""
     file.parent.mkdir(parents=True, exist_ok=True)
     own = FileLock(file, thread_local=False)
-    try:
+    with suppress(Timeout):
         own.acquire(timeout=timeout)
-    except Timeout:
-        return None
-    return own
+    return own if own.is_locked else None
 
 
 def unlock(own: FileLock) -> None:

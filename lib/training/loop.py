@@ -42,27 +42,19 @@ class Interrupted(KeyboardInterrupt):
 
 def train(
     experiment: Experiment,
-    dataset: Dataset | None = None,
+    dataset: Dataset | None = None,  # already loaded; by default what the experiment names
     *,
-    on: torch.device | None = None,
-    on_epoch: Callable[[Epoch], None] | None = None,
-    checkpoint: Path | None = None,
-    origin: str = "",
-    stop: Stop | None = None,
+    on: torch.device | None = None,  # by default CUDA where there is one
+    on_epoch: Callable[[Epoch], None] | None = None,  # called after every newly finished epoch
+    checkpoint: Path | None = None,  # file for the state after each epoch
+    origin: str = "",  # the parameter file that asked for the run, kept in the record
+    stop: Stop | None = None,  # True ends the run as Ctrl-C does
 ) -> tuple[Record, dict[str, Weights]]:
-    """Train one experiment from start to end.
+    """Train one experiment from start to end, or on from the epochs of an existing checkpoint.
 
-    Args:
-        dataset: already loaded data; by default what the experiment names.
-        on: the device; by default CUDA where there is one.
-        on_epoch: called after every newly finished epoch.
-        checkpoint: file for the state after each epoch. If it exists the run goes on from there, and ends, on a CPU
-            with the same number of threads, bit-identical to an undisturbed run.
-        origin: the parameter file that asked for the run, kept in the record.
-        stop: asked once a step; True ends the run as Ctrl-C does.
-
-    Returns the record, and tensors by name: the weights of the "best" and the "last" epoch, and under "logits" those of
-    the last epoch on the test set ("test", float16 [N, C], in the order of the test set).
+    On a CPU with the same number of threads it ends bit-identical to an undisturbed run. Returns the record and tensors
+    by name: the weights of the "best" and the "last" epoch, and under "logits" those of the last epoch on the test set
+    ("test", float16 [N, C], in the order of the test set).
 
     Raises Diverged where the loss is not finite, with epoch, step and settings; Interrupted on Ctrl-C or `stop`, with
     the history; and NoRoom where the checkpoint cannot be written.
@@ -174,9 +166,8 @@ def train_epoch(
         targets.append(labels)
     all_losses = torch.stack(batch_losses)
     if len(bad := (~all_losses.isfinite()).nonzero()):
-        step = int(bad[0])
-        value = all_losses[step].item()
-        raise _diverged(f"loss became {value} in epoch {number}, step {step + 1} of {steps}", experiment)
+        what = f"loss became {all_losses[bad[0]].item()} in epoch {number}, step {int(bad[0]) + 1} of {steps}"
+        raise _diverged(what, experiment)
     sizes = torch.full((steps,), float(experiment.batch_size), device=on)
     sizes[-1] = len(training) - (steps - 1) * experiment.batch_size
     mean_loss = (all_losses * sizes).sum() / sizes.sum()

@@ -29,10 +29,7 @@ def original_rows(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
 
 
 def distance(runs: stats.Runs, row: np.ndarray) -> float:
-    """Mean absolute difference over the classes between a row and the mean of some runs; NaN without either.
-
-    The runs are taken at their best epoch on the test set, the original's rule, which its rows follow.
-    """
+    """Mean absolute difference over the classes of a row and the mean of some runs' best epochs; NaN without either."""
     return float(np.abs(stats.per_class(list(runs.values())).mean(axis=0) - row).mean()) if runs else np.nan
 
 
