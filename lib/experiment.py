@@ -1,8 +1,7 @@
 """One training run as a value: complete, frozen, validated, and with a key.
 
-Equal experiments have equal keys and are trained once. Whatever cannot change the outcome (the gamma of a
-cross-entropy, the milestones of a one-cycle schedule) is set to one canonical value, so that two spellings
-of the same run are the same experiment.
+Equal experiments have equal keys and are trained once. What cannot change the outcome (the gamma of a cross-entropy,
+the milestones of a one-cycle schedule) has one canonical value, so that two spellings of a run are one experiment.
 """
 
 import hashlib

@@ -83,9 +83,9 @@ def execute(notebook: Path, values: dict[str, Any], output: Path, label: str) ->
     """Execute one notebook with checked parameters; errors are returned. Its terminal lines start with `label`."""
     print(f"{label} ...", flush=True)
     output.parent.mkdir(parents=True, exist_ok=True)
-    start, peak = time.monotonic(), Peak()
+    start, used = time.monotonic(), [0]
     try:
-        _execute(notebook, output, values, label, peak)
+        _execute(notebook, output, values, label, used)
         failure = missing_artefacts(output)
     except PapermillExecutionError as error:
         failure = f"cell {error.exec_count} stopped with {error.ename}: {error.evalue}"
@@ -98,11 +98,11 @@ def execute(notebook: Path, values: dict[str, Any], output: Path, label: str) ->
         failure += "."
     seconds = time.monotonic() - start
     print(f"{label} {'failed' if failure else 'done'} in {seconds:.0f} s", flush=True)
-    return Execution(notebook.stem, output, seconds, failure, peak.bytes)
+    return Execution(notebook.stem, output, seconds, failure, max(used))
 
 
-def _execute(notebook: Path, output: Path, values: dict[str, Any], label: str, peak: "Peak") -> None:
-    """Call Papermill; meanwhile show the kernel's progress, on a terminal in one changing line, else a line per run.
+def _execute(notebook: Path, output: Path, values: dict[str, Any], label: str, used: list[int]) -> None:
+    """Call Papermill; meanwhile note the memory `used`, and show progress: one changing line, or a line per run.
 
     In the main thread nbclient handles Ctrl-C itself and kills the kernel. Papermill has a thread of its own: Ctrl-C is
     raised here and sent to the kernel, which stops its training, and the notebook is kept.
@@ -124,7 +124,7 @@ def _execute(notebook: Path, output: Path, values: dict[str, Any], label: str, p
         try:
             while not over:
                 over = call.ready()  # asked before the last look, which then misses nothing
-                peak.look()
+                used.append(memory())
                 lines, newline, rest = (rest + events.read()).rpartition("\n")
                 for event in progress.read(lines + newline):
                     shown.update(f"{label} · {event.line}")
@@ -141,17 +141,13 @@ def _execute(notebook: Path, output: Path, values: dict[str, Any], label: str, p
             del os.environ[progress.VARIABLE]
 
 
-class Peak:
-    """The most memory, in bytes, that the children of this process used together; shared memory counts once."""
-
-    bytes = 0
-
-    def look(self) -> None:
-        used = 0
-        for child in psutil.Process().children(recursive=True):
-            with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
-                try:
-                    used += child.memory_full_info().pss
-                except (AttributeError, psutil.AccessDenied):  # not on Linux: what is shared counts each time
-                    used += child.memory_info().rss
-        self.bytes = max(self.bytes, used)
+def memory() -> int:
+    """Return the memory, in bytes, that the children of this process use together; shared memory counts once."""
+    used = 0
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            try:
+                used += child.memory_full_info().pss
+            except (AttributeError, psutil.AccessDenied):  # not on Linux: what is shared counts each time
+                used += child.memory_info().rss
+    return used

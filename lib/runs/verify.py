@@ -40,11 +40,15 @@ def verify(
     if not records:
         raise UserError(f"No run of numerics version {NUMERICS_VERSION} is kept in {folder}.")
     chosen = random.Random(seed).sample(records, min(count, len(records)))
-    before = torch.get_num_threads()
+    before, found = torch.get_num_threads(), []
     try:
-        return [compare(record, _again(record, on_epoch)) for record in chosen]
+        for record in chosen:
+            threads = record.machine.get("threads")
+            torch.set_num_threads(min(threads if isinstance(threads, int) and threads > 0 else 64, device.cores()))
+            found.append(compare(record, train(record.experiment, on_epoch=on_epoch)[0]))
     finally:
         torch.set_num_threads(before)
+    return found
 
 
 def compare(kept: Record, again: Record) -> Comparison:
@@ -71,9 +75,3 @@ def compare(kept: Record, again: Record) -> Comparison:
 def _numbers(record: Record) -> list[dict]:
     """Every number of every epoch, apart from times."""
     return [epoch.model_dump(exclude={"seconds", "images_per_second"}) for epoch in record.history]
-
-
-def _again(record: Record, on_epoch: Callable[[Epoch], None] | None) -> Record:
-    threads = record.machine.get("threads")
-    torch.set_num_threads(min(threads if isinstance(threads, int) and threads > 0 else 64, device.cores()))
-    return train(record.experiment, on_epoch=on_epoch)[0]

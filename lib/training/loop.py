@@ -142,8 +142,7 @@ def train_epoch(
 ) -> tuple[float, list[int], float]:
     """Train epoch `number`, from 1; the device is asked for its results once, at the end.
 
-    Images are normalised by the mean and standard deviation of `dataset`. Returns the mean loss over the images, the
-    images classified correctly by class [C], and the last learning rate.
+    Returns the mean loss over the images, the images classified correctly by class [C], and the last learning rate.
     """
     model.train()
     on = training.labels.device

@@ -103,7 +103,7 @@ def test_other_images_are_reported(kept, changes):
 
 
 def test_which_runs_are_picked_follows_the_seed(published, monkeypatch):
-    monkeypatch.setattr(verify, "_again", lambda record, on_epoch: record)
+    monkeypatch.setattr(verify, "train", lambda experiment, on_epoch: (published.get(experiment), {}))
     picks = [verify.verify(published.folder, count=1, seed=seed) for seed in range(12)]
     assert picks == [verify.verify(published.folder, count=1, seed=seed) for seed in range(12)]
     assert len({pick[0].line for pick in picks}) == 2
