@@ -215,13 +215,13 @@ TEXTS = {
 
 
 def _rows(change):
-    """Lines of an index that are JSON with the right layout and stamp, but another row."""
+    """Lines of an index whose JSON has another row, and the layout, the stamp and what precedes it as they were."""
 
     def rewrite(file, rng, other):
-        entries = [json.loads(line) for line in file.read_text().splitlines() if line]
-        for entry in entries:
-            entry["row"] = change(entry["row"])
-        file.write_text("\n".join(json.dumps(entry) for entry in entries))
+        parts = [line.partition("{") for line in file.read_text().splitlines() if line]
+        entries = [(before, json.loads(brace + rest)) for before, brace, rest in parts]
+        lines = [before + json.dumps(entry | {"row": change(entry["row"])}) for before, entry in entries]
+        file.write_text("\n".join(lines))
 
     return rewrite
 

@@ -115,9 +115,10 @@ def observe(outputs, first):
     order = list(steps)[first % len(steps) :] + list(steps)[: first % len(steps)] + ["sweep", "listing"]
     found = {}
     for name in order:
+        said = (UserError, OSError) if name == "new plan" else UserError  # which the command line says in a sentence
         try:
             result = ("gave", steps[name]())
-        except UserError as error:
+        except said as error:
             result = ("refused", str(error))
             print(error)
         except Exception:
