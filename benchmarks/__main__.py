@@ -1,11 +1,10 @@
 """The command line: python -m benchmarks."""
 
-import sys
 from typing import Annotated
 
 import typer
 
-from lib.system.errors import UserError
+from lib.system.errors import UserError, run_command_line
 
 app = typer.Typer(
     help="Speed of the training loop beside the loops that people use.",
@@ -53,7 +52,4 @@ def table() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        app()
-    except UserError as error:
-        sys.exit(f"{error}")
+    run_command_line(app)

@@ -14,7 +14,7 @@ from lib.report import runner
 from lib.report.document import assemble, write_report
 from lib.report.front import facts
 from lib.system import files, paths
-from lib.system.errors import UserError
+from lib.system.errors import UserError, quoted
 
 HERE = Path(__file__).parent
 NOTEBOOK = HERE / "benchmark.ipynb"
@@ -37,17 +37,22 @@ def run(profile: str) -> None:
     """
     known = sorted(file.stem for file in (HERE / "params").glob("*.yaml"))
     if profile not in known:
-        raise UserError(f"benchmarks/params has no profile {profile!r}; its profiles: {', '.join(known)}.")
+        raise UserError(f"benchmarks/params has no profile {quoted(profile)}; its profiles: {', '.join(known)}.")
     values = parameters.read(HERE / "params" / f"{profile}.yaml", NOTEBOOK) | {"profile": profile}
     contenders.check_installed()
     data.load(values["dataset"])  # fetched here, where its progress can be seen
     failed = folder(profile).with_name(f"{profile}-failed.ipynb")
     with files.only_program(folder(profile).with_suffix(".lock"), "measuring"), files.replaced(folder(profile)):
         # Measurements of two runs do not belong together; those of the last one come back where this one fails.
-        execution = runner.execute(NOTEBOOK, values, folder(profile) / NOTEBOOK.name, "benchmark")
-        if execution.failure:
-            execution.path.replace(failed)
-            raise UserError(f"benchmark: {execution.failure} See {paths.shown(failed)}.")
+        log = folder(profile) / NOTEBOOK.name
+        try:
+            execution = runner.execute(NOTEBOOK, values, log, "benchmark")
+            if execution.failure:
+                raise UserError(f"benchmark: {execution.failure} See {paths.shown(failed)}.")
+        except BaseException:
+            if log.exists():
+                log.replace(failed)
+            raise
         written = write_report(document("Speed of the training loop", [execution.path], profile), folder(profile))
     print(f"report: {' and '.join(map(paths.shown, written))}")
 
@@ -59,12 +64,12 @@ def document(title: str, notebooks: Sequence[Path], profile: str = "") -> Notebo
 
 def keep(profile: str) -> None:
     """Store the measurements of a finished run in benchmarks/results, and write the README's tables anew."""
-    files = list(folder(profile).glob("*.csv"))
+    files.restore(folder(profile))
     if not (folder(profile) / "report.pdf").exists():
         raise UserError(
             f"There is no report in {paths.shown(folder(profile))}. Try: python -m benchmarks run --profile {profile}"
         )
-    for file in files:
+    for file in folder(profile).glob("*.csv"):
         shutil.copy(file, RESULTS)
     write_readme()
 

@@ -1,7 +1,5 @@
 """The command line: python -m lib. Imports what a command needs only when it runs, so that help is quick."""
 
-import re
-import sys
 from collections import Counter
 from functools import partial
 from typing import Annotated
@@ -9,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lib.system import files, paths
-from lib.system.errors import UserError, clipped, quoted
+from lib.system.errors import UserError, quoted, run_command_line
 
 app = typer.Typer(
     help="Re-run the write-up: data, training runs, notebooks, report.",
@@ -20,14 +18,7 @@ app = typer.Typer(
 )
 
 
-def _named(profile: str) -> str:
-    """Return a profile's name; it becomes part of paths and of the report."""
-    if not re.fullmatch(r"\w[\w .-]{0,99}", profile):
-        raise UserError(f"A profile's name has letters, digits, spaces and . - _ only, not {quoted(profile)}.")
-    return profile
-
-
-_profile = partial(typer.Option, callback=_named)
+_profile = partial(typer.Option, callback=paths.profile_name)
 
 
 @app.command()
@@ -104,13 +95,8 @@ def runs() -> None:
 
 
 def main() -> None:
-    """Run the command line; an error that the user can correct is one sentence, not a traceback."""
-    try:
-        app()
-    except UserError as error:
-        sys.exit(str(error))
-    except OSError as error:  # a folder in the place of a file, a full disk, a name too long ...
-        sys.exit(clipped(f"{error.strerror or error}: {error.filename or 'no file named'}"))
+    """Run the command line."""
+    run_command_line(app)
 
 
 if __name__ == "__main__":

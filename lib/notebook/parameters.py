@@ -5,6 +5,7 @@ A profile's parameter files become one `Plan`, parsed and checked once.
 
 import ast
 import os
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from pydantic import BaseModel
 from lib.experiment import Experiment
 from lib.runs.store import SOURCES
 from lib.system import files, paths
-from lib.system.errors import UserError, quoted
+from lib.system.errors import UserError, quoted, reason
 
 Values = dict[str, Any]
 _CONTRACT = yaml.safe_load(Path(__file__).with_name("contract.yaml").read_text())
@@ -114,6 +115,8 @@ def _check_value(name: str, value: Any) -> None:
         for number in items:
             if (name in _CONTRACT["ranges"] or type(number) is int) and not least <= number <= most:
                 raise UserError(f"{name} has to lie between {least} and {most}, not {quoted(number)}.")
+    if name == "profile":
+        paths.profile_name(value)
     if name == "runs" and value not in SOURCES:
         raise UserError(f"{name} has to be one of {', '.join(map(repr, SOURCES))}, not {quoted(value)}.")
     if name == "readings" and (unknown := [each for each in value if each not in READINGS]):
@@ -185,16 +188,23 @@ class Plan(BaseModel, frozen=True):
 
     @classmethod
     def load(cls, file: Path) -> "Plan":
-        """Read a plan that `save` wrote."""
-        return cls.model_validate_json(files.regular(file, files.TEXT).read_text())
+        """Read a plan that `save` wrote; UserError for anything else."""
+        try:
+            return cls.model_validate_json(files.regular(file, files.TEXT).read_text())
+        except (OSError, ValueError) as error:
+            where, why = paths.shown(file), reason(error)
+            raise UserError(f"{where} cannot be read ({why}); remove it, or make the report again.") from None
 
 
 def executed(profile: str, name: str) -> Values:
     """Parameters of a notebook as the profile's report was last executed, else those of its file."""
-    with suppress(OSError, ValueError, KeyError):  # no report yet, or one of another version
-        stored, known = Plan.load(file_of(profile)).values[name], declared(paths.NOTEBOOKS / f"{name}.ipynb")
-        return {key: stored.get(key, parameter.default) for key, parameter in known.items()}
-    return of_profile(profile, name)
+    file, notebook = file_of(profile), paths.NOTEBOOKS / f"{name}.ipynb"
+    try:
+        stored, known = Plan.load(file).values[name] if file.exists() else of_profile(profile, name), declared(notebook)
+        return check({key: value for key, value in stored.items() if key in known}, notebook, paths.shown(file))
+    except (UserError, KeyError) as error:  # damaged, or of another version
+        print(f"The last report's parameters of {name} are not used: {reason(error)}", file=sys.stderr)
+        return of_profile(profile, name)
 
 
 def file_of(profile: str) -> Path:

@@ -14,7 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from lib.analysis.prose import escaped
 from lib.runs.store import opened
 from lib.system import files
-from lib.system.errors import UserError
+from lib.system.errors import UserError, reason
 from lib.system.paths import shown
 
 #: Key of the metadata in which this repository describes cells and outputs to the exporters.
@@ -34,7 +34,19 @@ class Execution:
     @cached_property
     def notebook(self) -> NotebookNode:
         """The executed notebook; empty where it failed, as the report then leaves it out."""
-        return new_notebook() if self.failure else nbformat.read(self.path, 4)
+        return new_notebook() if self.failure else read(self.path)
+
+
+def read(executed: Path) -> NotebookNode:
+    """Return an executed notebook; UserError where it, or what it notes on its exhibits, is damaged."""
+    try:
+        notebook = nbformat.read(files.regular(executed, files.TEXT), 4)
+        noted = [note for note in exhibits(notebook) if note["name"] and isinstance(note["caption"], str)]
+        if wrong := [key for note in noted for key in note["runs"] if not re.fullmatch("[0-9a-f]{16}", key)]:
+            raise ValueError(f"{wrong[0]!r} is no name of a run")
+    except Exception as error:  # nbformat raises nearly anything
+        raise UserError(f"{shown(executed)} is damaged ({reason(error)}); make the report again.") from error
+    return notebook
 
 
 def exhibits(notebook: NotebookNode) -> list[dict[str, Any]]:
@@ -57,7 +69,7 @@ def headlines(notebooks: Iterable[NotebookNode], first_page: bool = False) -> li
 
 def missing_artefacts(executed: Path) -> str | None:
     """Name the exhibits that an executed notebook's metadata declare and it lacks, or their runs; None if none."""
-    notebook = nbformat.read(executed, 4)
+    notebook = read(executed)
     code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     if unfinished := [cell for cell in code if cell.execution_count is None]:
         return f"{len(unfinished)} of its cells were not executed."
@@ -98,14 +110,14 @@ def assemble(
     a box that says so in its place.
     """
     absent = {path.stem: "It was not executed." for path in notebooks if not path.is_file()} | dict(missing or {})
-    read = {path.stem: nbformat.read(path, 4) for path in notebooks if path.stem not in absent}
+    made = {path.stem: read(path) for path in notebooks if path.stem not in absent}
     cells = [_cell(notice, kind="notice")] if notice else []
-    cells.extend(_first_page([*read.values()]))
+    cells.extend(_first_page([*made.values()]))
     if summary:
         cells.append(new_markdown_cell(summary))
     cells.append(_cell("", kind="contents"))
     for path in notebooks:
-        cells.extend(_section(path, read[path.stem]) if path.stem in read else _missing(path, absent[path.stem]))
+        cells.extend(_section(path, made[path.stem]) if path.stem in made else _missing(path, absent[path.stem]))
     if appendix:
         cells.append(new_markdown_cell(appendix))
     if origins:

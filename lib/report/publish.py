@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 
 from lib.notebook.parameters import NOTEBOOKS
-from lib.report.document import exhibits, failed_runs, headlines, missing_artefacts
+from lib.report.document import exhibits, failed_runs, headlines, missing_artefacts, read
 from lib.report.front import render
 from lib.runs.store import opened
 from lib.system import files, paths
@@ -26,46 +26,54 @@ def publish(profile: str) -> Path:
     damaged; the one kept before stays.
     """
     source, target = paths.OUTPUTS / profile, paths.PUBLISHED / profile
+    with files.only_program(source / ".lock", f"making or publishing the report of {profile}"):
+        files.restore(target)
+        _publish(profile, source, target)
+    return target
+
+
+def _publish(profile: str, source: Path, target: Path) -> None:
     executed = [source / f"{name}.ipynb" for name in NOTEBOOKS]
     written = [source / "report.html", source / "report.pdf", *executed]
     if absent := [paths.shown(file) for file in written if not file.exists()]:
         raise UserError(f"{', '.join(absent)} does not exist yet. Try: make report PROFILE={profile}")
     if wrong := [reason for file in executed if (reason := missing_artefacts(file))]:
         raise UserError(f"This report is not complete: {wrong[0]} Try: make report PROFILE={profile}")
-    notebooks = [nbformat.read(file, 4) for file in executed]
+    notebooks = [read(file) for file in executed]
     if failed := [title for notebook in notebooks for title in failed_runs(notebook)]:
         raise UserError(f"This report is without {len(failed)} runs that failed: {', '.join(failed)}.")
     notes = {note["name"]: note for notebook in notebooks for note in exhibits(notebook)}
+    store, new = opened(profile, "published"), target.with_name(f".new-{profile}")
+    records = {record.key: record for record in store.records()}
+    runs = {key for note in notes.values() for key in note["runs"]}
+    if lacking := [*({_LEDGER, _SHOWN, _LOOKED_AT} - notes.keys()), *(runs - records.keys())]:
+        raise UserError(f"This report is without {', '.join(lacking)}. Try: make report PROFILE={profile}")
     lines = {"first_page": headlines(notebooks, first_page=True), "summary": headlines(notebooks)}
     ledger = notes[_LEDGER]["data"]["text/html"]
     known = {"profile": profile, "folder": paths.shown(target), "figure": _SHOWN, "ledger": ledger, "headlines": lines}
     block = render("readme", **known) + "\n\n"
-    readme, marks = _BLOCK.subn(lambda match: match[1] + block + match[2], README.read_text())
+    readme, marks = _BLOCK.subn(lambda match: match[1] + block + match[2], README.read_text(errors="replace"))
     if not marks:
         raise UserError("README.md lacks the marks of its generated block; _BLOCK in lib/report/publish.py has them.")
-    store, new = opened(profile, "published"), target.with_name(f".new-{profile}")
-    experiments = {record.key: record.experiment for record in store.records()}
-    shown = {key for note in notes.values() for key in note["runs"]}
-    kept = {run.name for run in (target / "runs").glob("[0-9a-f]" * 16)}  # no record is ever dropped
-    with files.only_program(source / ".lock", f"making or publishing the report of {profile}"):
-        shutil.rmtree(new, ignore_errors=True)  # of a program that was killed
-        new.mkdir(parents=True)
-        for file in written:
-            shutil.copy(file, new)
-        for file, notebook in zip(executed, notebooks, strict=True):
-            for key in {"input_path", "output_path"} & notebook.metadata.get("papermill", {}).keys():
-                notebook.metadata.papermill[key] = paths.shown(Path(notebook.metadata.papermill[key]))
-            nbformat.write(notebook, new / file.name)
-        for key in shown | kept:
-            (new / "runs" / key).mkdir(parents=True)
-            for name in ("logits", "best") if key in notes[_LOOKED_AT]["runs"] else ("logits",):
-                if file := store.file(key, f"{name}.safetensors"):
-                    store.tensors(experiments[key], name)  # else a damaged file would be published
-                    shutil.copy(file, new / "runs" / key)
-            if file := store.file(key):
+    shutil.rmtree(new, ignore_errors=True)  # of a program that was killed
+    new.mkdir(parents=True)
+    for file in written:
+        shutil.copy(file, new)
+    for file, notebook in zip(executed, notebooks, strict=True):
+        for key in {"input_path", "output_path"} & notebook.metadata.get("papermill", {}).keys():
+            notebook.metadata.papermill[key] = paths.shown(Path(notebook.metadata.papermill[key]))
+        nbformat.write(notebook, new / file.name)
+    if (target / "runs").exists():  # no record is ever dropped
+        weights = shutil.ignore_patterns("best.safetensors", "last.safetensors", "unfinished", ".*")
+        shutil.copytree(target / "runs", new / "runs", ignore=weights)
+    for key in runs:
+        (new / "runs" / key).mkdir(parents=True, exist_ok=True)
+        for name in ("logits", "best") if key in notes[_LOOKED_AT]["runs"] else ("logits",):
+            if file := store.file(key, f"{name}.safetensors"):
+                store.tensors(records[key], name)  # else a damaged file would be published
                 shutil.copy(file, new / "runs" / key)
-        (new / f"{_SHOWN}.svg").write_text(notes[_SHOWN]["data"]["image/svg+xml"])
-        with files.replaced(target):
-            new.replace(target)
-            files.write(README, readme.encode())
-    return target
+        shutil.copy(store.file(key), new / "runs" / key)
+    (new / f"{_SHOWN}.svg").write_text(notes[_SHOWN]["data"]["image/svg+xml"])
+    with files.replaced(target):
+        new.replace(target)
+        files.write(README, readme.encode())

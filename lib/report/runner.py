@@ -27,7 +27,7 @@ from lib.report import front
 from lib.report.document import Execution, assemble, failed_runs, missing_artefacts, write_report
 from lib.runs import progress
 from lib.system import files, paths
-from lib.system.errors import UserError
+from lib.system.errors import UserError, clipped
 from lib.training import training_part
 
 _EVERY = 1.0  # seconds between two looks: measuring takes some milliseconds, which a benchmark would notice
@@ -47,6 +47,7 @@ def report(profile: str, changes: dict[str, Any] | None = None, show_code: bool 
         except UserError as error:
             raise UserError(f"{name}: {error}") from None
     with files.only_program(paths.OUTPUTS / profile / ".lock", f"making or publishing the report of {profile}"):
+        files.restore(paths.PUBLISHED / profile)
         return _report(plan, show_code)
 
 
@@ -88,12 +89,13 @@ def execute(notebook: Path, values: dict[str, Any], output: Path, label: str) ->
         _execute(notebook, output, values, label, used)
         failure = missing_artefacts(output)
     except PapermillExecutionError as error:
-        failure = f"cell {error.exec_count} stopped with {error.ename}: {error.evalue}"
+        failure = clipped(f"cell {error.exec_count} stopped with {error.ename}: {error.evalue}", 2000)
     except DeadKernelError:
         failure = "its kernel was ended from outside while it worked; most likely there was no memory left"
     except Exception as error:  # whatever it is, the other notebooks still run
         no_start = isinstance(error, NoSuchKernel) or "before replying" in str(error)
-        failure = f"its kernel could not start ({error})" if no_start else f"{type(error).__name__}: {error}"
+        said = clipped(f"{error}", 2000)
+        failure = f"its kernel could not start ({said})" if no_start else f"{type(error).__name__}: {said}"
     if failure and failure[-1] not in ".!?":
         failure += "."
     seconds = time.monotonic() - start

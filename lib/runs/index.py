@@ -41,10 +41,10 @@ def rows(folder: Path, read: Callable[[Path], Record | None]) -> list[Row]:
     with suppress(OSError):
         lines = files.regular(file_of(folder), files.TEXT).read_text(errors="replace").splitlines()
     for line in lines:
-        if _sum(line[8:]) == line[:8]:  # not damaged, nor cut short by a kill
-            stamp = json.loads(line[8:])
+        with suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            stamp = json.loads(line[8:]) if _sum(line[8:]) == line[:8] else {}  # damaged, or cut short by a kill
             own = stamp.pop("row")
-            if stamps.get(own["key"]) == stamp:
+            if stamps[own["key"]] == stamp and isinstance(own["finished"], str):
                 found[own["key"]] = own
     fresh = [row(record) for key in stamps.keys() - found.keys() if (record := read(folder / key))]
     if fresh:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import safetensors.torch
+import torch
 from filelock import FileLock
 from pydantic import ValidationError
 from safetensors import SafetensorError
@@ -25,11 +26,18 @@ from lib import models
 from lib.experiment import Experiment
 from lib.runs import index
 from lib.system import files, paths
-from lib.system.errors import NoRoom, UserError, clipped, explain
+from lib.system.errors import NoRoom, UserError, printable, reason
 from lib.training import Record, Weights
 
 #: Layout of record.json. A record of another format is set aside whole, never misread and never deleted.
 FORMAT = 1
+
+
+class _Unknown(ValueError):
+    """A record of another format."""
+
+
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError)
 
 
 class Store:
@@ -64,17 +72,19 @@ class Store:
 
     def tidy(self) -> None:
         """Remove what killed programs left: half-written runs, and the files of unfinished runs that are stored."""
-        with suppress(OSError):  # a folder that others may write only
-            for left in self.folder.glob(".tmp-*"):
+        unfinished = self.folder / "unfinished"
+        for left in self.folder.glob(".tmp-*"):
+            with suppress(OSError):  # another user's
                 if own := files.lock(left.with_suffix(".lock")):  # else it is being written
                     shutil.rmtree(left.with_suffix(""), ignore_errors=True)
                     files.unlock(own)
-            unfinished = self.folder / "unfinished"
-            for key in {left.name.partition(".")[0] for left in unfinished.glob("*.*")}:
+        for key in {left.name.partition(".")[0] for left in unfinished.glob("*.*")}:
+            with suppress(OSError):
                 if own := files.lock(unfinished / f"{key}.lock"):  # else it is being trained
-                    stored = (self.folder / key / "record.json").exists()
+                    record = self._read(self.folder / key)
+                    stored = record is not None and record.experiment.key == key
                     for left in unfinished.glob(f"{key}.*"):
-                        if left.suffix == ".tmp" or (stored and left.suffix != ".lock"):
+                        if left.is_file() and (left.suffix == ".tmp" or (stored and left.suffix != ".lock")):
                             left.unlink()
                     files.unlock(own)
 
@@ -86,43 +96,43 @@ class Store:
         found = (self._read(folder / experiment.key) for folder in self.folders)
         return next((record for record in found if record and record.experiment == experiment), None)
 
-    def tensors(self, experiment: Experiment, name: str = "last") -> dict[str, Tensor]:
+    def tensors(self, run: Experiment | Record, name: str = "last") -> dict[str, Tensor]:
         """Return tensors of a run by their name: the weights of its "best" or "last" epoch, or its "logits".
 
         Logits are those of the last epoch on the test set, float16 [N, C] under "test"; runs keep them since
         2026-11-25. Raises UserError where the tensors are not stored, or are not those that were stored.
         """
-        file, reason = self.file(experiment.key, f"{name}.safetensors"), "not stored"
+        file, why = self.file(run.key, f"{name}.safetensors"), "not stored"
         try:
             if file:
                 return self._checked(file, name)
-        except (OSError, SafetensorError, ValueError, RuntimeError) as error:
-            reason = f"damaged ({clipped(str(error))})"
-        folder = file.parent if file else self.path(experiment)
-        raise UserError(f"{name}.safetensors of run {experiment.key} is {reason}; remove {folder} and train it again.")
+        except (*_UNREADABLE, SafetensorError, RuntimeError) as error:
+            why = f"damaged ({reason(error)})"
+        folder = file.parent if file else self.folder / run.key
+        raise UserError(f"{name}.safetensors of run {run.key} is {why}; remove {folder} and train it again.")
 
     def _checked(self, file: Path, name: str) -> dict[str, Tensor]:
-        """Read tensors; ValueError for another checksum than the record's, other names or shapes, or NaN."""
+        """Read tensors; ValueError for another checksum than the record's, other names, shapes or types, or NaN."""
         content = files.regular(file, files.TENSORS).read_bytes()
-        whole, record = _read_json(file.with_name("record.json"))
-        found = hashlib.sha256(content).hexdigest()
-        if whole.get("files", {}).get(file.name, found) != found:
+        found, (whole, record) = hashlib.sha256(content).hexdigest(), _read_json(file.with_name("record.json"))
+        if whole["files"].get(file.name, found) != found:
             raise ValueError("its checksum is not the one in the record")
         tensors = safetensors.torch.load(content)
         if name == "logits":
-            expected = {"test": (int(np.sum(record.last.test.confusion)), len(record.counts))}
+            expected = {"test": torch.empty(int(np.sum(record.last.test.confusion)), len(record.counts)).half()}
         else:
-            model = models.build(record.experiment.model, 0, classes=len(record.counts))
-            expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-        if {key: tuple(value.shape) for key, value in tensors.items()} != expected:
+            expected = models.build(record.experiment.model, 0, classes=len(record.counts)).state_dict()
+        forms = [{key: (value.shape, value.dtype) for key, value in each.items()} for each in (tensors, expected)]
+        if forms[0] != forms[1]:
             raise ValueError(f"its tensors are not those of {record.experiment.model}")
         if not all(value.isfinite().all() for value in tensors.values()):
             raise ValueError("it holds values that are not finite")
-        if file.name not in whole.get("files", {}) and file.parent.parent == self.folder:
+        if file.name not in whole["files"] and file.parent.parent == self.folder:
             self._say(f"Run {record.key} was stored without a checksum of its {file.name}; it is taken now.")
-            whole["files"] = whole.get("files", {}) | {file.name: found}
-            with suppress(OSError):
-                files.write(file.with_name("record.json"), json.dumps(whole, indent=1).encode())
+            whole["files"] |= {file.name: found}
+            with suppress(OSError), self._half_written() as folder:
+                (folder / "record.json").write_text(json.dumps(whole, indent=1))
+                os.replace(folder / "record.json", file.with_name("record.json"))
         return tensors
 
     def put(self, record: Record, weights: dict[str, Weights]) -> None:
@@ -141,8 +151,8 @@ class Store:
                 files.write(new / "record.json", json.dumps(whole, indent=1).encode())
                 self._move(new, record)
         except OSError as error:
-            reason = f"Run {record.key} could not be stored in {self.folder}: {error.strerror or error}"
-            raise NoRoom(f"{reason}. Make room and run again.") from error
+            full = ". Make room and run again." if error.errno in (errno.ENOSPC, errno.EDQUOT) else "."
+            raise NoRoom(f"Run {record.key} could not be stored in {self.folder}: {reason(error)}{full}") from error
         index.note(self.folder, record)
         self.checkpoint(record.experiment).unlink(missing_ok=True)
 
@@ -151,14 +161,14 @@ class Store:
         """Make a folder beside the runs for what is not complete yet; its lock tells `tidy` that it is in use."""
         self.folder.mkdir(parents=True, exist_ok=True)
         folder = self.folder / f".tmp-{uuid.uuid4().hex}"
-        own = files.lock(folder.with_suffix(".lock"))
+        if not (own := files.lock(folder.with_suffix(".lock"), timeout=10)):  # `tidy` looks at it for a moment
+            raise OSError(errno.EBUSY, "a new folder in it is locked by another program")
         try:
             folder.mkdir()
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-            if own:
-                files.unlock(own)
+            files.unlock(own)
 
     def _move(self, new: Path, record: Record) -> None:
         """Put a run's complete folder in its place, replacing one that is there.
@@ -178,8 +188,8 @@ class Store:
                 old = self._read(final)
                 if old and old.experiment == record.experiment:
                     os.replace(final, new.with_name(f"old-{attempt}"))
-                elif final.exists():  # `_read` sets aside itself what is damaged
-                    self._say(f"Run {record.key} was another experiment; set aside as {_set_aside(final).name}.")
+                elif os.path.lexists(final):  # `_read` sets aside itself what is damaged
+                    self._say(f"The run stored as {record.key} was another one; set aside as {_set_aside(final).name}.")
         raise OSError(errno.EBUSY, "other processes keep storing the same run")
 
     def records(self) -> list[Record]:
@@ -199,8 +209,11 @@ class Store:
         return self._kept.get(experiment.replace(seed=0), {})
 
     def file(self, key: str, name: str = "record.json") -> Path | None:
-        """Return a file of a key's run, or None."""
-        return next((file for folder in self.folders if os.path.exists(file := folder / key / name)), None)
+        """Return a file of a key's run, or None: one that lies beside the record that `get` finds, or a copy of it."""
+        signed = {folder: _signature(folder / key / "record.json") for folder in self.folders}
+        first = next(filter(None, signed.values()), None)
+        places = [folder / key / name for folder, own in signed.items() if own and own == first]
+        return next(filter(os.path.exists, places), None)
 
     def frame(self) -> pd.DataFrame:
         """Return one row per record, oldest first; `index.row` lists the columns. Accuracies are fractions."""
@@ -213,24 +226,23 @@ class Store:
             return _read_json(folder / "record.json")[1]
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            end, reason = "skipped", getattr(error, "strerror", None) or clipped(str(error))
-            if isinstance(error, ValidationError):
-                reason = explain(error.errors(), known=[])
-            if folder.parent == self.folder and not isinstance(error, OSError):
+        except _UNREADABLE as error:
+            end = "skipped"
+            # One with a right checksum is skipped: another version of this program may know its format, model or loss.
+            if folder.parent == self.folder and not isinstance(error, OSError | ValidationError | _Unknown):
                 try:
                     end = f"set aside as {_set_aside(folder).name}"
                 except FileNotFoundError:  # by another program, just now
                     return None
                 except OSError:
                     pass
-            self._say(f"Run {folder.name} cannot be read ({reason}); {end}: {paths.shown(folder.parent)}.")
+            self._say(f"Run {folder.name} cannot be read ({reason(error)}); {end}: {paths.shown(folder.parent)}.")
             return None
 
     def _say(self, line: str) -> None:
         if line not in self._said:
             self._said.add(line)
-            print(line, file=sys.stderr, flush=True)
+            print(printable(line), file=sys.stderr, flush=True)
 
 
 #: Sources of a report's runs: "train" loads those in outputs/runs/ and trains the others; "published" loads those that
@@ -251,7 +263,7 @@ def everything() -> Store:
 def _set_aside(folder: Path) -> Path:
     """Rename a run's folder so that the store ignores it; folders set aside before stay."""
     names = (folder.with_name(f"unreadable-{folder.name}-{n}") for n in itertools.count(1))
-    aside = next(path for path in names if not path.exists())
+    aside = next(path for path in names if not os.path.lexists(path))
     os.replace(folder, aside)
     return aside
 
@@ -260,13 +272,22 @@ def _digest(content: dict) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+def _signature(file: Path) -> str | None:
+    try:
+        return str(json.loads(files.regular(file, files.TEXT).read_text())["sha256"])
+    except _UNREADABLE:
+        return None
+
+
 def _read_json(file: Path) -> tuple[dict[str, Any], Record]:
     """Return the content of a record's file and the record in it."""
     whole = json.loads(files.regular(file, files.TEXT).read_text())
     if whole["format"] != FORMAT:
-        raise ValueError(f"format {whole['format']} where this version reads {FORMAT}")
+        raise _Unknown(f"format {whole['format']} where this version reads {FORMAT}")
     if _digest(whole["record"]) != whole["sha256"]:
         raise ValueError("its checksum does not match")
+    if not isinstance(whole.setdefault("files", {}), dict):
+        raise ValueError("its checksums of tensors are no list of names")
     record = Record.model_validate(whole["record"])
     if record.key != file.parent.name:
         raise ValueError(f"it is the record of {record.key}")

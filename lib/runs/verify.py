@@ -62,7 +62,7 @@ def compare(kept: Record, again: Record) -> Comparison:
     if "replicas" not in then and all(key in then and then[key] == now.get(key) for key in _SAME):
         return Comparison(False, f"{name}: NOT the same, on the same machine")
     pairs = zip(again.history, kept.history, strict=True)
-    loss = max(abs(new.train_loss / old.train_loss - 1) for new, old in pairs)
+    loss = max(abs(new.train_loss - old.train_loss) / max(old.train_loss, 1e-9) for new, old in pairs)
     accuracy = again.last.test.accuracy - kept.last.test.accuracy
     holds = loss <= LOSS_BOUND and abs(accuracy) <= ACCURACY_BOUND
     return Comparison(

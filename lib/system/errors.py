@@ -1,7 +1,8 @@
 """Exceptions that a person reads."""
 
 import reprlib
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 _MOST = 300  # characters that a message quotes of anything
@@ -30,7 +31,7 @@ class NoRoom(UserError):
 
 def clipped(text: str, most: int = _MOST) -> str:
     """Return the text in one line of at most `most` characters."""
-    line = " ".join(text[: 2 * most].split())
+    line = " ".join(printable(text[: 2 * most]).split())
     return line if len(line) <= most else line[: most - 3] + "..."
 
 
@@ -48,10 +49,28 @@ def explain(errors: Sequence[Any], known: list[str]) -> str:
     for item in errors[:2]:
         name = clipped(".".join(str(part) for part in item["loc"]), 60) or "the settings"
         if item["type"] == "extra_forbidden":
-            sentences.append(f"There is no setting {name!r}; known settings: {', '.join(known)}.")
+            sentences.append(f"There is no setting {name!r}; known settings: {', '.join(known) or 'the others'}.")
         elif item["type"] == "missing":
             sentences.append(f"The setting {name!r} is missing.")
         else:
             value = "" if name == "the settings" else f", not {quoted(item['input'])}"
             sentences.append(f"{name}: {item['msg'].removeprefix('Value error, ')}{value}.")
     return " ".join(sentences)
+
+
+def reason(error: BaseException) -> str:
+    """Return why something could not be read or written, in one line."""
+    if callable(listed := getattr(error, "errors", None)):  # pydantic's, which the command line's help need not import
+        return clipped(explain(listed(), known=[]))
+    lacks = f"it lacks {error}" if isinstance(error, KeyError) else ""
+    return clipped(getattr(error, "strerror", None) or lacks or str(error) or type(error).__name__)
+
+
+def run_command_line(app: Callable[[], Any]) -> None:
+    """Run a command line; an error that the user can correct is a sentence, not a traceback."""
+    try:
+        app()
+    except UserError as error:
+        sys.exit(str(error))
+    except OSError as error:  # a folder in the place of a file, a full disk, a name too long ...
+        sys.exit(clipped(f"{error.strerror or error}: {error.filename or 'no file named'}"))

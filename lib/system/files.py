@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from lib.system.errors import UserError, clipped
 
 #: Most bytes of a parameter file, of a record or another text, and of a run's tensors.
-PARAMETERS, TEXT, TENSORS = 100_000, 50_000_000, 4_000_000_000
+PARAMETERS, TEXT, TENSORS = 100_000, 500_000_000, 4_000_000_000
 
 
 def regular(path: Path, most: int) -> Path:
@@ -86,6 +86,8 @@ def write(file: Path, content: bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(new, file)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(file)) from error
     finally:
         new.unlink(missing_ok=True)
 
@@ -120,25 +122,26 @@ def only_program(file: Path, doing: str) -> Iterator[None]:
 def replaced(folder: Path) -> Iterator[None]:
     """Move a folder aside while the block makes the new one; it comes back where the block fails.
 
-    After a kill it comes back at the next start: while it lies aside, the new one is not complete.
+    After a kill `restore` brings it back: while it lies aside, the new one is not complete.
     """
+    restore(folder)
     old, gone = (folder.with_name(f".{name}-{folder.name}") for name in ("old", f"gone-{os.getpid()}"))
-    for left in folder.parent.glob(f".gone-*-{folder.name}"):
-        shutil.rmtree(left, ignore_errors=True)
-    _back(old, folder)
     if folder.exists():
         os.replace(folder, old)
     try:
         yield
     except BaseException:
-        _back(old, folder)
+        restore(folder)
         raise
     if old.exists():
         os.replace(old, gone)
         shutil.rmtree(gone, ignore_errors=True)
 
 
-def _back(old: Path, folder: Path) -> None:
-    if old.exists():
+def restore(folder: Path) -> None:
+    """Bring back what a killed `replaced` has left aside, and remove what it has left over."""
+    for left in folder.parent.glob(f".gone-*-{folder.name}"):
+        shutil.rmtree(left, ignore_errors=True)
+    if (old := folder.with_name(f".old-{folder.name}")).exists():
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(old, folder)

@@ -1,26 +1,40 @@
 """Paths of everything that is read or written, independent of the working directory."""
 
 import os
+import re
 from pathlib import Path
+
+from lib.system.errors import UserError, quoted
+
+
+def _folder(variable: str, default: Path) -> Path:
+    """Return the folder that a variable names, as an absolute path; whoever uses it meets what is wrong with it."""
+    return Path(os.path.realpath(os.path.expanduser(os.environ.get(variable, "").strip() or default)))
+
 
 #: The repository: the folder that holds lib/, notebooks/, params/ and outputs/.
 ROOT = Path(__file__).resolve().parent.parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 #: The parameter files by profile. WRITEUP_PARAMS moves it, for tests.
-PARAMS = Path(os.environ.get("WRITEUP_PARAMS", ROOT / "params")).resolve()
+PARAMS = _folder("WRITEUP_PARAMS", ROOT / "params")
 #: Everything that is produced. WRITEUP_OUTPUTS moves it, for tests and for a second store.
-OUTPUTS = Path(os.environ.get("WRITEUP_OUTPUTS", ROOT / "outputs")).resolve()
+OUTPUTS = _folder("WRITEUP_OUTPUTS", ROOT / "outputs")
 RUNS = OUTPUTS / "runs"
 #: Reports kept in the repository: <profile>/ with its report and the records behind it. WRITEUP_PUBLISHED moves it.
-PUBLISHED = Path(os.environ.get("WRITEUP_PUBLISHED", ROOT / "outputs" / "published")).resolve()
+PUBLISHED = _folder("WRITEUP_PUBLISHED", ROOT / "outputs" / "published")
 
 
 def cache_folder() -> Path:
     """Return the folder for data sets, one per user: WRITEUP_CACHE, else one in the XDG cache folder."""
-    if folder := os.environ.get("WRITEUP_CACHE"):
-        return Path(folder).expanduser().resolve()
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base).expanduser() / "longtail-writeup"
+    base = _folder("XDG_CACHE_HOME", Path(os.path.expanduser("~/.cache")))
+    return _folder("WRITEUP_CACHE", base / "longtail-writeup")
+
+
+def profile_name(name: str) -> str:
+    """Return the name of a profile, which is part of paths and of the report; UserError for one that could harm."""
+    if not re.fullmatch(r"\w[\w .-]{0,99}", name):
+        raise UserError(f"A profile's name has letters, digits, spaces and . - _ only, not {quoted(name)}.")
+    return name
 
 
 def shown(path: Path) -> str:

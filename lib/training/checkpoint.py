@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from lib.system import files
-from lib.system.errors import NoRoom, clipped
+from lib.system.errors import NoRoom, reason
 from lib.training.results import Epoch, Weights
 
 
@@ -56,6 +56,10 @@ def load(path: Path, key: str, model: nn.Module, optimizer: torch.optim.SGD) -> 
         if metadata["digest"] != _digest(tensors, metadata["history"]):
             raise ValueError("its checksum is wrong")
         history = [Epoch.model_validate(epoch) for epoch in json.loads(metadata["history"])]
+        if [epoch.epoch for epoch in history] != [*range(1, len(history) + 1)]:
+            raise ValueError("its epochs are not in order")
+        if not all(tensor.isfinite().all() for tensor in tensors.values()):
+            raise ValueError("it holds values that are not finite")
         parts: dict[str, Weights] = {"model": {}, "best": {}, "momentum": {}}
         for name, tensor in tensors.items():
             part, _, rest = name.partition(".")
@@ -65,12 +69,12 @@ def load(path: Path, key: str, model: nn.Module, optimizer: torch.optim.SGD) -> 
             raise ValueError("its weights are not those of this model")
     except FileNotFoundError:
         return None
-    except (OSError, SafetensorError, ValueError, KeyError, RecursionError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         aside = path.with_suffix(".unusable")
+        print(f"The checkpoint {path.name} cannot be used ({reason(error)}); the run starts anew.", file=sys.stderr)
         with suppress(OSError):
             os.replace(path, aside)
-        reason = f"cannot be used ({clipped(str(error))}); set aside as {aside.name}"
-        print(f"The checkpoint {path.name} {reason}, and the run starts anew.", file=sys.stderr)
+            print(f"It is set aside as {aside.name}.", file=sys.stderr)
         return None
     model.load_state_dict(parts["model"])
     for name, parameter in model.named_parameters():
@@ -85,7 +89,7 @@ def finished_epochs(path: Path) -> list[Epoch]:
     try:
         with safe_open(files.regular(path, files.TENSORS), "pt") as file:
             return [Epoch.model_validate(epoch) for epoch in json.loads((file.metadata() or {})["history"])]
-    except (OSError, SafetensorError, ValueError, KeyError, RecursionError):
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError):
         return []
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 import lib
@@ -14,7 +15,7 @@ from lib import data, losses, models
 from lib.data import Dataset, ImageSet
 from lib.experiment import NUMERICS_VERSION, Experiment
 from lib.system import device
-from lib.system.errors import UserError
+from lib.system.errors import UserError, reason
 from lib.training import checkpoint as checkpoints
 from lib.training.batches import training_batches, training_part
 from lib.training.checkpoint import Checkpoint
@@ -84,19 +85,20 @@ def train(
             train_loss, correct, rate = train_epoch(model, optimizer, loss, training, dataset, experiment, number, stop)
             trained = time.perf_counter()
             logits = predict(model, test.images, experiment.precision, dataset)
-            if not logits.isfinite().all():  # the last step of an epoch can be the one that diverges
-                raise _diverged(f"test loss became non-finite after epoch {number}", experiment)
-            epoch = Epoch(
-                epoch=number,
-                learning_rate=rate,
-                train_loss=train_loss,
-                train_accuracy=sum(correct) / len(training),
-                train_hits=correct,
-                test=measure(logits, test.labels, sigmoid),
-                validation=validation and evaluate(model, validation, experiment.precision, dataset, sigmoid),
-                seconds=time.perf_counter() - start,
-                images_per_second=len(training) / (trained - start),
-            )
+            try:
+                epoch = Epoch(
+                    epoch=number,
+                    learning_rate=rate,
+                    train_loss=train_loss,
+                    train_accuracy=sum(correct) / len(training),
+                    train_hits=correct,
+                    test=measure(logits, test.labels, sigmoid),
+                    validation=validation and evaluate(model, validation, experiment.precision, dataset, sigmoid),
+                    seconds=time.perf_counter() - start,
+                    images_per_second=len(training) / (trained - start),
+                )
+            except ValidationError as error:  # the last step of an epoch can be the one that diverges
+                raise _diverged(f"result of epoch {number} is not finite ({reason(error)})", experiment) from None
             if epoch.test.accuracy > max((e.test.accuracy for e in state.history), default=-1.0):
                 state.best = plain_weights(model)
             state.history.append(epoch)

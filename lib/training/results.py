@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, Field, model_validator
 from torch import Tensor, nn
 
 from lib.experiment import Experiment
-from lib.system.errors import printable
+from lib.system.errors import clipped
 
 #: Model weights by name, float tensors on the CPU.
 Weights = dict[str, Tensor]
@@ -19,7 +19,7 @@ Positive = Annotated[int, Field(ge=1, lt=2**53)]
 Nonnegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 #: One line that is safe on a terminal, whoever wrote it.
-Text = Annotated[str, AfterValidator(lambda text: " ".join(printable(text).split()))]
+Text = Annotated[str, AfterValidator(lambda text: clipped(text, 5000))]
 
 
 def plain_weights(model: nn.Module) -> Weights:
@@ -28,6 +28,10 @@ def plain_weights(model: nn.Module) -> Weights:
         name: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for name, value in model.state_dict().items()
     }
+
+
+#: ISO 8601, UTC.
+_TIME = r"^\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d[+]00:00)?$"
 
 
 class Evaluation(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -75,12 +79,12 @@ class Record(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """A finished run: its experiment, its epochs, and the machine that trained it."""
 
     experiment: Experiment
-    key: str
+    key: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
     numerics: Positive
-    counts: list[Positive]  # training images per class, [C], after the validation split
+    counts: list[Count]  # training images per class, [C], after the validation split
     history: list[Epoch]
     wall_time: Nonnegative  # seconds, summed over the epochs
-    finished: Annotated[str, AfterValidator(lambda text: datetime.fromisoformat(text) and text)]  # ISO 8601, UTC
+    finished: Annotated[str, Field(pattern=_TIME), AfterValidator(lambda text: datetime.fromisoformat(text) and text)]
     machine: dict[Text, Text | int]
     lib: Text  # version of this library
     data_digest: Text  # of the data set it was trained on
@@ -93,6 +97,8 @@ class Record(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     def _complete(self) -> "Record":
         if [epoch.epoch for epoch in self.history] != [*range(1, self.experiment.epochs + 1)]:
             raise ValueError(f"the history has to hold the epochs 1 to {self.experiment.epochs}")
+        if not sum(self.counts):
+            raise ValueError("there has to be a training image")
         matrices = [e.confusion for epoch in self.history for e in (epoch.test, epoch.validation) if e]
         correct = [self.final_train_correct, *(epoch.train_hits for epoch in self.history)]
         if {len(rows) for rows in matrices} | {len(c) for c in correct if c is not None} != {len(self.counts)}:

@@ -212,7 +212,7 @@ def test_a_record_whose_experiment_is_another_in_spite_of_its_key_is_not_returne
     assert stored.get(changed).experiment == changed
     aside = stored.folder / f"unreadable-{changed.key}-1"  # a finished run, never deleted
     assert json.loads((aside / "record.json").read_text())["record"]["experiment"] != changed.model_dump(mode="json")
-    assert "was another experiment; set aside" in capsys.readouterr().err
+    assert "was another one; set aside" in capsys.readouterr().err
 
 
 def test_a_stored_run_can_be_read_by_others(stored, trained):

@@ -189,7 +189,7 @@ def test_a_diverging_run_stops_with_epoch_step_and_settings(few):
 
 def test_a_run_that_diverges_in_its_very_last_step_stops_too(few):
     """One step: its loss was finite, the model after it is not."""
-    with pytest.raises(Diverged, match=r"test loss became non-finite after epoch 1.*learning_rate"):
+    with pytest.raises(Diverged, match=r"result of epoch 1 is not finite.*learning_rate"):
         run(small(model="ConvNet", learning_rate=1e38, epochs=1, batch_size=80), few())
 
 

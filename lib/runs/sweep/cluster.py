@@ -19,7 +19,8 @@ from distributed import Client, Nanny, Scheduler, Security, SpecCluster, rpc
 from distributed.comm import get_address_host_port
 from distributed.system import MEMORY_LIMIT
 
-from lib.system.errors import UserError
+from lib.system import files
+from lib.system.errors import UserError, quoted, reason
 
 LOSSES = 3  # workers that a run may lose while it trains before it counts as failed
 _PATIENCE = 10  # seconds to reach a scheduler
@@ -120,7 +121,7 @@ def connected(scheduler: str) -> Iterator[Client]:
     """Connect to a Dask cluster by its scheduler's address or the file it wrote; UserError if unreachable."""
     try:
         file = Path(scheduler).expanduser()
-        address = json.loads(file.read_text())["address"] if file.is_file() else scheduler
+        address = json.loads(files.regular(file, files.TEXT).read_text())["address"] if file.is_file() else scheduler
         # A look first: a client that fails would be left to the garbage collector, one that meets silence would wait.
         socket.create_connection(get_address_host_port(address), timeout=_PATIENCE).close()
         with ThreadPoolExecutor(1) as thread:  # a notebook's has an event loop already
@@ -129,7 +130,7 @@ def connected(scheduler: str) -> Iterator[Client]:
             warnings.simplefilter("ignore")  # of versions that differ; a sweep compares those that matter
             client = Client(address, set_as_default=False, timeout=_PATIENCE)
     except Exception as error:  # of any type, for odd addresses and for what speaks something else
-        raise UserError(f"No Dask scheduler answers at {scheduler} ({str(error) or type(error).__name__}).") from error
+        raise UserError(f"No Dask scheduler answers at {quoted(scheduler)} ({reason(error)}).") from error
     try:
         yield client
     finally:

@@ -11,7 +11,7 @@ from filelock import FileLock
 from lib.experiment import Experiment
 from lib.runs.progress import Event, Progress
 from lib.runs.store import Store
-from lib.system.errors import NoRoom, UserError
+from lib.system.errors import NoRoom, UserError, printable
 from lib.training import Epoch, Interrupted, train
 
 OnEpoch = Callable[[Experiment, Epoch], None]
@@ -47,7 +47,7 @@ class Job:
         if self.said.get(about) != line:
             self.said[about] = line
             with suppress(Exception):  # a display that fails must not stop the training
-                print(line, file=sys.stderr, flush=True)
+                print(printable(line), file=sys.stderr, flush=True)
                 if self.progress and not self.progress.printed:
                     self.progress.tell(Event(line, worth_a_line=True))
 
