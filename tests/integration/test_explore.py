@@ -501,6 +501,11 @@ def made(target):
     return shlex.split(subprocess.run(ask, cwd=paths.ROOT, capture_output=True, text=True, check=True).stdout)
 
 
+def reached(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 @contextmanager
 def started(command, folder, **more):
     """A server of its own on a free port: the port, and the URL that it prints."""
@@ -513,10 +518,13 @@ def started(command, folder, **more):
         arguments = {"cwd": paths.ROOT, "env": environment, "stdout": log, "stderr": log}
         process = subprocess.Popen([*command, f"--port={port}"], **arguments)
     try:
-        while not (url := re.search(r"http://localhost:\d+/\S*", said := (folder / "log").read_text())):
+        # The port that it took, should the free one be taken by now.
+        while not (url := re.search(r"http://localhost:(\d+)/\S*\n", said := (folder / "log").read_text())) or not (
+            reached(port := int(url[1]))
+        ):
             assert process.poll() is None, said
             time.sleep(0.05)
-        yield port, url[0]
+        yield port, url[0].strip()
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=30)
