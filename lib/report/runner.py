@@ -147,7 +147,7 @@ def memory() -> int:
     """Return the memory, in bytes, that the children of this process use together; shared memory counts once."""
     used = 0
     for child in psutil.Process().children(recursive=True):
-        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+        with suppress(psutil.Error):  # it has ended meanwhile
             try:
                 used += child.memory_full_info().pss
             except (AttributeError, psutil.AccessDenied):  # not on Linux: what is shared counts each time
