@@ -189,9 +189,8 @@ class Spread:
                 self.job.said.pop(address, None)
             elif looks >= _SILENT and address not in self.refused:
                 held = [key for name in ("processing", "has_what") for key in self.call(name).get(address, ())]
-                runs = [run.experiment.title for key, run in self.running.items() if key in held]
-                said = ", ".join(runs) or ("none" if self.admitted else "all")
-                self.job.say(address, f"Worker {address} does not answer (frozen?); runs that wait for it: {said}.")
+                runs = ", ".join(run.experiment.title for key, run in self.running.items() if key in held) or "new runs"
+                self.job.say(address, f"Worker {address} does not answer (frozen?); waiting for it: {runs}.")
 
     def _admit(self, workers: Mapping[str, Any]) -> set[str]:
         """Return the new workers that can take runs; the others are named with the reason."""
