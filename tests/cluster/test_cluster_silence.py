@@ -191,14 +191,14 @@ def test_a_frozen_worker_is_named_with_its_run_and_one_in_a_long_epoch_is_not(st
             tell, heard = until_said(r"Worker \S+ does not answer", victim.resume)
             assert len(sweep.run(runs, store=store, scheduler=address, on_epoch=freeze, tell=tell)) == 3
     assert len(heard) == 1
-    assert heard[0] in [f"Worker {own} does not answer (frozen?); runs that wait for it: {run.title}." for run in runs]
+    assert heard[0] in [f"Worker {own} does not answer (frozen?); waiting for it: {run.title}." for run in runs]
     assert re.findall("Worker .*", capsys.readouterr().err) == heard
 
 
 def test_a_worker_that_is_frozen_from_the_start_is_named_and_takes_runs_when_it_goes_on(store, tmp_path, impatient):
     with scheduler(tmp_path / "s") as (_, address), worker(tmp_path / "w", address) as frozen:
         frozen.suspend()
-        tell, heard = until_said(r"Worker \S+ does not answer \(frozen\?\); runs that wait for it: all", frozen.resume)
+        tell, heard = until_said(r"Worker \S+ does not answer \(frozen\?\); waiting for it: new runs", frozen.resume)
         assert len(sweep.run([tiny()], store=store, scheduler=address, on_epoch=lambda *_: None, tell=tell)) == 1
     assert len(heard) == 1
 
@@ -220,7 +220,7 @@ def test_heartbeats_are_counted_by_looks_not_by_a_clock(store, capsys):
         return capsys.readouterr().err
 
     assert look(spread._SILENT, *range(5)) == ""
-    sentence = f"Worker a does not answer (frozen?); runs that wait for it: {tiny().title}.\n"
+    sentence = f"Worker a does not answer (frozen?); waiting for it: {tiny().title}.\n"
     assert look(spread._SILENT * 3, 7) == sentence
     assert look(1, 8) == ""
     assert look(spread._SILENT + 1, 9) == sentence

@@ -32,9 +32,9 @@ _SETTINGS = {
     **{f"distributed.worker.memory.{step}": False for step in ("target", "spill", "pause")},
     "distributed.worker.memory.terminate": 0.95,
     "distributed.comm.timeouts.connect": f"{_PATIENCE}s",
-    # Every scheduler and worker starts an HTTP server, which would let anybody in; `dask_setup` there stops it.
+    # Every scheduler and worker starts an HTTP server, which serves nothing and is stopped at once.
     **{f"distributed.{role}.http.routes": [] for role in ("scheduler", "worker")},
-    **{f"distributed.{role}.preload": ["lib.runs.sweep.worker"] for role in ("scheduler", "worker")},
+    **{f"distributed.{role}.preload": ["lib.runs.preload"] for role in ("scheduler", "worker")},
 }
 _kept: list["_Local"] = []
 _lock = threading.RLock()

@@ -29,7 +29,7 @@ from lib.training import Epoch, Interrupted
 _EVERY = 1.0  # seconds between two looks at the cluster
 _PATIENCE = 5.0  # seconds for an answer of the scheduler or a worker
 _SILENT = 12  # looks in a row at which a worker that has sent no new heartbeat counts as silent
-_RESTART = 60  # seconds in which a local worker that has ended is started again
+_RESTART = 120  # seconds in which a local worker that has ended is started again, on a busy machine
 
 
 @dataclass(frozen=True)
@@ -169,10 +169,10 @@ class Spread:
             if workers.keys() <= self.refused.keys():
                 reasons = "; ".join(f"{address}: {self.refused[address]}" for address in sorted(workers))
                 raise UserError(f"No worker can train for this program. {reasons}.")
-        elif not self.local:
-            self.job.say("workers", "There is no worker; waiting for one.")
-        elif self.looked - self.attended > _RESTART:
+        elif self.local and self.looked - self.attended > _RESTART:
             raise UserError("The worker processes have ended and were not started again; finished runs are stored.")
+        else:
+            self.job.say("workers", "There is no worker; waiting for one.")
         if self.job.progress:
             self.job.progress.workers = max(1, len(self.admitted))
         for run in list(self.running.values()):
@@ -189,9 +189,8 @@ class Spread:
                 self.job.said.pop(address, None)
             elif looks >= _SILENT and address not in self.refused:
                 held = [key for name in ("processing", "has_what") for key in self.call(name).get(address, ())]
-                runs = [run.experiment.title for key, run in self.running.items() if key in held]
-                said = ", ".join(runs) or ("none" if self.admitted else "all")
-                self.job.say(address, f"Worker {address} does not answer (frozen?); runs that wait for it: {said}.")
+                runs = ", ".join(run.experiment.title for key, run in self.running.items() if key in held) or "new runs"
+                self.job.say(address, f"Worker {address} does not answer (frozen?); waiting for it: {runs}.")
 
     def _admit(self, workers: Mapping[str, Any]) -> set[str]:
         """Return the new workers that can take runs; the others are named with the reason."""

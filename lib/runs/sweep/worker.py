@@ -16,11 +16,6 @@ from lib.training import Epoch, Interrupted, Record, Weights, train
 _load = cache(data.load)  # verified once per process; the images stay in the mapped file
 
 
-def dask_setup(node: Any) -> None:
-    """Stop the HTTP server of a local scheduler or worker; Dask calls it when either has started."""
-    node.http_server.stop()
-
-
 def examiner() -> Callable[[], Any]:
     """Return a function that gives the versions of everything that decides a run's numbers, or why there are none.
 
