@@ -62,8 +62,7 @@ def cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor, reduction: s
 def focal(logits: Tensor, targets: Tensor, weights: Tensor, gamma: float, reduction: str = "count") -> Tensor:
     """Softmax focal loss: mean of w_y * (1 - p_y)^gamma * -log p_y (Lin et al. 2017).
 
-    p_y is the *unweighted* probability of the true class: the class weight scales the loss and leaves the
-    focal factor alone. gamma = 0 is cross-entropy.
+    p_y is the *unweighted* probability of the true class, untouched by the class weight. gamma = 0 is cross-entropy.
     """
     minus_log_p = F.cross_entropy(logits.float(), targets, reduction="none")
     # 1 - p_y without cancellation. The clamp keeps the slope of x^gamma finite at x = 0 for gamma < 1,

@@ -143,12 +143,6 @@ def build(name: str, seed: int, classes: int) -> nn.Module:
         return MODELS[name](classes=classes)
 
 
-def output_layer(model: nn.Module) -> nn.Linear:
-    """The last layer of a model of MODELS, which is called `output`."""
-    assert isinstance(model.output, nn.Linear)
-    return model.output
-
-
 def parameter_count(model: nn.Module) -> int:
     """Number of trainable parameters."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)

@@ -20,11 +20,7 @@ def weight_ratio(counts: Sequence[int], beta: float) -> float:
 
 
 def neutral_betas(counts: Sequence[int], betas: Sequence[float]) -> list[float]:
-    """Betas whose class weights are all exactly 1 in float32: they are one and the same computation.
-
-    For the long-tailed CIFAR-10 with 50 images in its rarest class that is every beta up to about 0.7: what
-    beta^n takes from the weights is below single precision.
-    """
+    """Betas whose class weights are all exactly 1 in float32, one computation: to about 0.7 for 50 images and more."""
     return [beta for beta in betas if bool((class_balanced_weights(counts, beta) == 1).all())]
 
 

@@ -114,9 +114,7 @@ def against_original(accuracies: Sequence[float], original: float) -> str:
 
 
 def with_errors(records: Sequence[Record], rule: str = "best") -> str:
-    """Return the mean accuracy of some runs in percent with its errors over seeds and from drawing the test images.
-
-    The second is that of one model, an upper bound for a mean over several."""
+    """Return the mean accuracy of some runs in percent with its errors: over seeds, and of one by the test images."""
     rows = stats.per_class(records, rule)
     images = int(np.sum(records[0].last.test.confusion)) // rows.shape[1]
     seeds = f"95 % interval over {seeds_in_words(len(rows))}" if len(rows) > 1 else "one seed"

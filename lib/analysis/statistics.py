@@ -75,8 +75,7 @@ def prediction_interval(values: ArrayLike, comparisons: ArrayLike = 1, floor: fl
 def sampling_error(accuracies: ArrayLike, images: int) -> float:
     """Half the 95 % interval of a mean accuracy that comes from drawing the test set, for one fixed model.
 
-    `accuracies` [C] are those of the classes, with so many test images each (stratified binomial). Seeds do not reduce
-    it: every run is tested on the same images.
+    `accuracies` are [C], of so many test images each (stratified binomial). Seeds do not reduce it: all share them.
     """
     p = np.asarray(accuracies, dtype=float)
     return float(1.96 * np.sqrt((p * (1 - p) / images).sum()) / len(p))

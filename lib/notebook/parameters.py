@@ -1,7 +1,4 @@
-"""Parameters as a contract: one cell per notebook, literals only, one per line, each with its meaning.
-
-A profile's parameter files become one `Plan`, parsed and checked once.
-"""
+"""Parameters as a contract: a cell of literals with their meanings per notebook, and one checked `Plan` per profile."""
 
 import ast
 import os
@@ -76,10 +73,7 @@ def read(file: Path, notebook: Path) -> Values:
 
 
 def check(values: Values, notebook: Path, where: str) -> Values:
-    """Return every parameter of a notebook: `values` with the types of its defaults, and the other defaults.
-
-    Raises UserError as `read`; `where` stands in place of the file.
-    """
+    """Return every parameter of a notebook: `values`, typed, and other defaults; as `read`, with `where` for a file."""
     known = declared(notebook)
     try:
         if unknown := [quoted(name) for name in values if name not in known]:
@@ -213,10 +207,7 @@ def file_of(profile: str) -> Path:
 
 
 def origin(profile: str, name: str, values: Values) -> str:
-    """The parameter file that these values come from, and every difference from it; else the notebook.
-
-    The file's values are those of the plan that this kernel was started with, if it was, else read.
-    """
+    """The parameter file of these values, as this kernel's plan has it or else read, and every difference from it."""
     file = paths.PARAMS / profile / f"{name}.yaml"
     plan = Plan.load(Path(os.environ[VARIABLE])) if VARIABLE in os.environ else None
     if plan and plan.profile == profile and name in plan.files:

@@ -44,8 +44,7 @@ class Notebook:
     def stored(self, settings: Wanted, seeds: Sequence[int]) -> Found:
         """Return stored runs by setting and then by seed; a setting without any has an empty entry.
 
-        Where nothing is trained, every run that the repository keeps of a setting counts, whatever its seed: a setting
-        has the same runs in every notebook of the report.
+        Where nothing is trained every kept run of a setting counts, whatever its seed, in every notebook of the report.
         """
         found = {name: {seed: self.store.get(e.replace(seed=seed)) for seed in seeds} for name, e in settings.items()}
         kept = {} if self.trains else {name: self.store.by_seed(e) for name, e in settings.items()}
@@ -108,10 +107,7 @@ def _in_words(name: Hashable, symbol: str = "β") -> str:
 
 
 def begin(name: str, namespace: dict[str, Any]) -> Notebook:
-    """Check the parameters that reached a notebook in its globals(), and open its store.
-
-    Values are normalised in place, so that `1e-3` from a YAML file is a number. Raises UserError as `check`.
-    """
+    """Check the parameters in a notebook's globals() as `check`, put their types right in place, and open its store."""
     file = paths.NOTEBOOKS / f"{name}.ipynb"
     plain = {k: v for k, v in namespace.items() if not (callable(v) or isinstance(v, types.ModuleType))}
     if "_writeup_begun" in namespace:  # the cell is run again, and the later cells' variables exist too

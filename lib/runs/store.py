@@ -33,18 +33,11 @@ from lib.training import Record, Weights
 FORMAT = 1
 
 
-class _Unknown(ValueError):
-    """A record of another format."""
-
-
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError)
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError, NotImplementedError)
 
 
 class Store:
-    """Finished runs by the key of their experiment, in `folder`, by default outputs/runs/.
-
-    Further folders, `also`, are each read where the ones before have no run; no run in them is changed.
-    """
+    """Finished runs by their experiment's key, in `folder` (outputs/runs/) or else in `also`, which are only read."""
 
     def __init__(self, folder: Path | None = None, *also: Path):
         self.folder = Path(folder) if folder else paths.RUNS
@@ -229,7 +222,7 @@ class Store:
         except _UNREADABLE as error:
             end = "skipped"
             # One with a right checksum is skipped: another version of this program may know its format, model or loss.
-            if folder.parent == self.folder and not isinstance(error, OSError | ValidationError | _Unknown):
+            if folder.parent == self.folder and not isinstance(error, OSError | ValidationError | NotImplementedError):
                 try:
                     end = f"set aside as {_set_aside(folder).name}"
                 except FileNotFoundError:  # by another program, just now
@@ -255,11 +248,6 @@ def opened(profile: str, source: str) -> Store:
     return Store(paths.PUBLISHED / profile / "runs", paths.RUNS) if source == "published" else Store()
 
 
-def everything() -> Store:
-    """Return a store of all runs: those in outputs/runs/, and those that the repository keeps for each profile."""
-    return Store(None, *sorted(paths.PUBLISHED.glob("*/runs")))
-
-
 def _set_aside(folder: Path) -> Path:
     """Rename a run's folder so that the store ignores it; folders set aside before stay."""
     names = (folder.with_name(f"unreadable-{folder.name}-{n}") for n in itertools.count(1))
@@ -283,7 +271,7 @@ def _read_json(file: Path) -> tuple[dict[str, Any], Record]:
     """Return the content of a record's file and the record in it."""
     whole = json.loads(files.regular(file, files.TEXT).read_text())
     if whole["format"] != FORMAT:
-        raise _Unknown(f"format {whole['format']} where this version reads {FORMAT}")
+        raise NotImplementedError(f"format {whole['format']} where this version reads {FORMAT}")
     if _digest(whole["record"]) != whole["sha256"]:
         raise ValueError("its checksum does not match")
     if not isinstance(whole.setdefault("files", {}), dict):

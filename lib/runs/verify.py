@@ -32,10 +32,7 @@ class Comparison(NamedTuple):
 def verify(
     folder: Path, count: int, seed: int | None = None, on_epoch: Callable[[Epoch], None] | None = None
 ) -> list[Comparison]:
-    """Pick `count` of the runs kept in `folder` at random, train them again and compare.
-
-    The choice follows from the seed; None: a new one each time. Raises UserError where no run of this version is kept.
-    """
+    """Train `count` of the runs kept in `folder`, drawn by `seed`, again and compare; UserError where none is kept."""
     records = [record for record in Store(folder).records() if record.numerics == NUMERICS_VERSION]
     if not records:
         raise UserError(f"No run of numerics version {NUMERICS_VERSION} is kept in {folder}.")

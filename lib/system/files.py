@@ -33,8 +33,7 @@ def regular(path: Path, most: int) -> Path:
 class _Loader(yaml.SafeLoader):
     """YAML without what no parameter needs and readers take for something else.
 
-    Refused are aliases and repeated keys. Dates, and numbers with leading zeros, underscores or colons, are texts:
-    `1:30` would be 90, `010` would be 8.
+    Refused are aliases and repeated keys. Dates, and numbers as `010` and `1:30` (8 and 90 to YAML), are texts.
     """
 
     def compose_node(self, parent, index):

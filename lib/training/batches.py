@@ -39,8 +39,7 @@ def training_part(dataset: Dataset, experiment: Experiment) -> tuple[ImageSet, I
 def draw(seed: int, epoch: int, n: int) -> tuple[Tensor, Tensor, Tensor]:
     """Draw the order, crop offsets and flips of an epoch over n images: a function of its arguments alone.
 
-    Returns a permutation, int64 [n]; row and column of the crop in the padded image, int64 [n, 2] from 0 to
-    2 * PADDING; flips, bool [n].
+    Returns a permutation, int64 [n]; row and column of the crop, int64 [n, 2] from 0 to 2 * PADDING; flips, bool [n].
     """
     rng = np.random.Generator(np.random.Philox(key=[seed, epoch]))
     order = rng.permutation(n)

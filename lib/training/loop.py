@@ -23,9 +23,6 @@ from lib.training.evaluation import evaluate, measure, predict
 from lib.training.optimizer import autocast, learning_rate, make_optimizer, start_as_rare
 from lib.training.results import Epoch, Record, Weights, plain_weights
 
-#: Asked once a step; True stops the training.
-Stop = Callable[[], bool]
-
 
 class Diverged(UserError):
     """The loss became NaN or infinite."""
@@ -49,7 +46,7 @@ def train(
     on_epoch: Callable[[Epoch], None] | None = None,  # called after every newly finished epoch
     checkpoint: Path | None = None,  # file for the state after each epoch
     origin: str = "",  # the parameter file that asked for the run, kept in the record
-    stop: Stop | None = None,  # True ends the run as Ctrl-C does
+    stop: Callable[[], bool] | None = None,  # asked once a step; True ends the run as Ctrl-C does
 ) -> tuple[Record, dict[str, Weights]]:
     """Train one experiment from start to end, or on from the epochs of an existing checkpoint.
 
@@ -140,7 +137,7 @@ def train_epoch(
     dataset: Dataset,
     experiment: Experiment,
     number: int,
-    stop: Stop | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> tuple[float, list[int], float]:
     """Train epoch `number`, from 1; the device is asked for its results once, at the end.
 

@@ -7,7 +7,6 @@ from torch import nn
 
 from lib.experiment import Experiment
 from lib.losses import LOSSES
-from lib.models import output_layer
 
 #: One-cycle (Smith & Topin 2018, arXiv:1708.07120), with the rates of torch's OneCycleLR; momentum stays.
 _RISE = 0.3  # share of the steps before the peak
@@ -17,7 +16,7 @@ _END = 1e4  # first rate / last rate
 
 def make_optimizer(model: nn.Module, experiment: Experiment, fused: bool = True) -> torch.optim.SGD:
     """SGD with momentum; no weight decay on the output bias under a sigmoid loss. `fused`: the same numbers, sooner."""
-    exempt = [output_layer(model).bias] if LOSSES[experiment.loss].sigmoid else []
+    exempt = [model.get_parameter("output.bias")] if LOSSES[experiment.loss].sigmoid else []
     decayed = [p for p in model.parameters() if all(p is not e for e in exempt)]
     groups = [{"params": decayed, "weight_decay": experiment.weight_decay}, {"params": exempt, "weight_decay": 0.0}]
     return torch.optim.SGD(
@@ -27,8 +26,8 @@ def make_optimizer(model: nn.Module, experiment: Experiment, fused: bool = True)
 
 def start_as_rare(model: nn.Module) -> None:
     """Set the output bias to -log(C - 1): every sigmoid starts at 1 / C (Cui et al. 2019, section 5.1)."""
-    output = output_layer(model)
-    nn.init.constant_(output.bias, -math.log(output.out_features - 1))
+    bias = model.get_parameter("output.bias")
+    nn.init.constant_(bias, -math.log(len(bias) - 1))
 
 
 def learning_rate(experiment: Experiment, step: int, steps_per_epoch: int) -> float:

@@ -28,6 +28,7 @@ from conftest import small
 from test_pipeline import run
 
 from explore import mistakes, runs, tryout
+from explore.page import everything
 from lib import data, losses, models
 from lib.analysis import plots
 from lib.data import ImageSet
@@ -35,7 +36,7 @@ from lib.experiment import Experiment
 from lib.models import MODELS
 from lib.notebook import parameters
 from lib.runs import sweep
-from lib.runs.store import Store, everything
+from lib.runs.store import Store
 from lib.system import paths
 from lib.system.errors import UserError
 

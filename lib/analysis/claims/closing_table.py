@@ -53,10 +53,7 @@ def misfit(runs: stats.Runs, original: np.ndarray) -> np.ndarray | None:
 
 
 def by_candidate(evidence: Evidence) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Return `distance` to the original's row, `misfit`, and True for a fit or None where that is not known.
-
-    Each is one row per candidate and one column per loss.
-    """
+    """Return `distance`, `misfit`, and True for a fit or None if unknown, by candidate (rows) and loss (columns)."""
     ce, balanced = original_rows(evidence)
     away, differing = {}, {}
     for setting, pair in evidence.candidates.items():

@@ -13,7 +13,7 @@ import numpy as np
 
 from lib.analysis.claims.claim import MARGIN, SEVERAL, Answer, Evidence, Found, NotRun, Outcome
 from lib.analysis.prose import interval, named, of_seeds, power
-from lib.analysis.statistics import class_accuracies, compare, mean_interval, one_image, values
+from lib.analysis.statistics import class_accuracies, mean_interval, one_image, values, welch
 from lib.analysis.tables import percent
 from lib.training import Record
 
@@ -39,17 +39,13 @@ def measure(evidence: Evidence) -> Found:
     if not (ce and plain and runs):
         raise NotRun("runs that keep the training accuracy by class")
 
-    def trained(record: Record) -> float:
-        return float((np.asarray(correct(record)) / np.asarray(record.counts))[frequent].mean())
-
-    def tested(record: Record) -> float:
-        return float(class_accuracies(record)[frequent].mean())
-
-    def gap(record: Record) -> float:
-        return trained(record) - tested(record)
+    def of_classes(record: Record) -> tuple[float, float]:
+        trained = np.asarray(correct(record)) / np.asarray(record.counts)
+        return trained[frequent].mean(), class_accuracies(record)[frequent].mean()
 
     floor = one_image(runs, len(FREQUENT))
-    gaps = [values(gap, each) for each in (ce, plain, runs)]
+    both = [values(of_classes, each).T for each in (ce, plain, runs)]  # training and test accuracy, [2, seeds]
+    gaps = [trained - tested for trained, tested in both]
     mean, half = mean_interval(gaps[0], floor=floor)
     return Found(
         ce,
@@ -59,12 +55,14 @@ def measure(evidence: Evidence) -> Found:
         beta=beta,
         gaps=[float(each.mean()) for each in gaps],
         measured="with the final weights" if enough else "during the epoch, on augmented images",
-        both=[[float(values(value, each).mean()) for each in (plain, runs)] for value in (trained, tested)],
+        both=[
+            [accuracies[n].mean() for accuracies in both[1:]] for n in (0, 1)
+        ],  # training, test: without, with weights
         premise=(float(mean - half), float(mean + half)),  # the gap of cross-entropy
-        by_loss=compare(gap, ce, runs, 2, floor=floor),  # reductions of the gap, intervals that hold together
-        by_weights=compare(gap, plain, runs, 2, floor=floor),
-        singly=[compare(gap, each, runs, floor=floor) for each in (ce, plain)],  # the same two, each at 95 %
-        no_effect=compare(gap, plain, runs, level=0.90, floor=floor).within(MARGIN),
+        by_loss=welch(gaps[0], gaps[2], 2, floor=floor),  # reductions of the gap, intervals that hold together
+        by_weights=welch(gaps[1], gaps[2], 2, floor=floor),
+        singly=[welch(each, gaps[2], floor=floor) for each in gaps[:2]],  # the same two, each at 95 %
+        no_effect=welch(gaps[1], gaps[2], level=0.90, floor=floor).within(MARGIN),
     )
 
 
