@@ -27,8 +27,7 @@ COLOUR = {"train": "#0072B2", "test": "#D55E00", "CE": "#0072B2", "class-balance
 STYLE = dict(mpl.rc_params_from_file(Path(__file__).parent / "writeup.mplstyle", use_default_template=False))
 PERCENT = PercentFormatter(xmax=1, decimals=0)
 WIDTH = 7.0  # inches, the report's text width
-#: Share above which white text is easier to read than black on its shade of blue.
-DARK = 0.72
+DARK = 0.72  # share above which white text is easier to read than black on its shade of blue
 
 
 def subplots(*shape: int, height: float, width: float = WIDTH, **options: Any) -> tuple[Figure, Any]:

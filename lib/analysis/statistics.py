@@ -17,18 +17,15 @@ from scipy.special import stdtrit
 
 from lib.training import Record
 
-#: Runs of one setting by their seed.
-Runs = Mapping[int, Record]
+Runs = Mapping[int, Record]  # runs of one setting by their seed
 
 #: Test accuracy at the last epoch. The test set is balanced, so this is the mean over the classes too.
 accuracy = attrgetter("last.test.accuracy")
 #: Test accuracy at the best epoch on the test set, the write-up's rule.
 best_accuracy = attrgetter("best.test.accuracy")
-#: Test accuracy of each class at the last epoch, [C].
-class_accuracies = attrgetter("last.test.per_class")
+class_accuracies = attrgetter("last.test.per_class")  # test accuracy of each class at the last epoch, [C]
 
-#: Probability with which a difference of the size that `Difference.detectable` states is found.
-POWER = 0.8
+POWER = 0.8  # probability with which a difference of the size that `Difference.detectable` states is found
 
 
 def records_of(*settings: Runs) -> list[Record]:

@@ -20,14 +20,10 @@ Values = dict[str, Any]
 _CONTRACT = yaml.safe_load(Path(__file__).with_name("contract.yaml").read_text())
 FIELDS, CANDIDATE, READINGS = (_CONTRACT[key] for key in ("fields", "candidate", "readings"))
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list"}
-#: The notebooks of the report, in its order.
-NOTEBOOKS = ("convnet", "data_wrangling", "beta_sweep", "settings", "ablations", "claims")
-#: The profile with the write-up's own settings, from which the others depart.
-EXACT = "writeup"
-#: Names the plan's file to the kernels of a report.
-VARIABLE = "WRITEUP_PLAN"
-#: Parameters that decide how a notebook is executed, not what it trains.
-MODES = {"headless", "profile", "runs", "scheduler"}
+NOTEBOOKS = ("convnet", "data_wrangling", "beta_sweep", "settings", "ablations", "claims")  # of the report, in order
+EXACT = "writeup"  # the profile with the write-up's own settings, from which the others depart
+VARIABLE = "WRITEUP_PLAN"  # names the plan's file to the kernels of a report
+MODES = {"headless", "profile", "runs", "scheduler"}  # how a notebook is executed, not what it trains
 #: Settings that the write-up states. The others are additions: seeds, and comparisons beyond its own runs.
 _STATED = Experiment.model_fields.keys() - {"validation"} | {"baseline_epochs", "betas", "dataset"}
 
@@ -41,9 +37,9 @@ def declared(notebook: Path) -> dict[str, Parameter]:
     """Return the parameters in a notebook's cell tagged `parameters`; UserError without one, or for another line."""
     cells = nbformat.read(files.regular(notebook, files.TEXT), 4).cells
     tagged = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    where, parameters = paths.shown(notebook), {}
     if len(tagged) != 1:
-        raise UserError(f"{paths.shown(notebook)} has {len(tagged)} cells tagged `parameters`; it needs exactly one.")
-    parameters = {}
+        raise UserError(f"{where} has {len(tagged)} cells tagged `parameters`; it needs exactly one.")
     for line in tagged[0].splitlines():
         assignment, _, meaning = line.partition("  # ")
         if not line.strip() or line.lstrip().startswith("#"):
@@ -52,10 +48,7 @@ def declared(notebook: Path) -> dict[str, Parameter]:
             name, value = assignment.split("=", 1)
             parameters[name.strip()] = Parameter(ast.literal_eval(value.strip()), meaning.strip())
         except (ValueError, SyntaxError):
-            raise UserError(
-                f"{paths.shown(notebook)}: the parameters cell takes one `name = literal  # meaning` a line, "
-                f"not {line!r}."
-            ) from None
+            raise UserError(f"{where}: a parameter is a line `name = literal  # meaning`, not {line!r}.") from None
     return parameters
 
 
@@ -140,22 +133,13 @@ def _as(default: Any, value: Any, what: str) -> Any:
     raise UserError(f"{what} has to be {_KINDS[type(default)]} like {quoted(default)}, not {quoted(value)}.")
 
 
-class Departure(BaseModel, frozen=True):
-    """A parameter that differs from the write-up's settings."""
-
-    name: str
-    exact: Any
-    here: Any
-    notebooks: list[str]
-
-
 class Plan(BaseModel, frozen=True):
     """Parameters of a profile's notebooks."""
 
     profile: str
     files: dict[str, Values]  # by notebook, as the profile's files have them
     values: dict[str, Values]  # the same with the changes of the command line
-    departures: list[Departure]
+    departures: list[dict[str, Any]]  # from the write-up's settings: name, exact, here, and the notebooks
 
     @classmethod
     def of(cls, profile: str, changes: Values | None = None) -> "Plan":
@@ -226,12 +210,12 @@ def of_profile(profile: str, name: str) -> Values:
     return values | {"profile": profile}  # a copied folder is a profile of its own, whatever its files still say
 
 
-def _departures(values: dict[str, Values], exact: dict[str, Values]) -> list[Departure]:
-    found: dict[str, Departure] = {}
+def _departures(values: dict[str, Values], exact: dict[str, Values]) -> list[dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
     for notebook, own in values.items():
         for key, value in own.items():
             stated = exact[notebook][key]
             if key in _STATED and value != stated:
-                departure = Departure(name=key, exact=stated, here=value, notebooks=[])
-                found.setdefault(repr((key, stated, value)), departure).notebooks.append(notebook)
+                departure = {"name": key, "exact": stated, "here": value, "notebooks": []}
+                found.setdefault(repr((key, stated, value)), departure)["notebooks"].append(notebook)
     return list(found.values())

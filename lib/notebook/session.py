@@ -16,10 +16,8 @@ from lib.system import paths
 from lib.system.errors import UserError
 from lib.training import Interrupted, Record
 
-#: Experiments by the name that a notebook gives their setting.
-Wanted = Mapping[Hashable, Experiment]
-#: Their runs, by the same name and then by seed.
-Found = dict[Hashable, dict[int, Record]]
+Wanted = Mapping[Hashable, Experiment]  # experiments by the name that a notebook gives their setting
+Found = dict[Hashable, dict[int, Record]]  # their runs, by the same name and then by seed
 
 
 @dataclass

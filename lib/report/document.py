@@ -17,8 +17,7 @@ from lib.system import files
 from lib.system.errors import UserError, reason
 from lib.system.paths import shown
 
-#: Key of the metadata in which this repository describes cells and outputs to the exporters.
-METADATA = "writeup"
+METADATA = "writeup"  # key of the metadata in which this repository describes cells and outputs to the exporters
 
 
 @dataclass(frozen=True)

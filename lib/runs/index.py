@@ -17,8 +17,7 @@ from lib.system import files
 from lib.training import Record
 
 Row = dict[str, Any]
-#: Pattern of the records in a store's folder.
-RECORDS = f"{'[0-9a-f]' * 16}/record.json"
+RECORDS = f"{'[0-9a-f]' * 16}/record.json"  # pattern of the records in a store's folder
 
 
 def row(record: Record) -> Row:

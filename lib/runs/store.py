@@ -29,8 +29,7 @@ from lib.system import files, paths
 from lib.system.errors import NoRoom, UserError, printable, reason
 from lib.training import Record, Weights
 
-#: Layout of record.json. A record of another format is set aside whole, never misread and never deleted.
-FORMAT = 1
+FORMAT = 1  # layout of record.json. A record of another format is set aside whole, never misread and never deleted.
 
 
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError, NotImplementedError)

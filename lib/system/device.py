@@ -9,8 +9,7 @@ from pathlib import Path
 
 import torch
 
-#: x86 processors without these would emulate bfloat16, slower than float32.
-_BF16_FLAGS = ("avx512_bf16", "amx_bf16")
+_BF16_FLAGS = ("avx512_bf16", "amx_bf16")  # x86 processors without these would emulate bfloat16, slower than float32
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 
 

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from lib.experiment import Experiment
 from lib.system.errors import clipped
 
-#: Model weights by name, float tensors on the CPU.
-Weights = dict[str, Tensor]
+Weights = dict[str, Tensor]  # model weights by name, float tensors on the CPU
 
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 Positive = Annotated[int, Field(ge=1, lt=2**53)]
@@ -30,8 +29,7 @@ def plain_weights(model: nn.Module) -> Weights:
     }
 
 
-#: ISO 8601, UTC.
-_TIME = r"^\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d[+]00:00)?$"
+_TIME = r"^\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d[+]00:00)?$"  # ISO 8601, UTC
 
 
 class Evaluation(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):

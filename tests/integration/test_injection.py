@@ -7,7 +7,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from synthetic import record
 
 from lib.notebook import exhibits
-from lib.notebook.parameters import Departure, Plan
+from lib.notebook.parameters import Plan
 from lib.report import front
 from lib.report.document import Execution, assemble, write_report
 from lib.runs.store import Store
@@ -51,7 +51,7 @@ def attacked(tmp_path_factory):
         patch.setattr(paths, "PUBLISHED", folder / "published")
         patch.setattr(paths, "RUNS", folder / "runs")
         Store(folder / "runs").put(own, {})
-        departure = Departure(name="data", exact="cifar10", here=text, notebooks=["good"])
+        departure = {"name": "data", "exact": "cifar10", "here": text, "notebooks": ["good"]}
         plan = Plan(profile="smoke", files={}, values={}, departures=[departure])
         executions = [Execution("good", path, 1.0, None, 1), Execution("broken", broken, 1.0, text, 1)]
         appendix, origins = front.appendix(plan, executions)

@@ -30,8 +30,8 @@ def test_the_write_up_departs_from_nothing_and_a_change_departs_in_every_noteboo
     assert Plan.of("writeup").departures == []
     plan = Plan.of("writeup", {"momentum": 0.8, "repeats": 1, "gammas": [1.0]})
     (departure,) = plan.departures  # fewer seeds and fewer comparisons are none
-    assert (departure.name, departure.exact, departure.here) == ("momentum", 0.9, 0.8)
-    assert departure.notebooks == [name for name in NOTEBOOKS if "momentum" in plan.values[name]]
+    assert [departure[part] for part in ("name", "exact", "here")] == ["momentum", 0.9, 0.8]
+    assert departure["notebooks"] == [name for name in NOTEBOOKS if "momentum" in plan.values[name]]
 
 
 def test_an_origin_is_the_file_and_every_difference_from_it(mine):
