@@ -222,8 +222,8 @@ def test_each_corruption_is_named_and_changes_no_figure(processes, store, tmp_pa
     wrong = {case: f for case, o in zip(chosen, outcomes, strict=True) if (f := faults(case, o, right))}
     silent = [case for case, o in zip(chosen, outcomes, strict=True) if case not in wrong and not o.said]
     print(
-        f"{len(chosen)} corruptions of a store: {len(wrong)} wrong, {len(silent)} passed without a word and without "
-        f"effect ({dict(Counter(case.target for case in silent))})"
+        f"{len(chosen)} corruptions of a store: {len(chosen) - len(wrong) - len(silent)} named, {len(wrong)} wrong, "
+        f"{len(silent)} without a word and without effect ({dict(Counter(case.target for case in silent))})"
     )
     assert not wrong, "\n".join(f"{case.target}, {case.kind}, {case.seed}: {'; '.join(f)}" for case, f in wrong.items())
 

@@ -51,7 +51,7 @@ class Sweep:
         train(folder, FIRST, SECOND)
 
     def faults(self, folder, done):
-        """What is wrong after the crash; `done` has been left to itself, and then to the next program."""
+        """Faults after the crash; in `done` nothing crashed, and the next program has been there."""
         store = Store(folder / "runs")
         listed = set(store.frame().get("key", ()))
         if not {FIRST.key} <= listed <= {FIRST.key, SECOND.key}:
@@ -188,7 +188,7 @@ def _judge(scenario, place, done):
 @pytest.mark.parametrize("share", [0.06, pytest.param(1, marks=pytest.mark.faults)])
 @pytest.mark.parametrize("scenario", [Sweep(), Put(), Listing(), Publish(), Report()], ids=lambda s: type(s).__name__)
 def test_a_crash_at_any_file_operation_leaves_old_or_new(processes, tmp_path, scenario, share):
-    """Of the thousand writes of a record and its like, some are chosen."""
+    """Every operation is tried, but of the many writes of one file only some."""
     outcome = processes.submit(isolated, undisturbed, scenario, tmp_path).result()
     assert outcome.kind == "returned", outcome.value
     names, rng = outcome.value, random.Random(0)
