@@ -53,8 +53,6 @@ def report(profile: str, changes: dict[str, Any] | None = None, show_code: bool 
 
 def _report(plan: Plan, show_code: bool) -> bool:
     folder, total = paths.OUTPUTS / plan.profile, len(plan.values)
-    for left in folder.glob("*.tmp"):  # of a program that was killed
-        left.unlink()
     plan.save(file_of(plan.profile))
     os.environ[VARIABLE] = str(file_of(plan.profile))
     try:

@@ -57,10 +57,9 @@ class Store:
         try:
             return files.lock(self.checkpoint(experiment).with_suffix(".lock"), timeout)
         except OSError as error:
-            raise NoRoom(f"Runs cannot be stored in {self.folder}: {error.strerror or error}.") from error
+            raise NoRoom(f"Runs cannot be stored: {reason(error)} ({error.filename or self.folder}).") from error
 
-    #: Releases a run; whoever waits for it finds it stored, or goes on with it.
-    unlock = staticmethod(files.unlock)
+    unlock = staticmethod(files.unlock)  # whoever waits for the run finds it stored, or goes on with it
 
     def tidy(self) -> None:
         """Remove what killed programs left: half-written runs, and the files of unfinished runs that are stored."""
@@ -68,6 +67,9 @@ class Store:
         for left in self.folder.glob(".tmp-*"):
             with suppress(OSError):  # another user's
                 if own := files.lock(left.with_suffix(".lock")):  # else it is being written
+                    for whole in left.with_suffix("").glob(index.RECORDS):  # killed before it could be moved
+                        if self._read(whole.parent) and not os.path.lexists(self.folder / whole.parent.name):
+                            os.replace(whole.parent, self.folder / whole.parent.name)
                     shutil.rmtree(left.with_suffix(""), ignore_errors=True)
                     files.unlock(own)
         for key in {left.name.partition(".")[0] for left in unfinished.glob("*.*")}:

@@ -1,6 +1,7 @@
 """Files that may hold anything: regular ones of a sane size alone, and YAML that means one thing."""
 
 import errno
+import glob
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 from filelock import FileLock, Timeout
 
@@ -79,6 +81,9 @@ def write(file: Path, content: bytes) -> None:
     """Write a file whole: another program, and one that is killed, leaves the old content or the new one."""
     new = file.with_name(f"{file.name}.{os.getpid()}.tmp")
     file.parent.mkdir(parents=True, exist_ok=True)
+    for left in file.parent.glob(f"{glob.escape(file.name)}.*.tmp"):
+        if (pid := left.suffixes[-2][1:]).isdigit() and not psutil.pid_exists(int(pid)):  # it was killed
+            left.unlink(missing_ok=True)
     try:
         with new.open("wb") as stream:
             stream.write(content)

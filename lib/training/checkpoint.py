@@ -67,9 +67,9 @@ def load(path: Path, key: str, model: nn.Module, optimizer: torch.optim.SGD) -> 
         shapes = {name: value.shape for name, value in model.state_dict().items()}
         if any({name: value.shape for name, value in parts[part].items()} != shapes for part in ("model", "best")):
             raise ValueError("its weights are not those of this model")
-    except FileNotFoundError:
-        return None
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        if isinstance(error, FileNotFoundError) and not path.is_symlink():
+            return None
         aside = path.with_suffix(".unusable")
         print(f"The checkpoint {path.name} cannot be used ({reason(error)}); the run starts anew.", file=sys.stderr)
         with suppress(OSError):

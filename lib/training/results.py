@@ -95,8 +95,8 @@ class Record(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     def _complete(self) -> "Record":
         if [epoch.epoch for epoch in self.history] != [*range(1, self.experiment.epochs + 1)]:
             raise ValueError(f"the history has to hold the epochs 1 to {self.experiment.epochs}")
-        if not sum(self.counts):
-            raise ValueError("there has to be a training image")
+        if not sum(self.counts) or len({int(np.sum(epoch.test.confusion)) for epoch in self.history}) != 1:
+            raise ValueError("there have to be training images, and every epoch has to be tested on the same images")
         matrices = [e.confusion for epoch in self.history for e in (epoch.test, epoch.validation) if e]
         correct = [self.final_train_correct, *(epoch.train_hits for epoch in self.history)]
         if {len(rows) for rows in matrices} | {len(c) for c in correct if c is not None} != {len(self.counts)}:
