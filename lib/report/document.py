@@ -40,8 +40,8 @@ def read(executed: Path) -> NotebookNode:
     """Return an executed notebook; UserError where it, or what it notes on its exhibits, is damaged."""
     try:
         notebook = nbformat.read(files.regular(executed, files.TEXT), 4)
-        noted = [note for note in exhibits(notebook) if note["name"] and isinstance(note["caption"], str)]
-        if wrong := [key for note in noted for key in note["runs"] if not re.fullmatch("[0-9a-f]{16}", key)]:
+        runs = [key for note in exhibits(notebook) if note["name"] for key in note.get("runs", ())]
+        if wrong := [key for key in runs if not re.fullmatch("[0-9a-f]{16}", key)]:
             raise ValueError(f"{wrong[0]!r} is no name of a run")
     except Exception as error:  # nbformat raises nearly anything
         raise UserError(f"{shown(executed)} is damaged ({reason(error)}); make the report again.") from error

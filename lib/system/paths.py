@@ -9,7 +9,8 @@ from lib.system.errors import UserError, quoted
 
 def _folder(variable: str, default: Path) -> Path:
     """Return the folder that a variable names, as an absolute path; whoever uses it meets what is wrong with it."""
-    return Path(os.path.realpath(os.path.expanduser(os.environ.get(variable, "").strip() or default)))
+    given = os.environ.get(variable, "").strip()
+    return Path(os.path.realpath(os.path.expanduser(given))) if given else default
 
 
 #: The repository: the folder that holds lib/, notebooks/, params/ and outputs/.

@@ -181,7 +181,7 @@ def faults(case, outcome, right):
             if not value.replace("\n", "").isprintable():
                 found.append(f"{name} printed {value!r:.300}")
         elif kind == "gave" and step in ("plan", "new plan"):
-            changed |= value != expected
+            continue  # a plan's values are checked, not signed: a flipped digit is another plan
         elif kind == "gave" and value not in (None, expected):
             found.append(f"{name} gave something else")
         changed |= kind != "gave" or (value is None and expected is not None)

@@ -498,7 +498,14 @@ def test_errors_of_a_person_are_one_sentence_in_a_notebook():
 
 def made(target):
     """The command of a target of the Makefile, for the environment of these tests."""
-    ask = ["make", "--dry-run", "--old-file=.venv/ready", f"BIN={Path(sys.executable).parent}", target]
+    ask = [
+        "make",
+        "--no-print-directory",
+        "--dry-run",
+        "--old-file=.venv/ready",
+        f"BIN={Path(sys.executable).parent}",
+        target,
+    ]
     return shlex.split(subprocess.run(ask, cwd=paths.ROOT, capture_output=True, text=True, check=True).stdout)
 
 

@@ -20,7 +20,7 @@ from distributed.comm import get_address_host_port
 from distributed.system import MEMORY_LIMIT
 
 from lib.system import files
-from lib.system.errors import UserError, quoted, reason
+from lib.system.errors import UserError, clipped, reason
 
 LOSSES = 3  # workers that a run may lose while it trains before it counts as failed
 _PATIENCE = 10  # seconds to reach a scheduler
@@ -130,7 +130,7 @@ def connected(scheduler: str) -> Iterator[Client]:
             warnings.simplefilter("ignore")  # of versions that differ; a sweep compares those that matter
             client = Client(address, set_as_default=False, timeout=_PATIENCE)
     except Exception as error:  # of any type, for odd addresses and for what speaks something else
-        raise UserError(f"No Dask scheduler answers at {quoted(scheduler)} ({reason(error)}).") from error
+        raise UserError(f"No Dask scheduler answers at {clipped(scheduler, 100)} ({reason(error)}).") from error
     try:
         yield client
     finally:

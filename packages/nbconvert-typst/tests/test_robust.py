@@ -61,7 +61,8 @@ def test_mathml_of_any_form(inner):
 def test_problems_are_named_once_and_kept_for_callers(caplog):
     bad = shown(image__png=encoded(picture("PNG")[:50]))
     exporter = TypstPDFExporter()
-    exporter.log = logging.getLogger("exporter")  # that of traitlets is quiet once an application has run
+    exporter.log = logging.Logger("apart")  # an application that has run in this process configures the registered ones
+    exporter.log.addHandler(caplog.handler)
     _, resources = exporter.from_notebook_node(new_notebook(cells=[bad, AFTER]))
     assert resources["problems"] == ["cell 1: picture cannot be read: truncated PNG"]
     assert [record.getMessage() for record in caplog.records] == ["Notebook, " + resources["problems"][0]]
