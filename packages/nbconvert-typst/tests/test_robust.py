@@ -61,7 +61,9 @@ def test_mathml_of_any_form(inner):
 def test_problems_are_named_once_and_kept_for_callers(caplog):
     bad = shown(image__png=encoded(picture("PNG")[:50]))
     exporter = TypstPDFExporter()
-    exporter.log = logging.Logger("apart")  # an application that has run in this process configures the registered ones
+    exporter.log = logging.Logger(
+        "apart", logging.WARNING
+    )  # an application that has run in this process configures the registered ones
     exporter.log.addHandler(caplog.handler)
     _, resources = exporter.from_notebook_node(new_notebook(cells=[bad, AFTER]))
     assert resources["problems"] == ["cell 1: picture cannot be read: truncated PNG"]
