@@ -16,8 +16,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-
-
 _profile = partial(typer.Option, callback=paths.profile_name)
 
 

@@ -46,7 +46,7 @@ def beta_groups(counts: Sequence[int], betas: Sequence[float]) -> list[list[floa
 def treatments(
     by_beta: Mapping[float, stats.Runs], counts: Sequence[int], prefer: float | None = None
 ) -> dict[tuple[float, ...], stats.Runs]:
-    """Group betas as `beta_groups`, each with the runs of its beta with most seeds, of equals `prefer` or the first."""
+    """Group betas as `beta_groups`, each with the runs of one of its betas: most seeds, then `prefer`, then first."""
     groups = [tuple(group) for group in beta_groups(counts, list(by_beta))]
     return {group: by_beta[max(group, key=lambda beta: (len(by_beta[beta]), beta == prefer))] for group in groups}
 
@@ -142,7 +142,7 @@ def validation_accuracy(record: Record) -> float:
 def clean_choice(validated: Mapping[float, stats.Runs], original: Sequence[float]) -> SimpleNamespace | None:
     """Choose beta on a validation split, and by the original's rule: best epoch and best beta on the test set.
 
-    `original` are the betas among which that chose. Returns None before two betas were run, and one of the original's.
+    `original` are the original's betas. Returns None before two betas were run, one of them among these.
     """
     ran = {beta: runs for beta, runs in validated.items() if runs}
     among = [beta for beta in ran if beta in original]

@@ -5,6 +5,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import shutil
 import sys
 import uuid
@@ -23,15 +24,13 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from lib import models
-from lib.experiment import Experiment
+from lib.experiment import NUMERICS_VERSION, Experiment
 from lib.runs import index
 from lib.system import files, paths
 from lib.system.errors import NoRoom, UserError, printable, reason
 from lib.training import Record, Weights
 
-FORMAT = 1  # layout of record.json. A record of another format is set aside whole, never misread and never deleted.
-
-
+FORMAT = 1  # layout of record.json; a record of another one is skipped, and set aside before it would be replaced
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError, NotImplementedError)
 
 
@@ -262,10 +261,11 @@ def _digest(content: dict) -> str:
 
 
 def _signature(file: Path) -> str | None:
-    try:
-        return str(json.loads(files.regular(file, files.TEXT).read_text())["sha256"])
-    except _UNREADABLE:
-        return None
+    """Return the checksum that a record's file begins with, without reading it whole; None where there is none."""
+    with suppress(OSError), files.regular(file, files.TEXT).open("rb") as stream:
+        if found := re.search(rb'"sha256": "([0-9a-f]{64})"', stream.read(200)):
+            return found[1].decode()
+    return None
 
 
 def _read_json(file: Path) -> tuple[dict[str, Any], Record]:
@@ -278,6 +278,7 @@ def _read_json(file: Path) -> tuple[dict[str, Any], Record]:
     if not isinstance(whole.setdefault("files", {}), dict):
         raise ValueError("its checksums of tensors are no list of names")
     record = Record.model_validate(whole["record"])
-    if record.key != file.parent.name:
-        raise ValueError(f"it is the record of {record.key}")
+    numerics = NUMERICS_VERSION if record.key == record.experiment.key else record.numerics
+    if (record.key, record.numerics) != (file.parent.name, numerics):
+        raise ValueError(f"it is the record of {record.key}, numerics version {record.numerics}")
     return whole, record

@@ -68,7 +68,7 @@ def load(path: Path, key: str, model: nn.Module, optimizer: torch.optim.SGD) -> 
         if any({name: value.shape for name, value in parts[part].items()} != shapes for part in ("model", "best")):
             raise ValueError("its weights are not those of this model")
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
-        if isinstance(error, FileNotFoundError) and not path.is_symlink():
+        if not os.path.lexists(path):
             return None
         aside = path.with_suffix(".unusable")
         print(f"The checkpoint {path.name} cannot be used ({reason(error)}); the run starts anew.", file=sys.stderr)

@@ -364,6 +364,7 @@ def last(record, **changes):
         lambda r: r.model_dump(mode="json") | {"final_train_correct": []},
         lambda r: r.model_dump(mode="json") | {"finished": "yesterday"},
         lambda r: r.model_dump(mode="json") | {"wall_time": -1},
+        lambda r: r.model_dump(mode="json") | {"numerics": 99},  # under the key of this version
     ],
 )
 def test_a_signed_record_without_a_meaning_is_refused(stored, trained, capsys, wrong):
