@@ -8,18 +8,18 @@ help:  ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 report: .venv/ready  ## execute the notebooks of PROFILE (quick) and write outputs/PROFILE/report.{html,pdf}
-	$(BIN)/python -m lib report --profile $(PROFILE) $(if $(CODE),--code)
+	$(BIN)/writeup report --profile $(PROFILE) $(if $(CODE),--code)
 
 publish: .venv/ready  ## keep the report of PROFILE in the repository and rewrite the README's generated block
-	$(BIN)/python -m lib publish --profile $(PROFILE)
+	$(BIN)/writeup publish --profile $(PROFILE)
 
 reproduce: PROFILE = writeup
 reproduce: .venv/ready  ## train everything behind the published report afresh, into outputs/reproduced (hours on a CPU)
-	WRITEUP_OUTPUTS=$(CURDIR)/outputs/reproduced $(BIN)/python -m lib report --profile $(PROFILE) -p runs=train
+	WRITEUP_OUTPUTS=$(CURDIR)/outputs/reproduced $(BIN)/writeup report --profile $(PROFILE) -p runs=train
 
 verify: PROFILE = writeup
 verify: .venv/ready  ## train a kept run, picked at random, again and compare
-	$(BIN)/python -m lib verify --profile $(PROFILE)
+	$(BIN)/writeup verify --profile $(PROFILE)
 
 test: .venv/ready lint  ## lint, run every test, execute every notebook on the shipped sample
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
@@ -61,7 +61,7 @@ lab: .venv/ready  ## open JupyterLab in the notebooks folder
 	$(BIN)/jupyter lab --notebook-dir=notebooks
 
 data: .venv/ready  ## get CIFAR-10 into the local cache
-	$(BIN)/python -m lib fetch
+	$(BIN)/writeup fetch
 
 setup: .venv/ready  ## make the virtual environment only
 

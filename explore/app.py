@@ -4,6 +4,7 @@ The page trains runs and writes files. Voila by itself answers everybody who rea
 machine, and web pages that point their own name at it (DNS rebinding).
 """
 
+import os
 import tempfile
 import threading
 import webbrowser
@@ -33,4 +34,6 @@ class App(Voila):
 
 
 if __name__ == "__main__":
-    App.launch_instance(auto_token=True)
+    with tempfile.TemporaryDirectory() as own:  # the start-up files of a person's IPython are not meant for the page
+        os.environ["IPYTHONDIR"] = own
+        App.launch_instance(auto_token=True)

@@ -24,7 +24,9 @@ from lib.training import Epoch
 
 Rows = Mapping[str, np.ndarray]
 COLOUR = {"train": "#0072B2", "test": "#D55E00", "CE": "#0072B2", "class-balanced": "#D55E00", "original": "#7F7F7F"}
-STYLE = dict(mpl.rc_params_from_file(Path(__file__).parent / "writeup.mplstyle", use_default_template=False))
+#: Every setting of matplotlib but its backend, so that a person's matplotlibrc changes nothing.
+STYLE = dict(mpl.rc_params_from_file(Path(__file__).parent / "writeup.mplstyle"))
+STYLE.pop("backend")
 PERCENT = PercentFormatter(xmax=1, decimals=0)
 WIDTH = 7.0  # inches, the report's text width
 DARK = 0.72  # share above which white text is easier to read than black on its shade of blue

@@ -11,7 +11,7 @@ import time
 from contextlib import suppress
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import Any
 
 import papermill
@@ -30,6 +30,15 @@ from lib.system import files, paths
 from lib.system.errors import UserError, clipped
 from lib.training import training_part
 
+#: Of kernels and their workers: they see neither the working directory's modules nor a person's own settings.
+_SETTINGS = {
+    "PYTHONSAFEPATH": "1",
+    "PYTHONSTARTUP": "",
+    "PYTHONUTF8": "1",
+    "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of this environment, not another one of the same name
+    # Semaphores that an interrupted kernel leaves; multiprocessing's tracker removes them, with a warning.
+    "PYTHONWARNINGS": "ignore::UserWarning:multiprocessing.resource_tracker",
+}
 _EVERY = 1.0  # seconds between two looks: measuring takes some milliseconds, which a benchmark would notice
 
 
@@ -107,8 +116,7 @@ def _execute(notebook: Path, output: Path, values: dict[str, Any], label: str, u
     In the main thread nbclient handles Ctrl-C itself and kills the kernel. Papermill has a thread of its own: Ctrl-C is
     raised here and sent to the kernel, which stops its training, and the notebook is kept.
     """
-    # multiprocessing warns about semaphores that an interrupted kernel leaves; its tracker removes them.
-    os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
+    os.environ.update(_SETTINGS)
     options = {
         "parameters": values,
         "kernel_name": "python3",
@@ -118,8 +126,13 @@ def _execute(notebook: Path, output: Path, values: dict[str, Any], label: str, u
     }
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
     rest, over = "", False
-    with NamedTemporaryFile("r", suffix=".jsonl") as events, ThreadPool(1) as pool, console.status(label) as shown:
-        os.environ[progress.VARIABLE] = events.name
+    with (
+        TemporaryDirectory(ignore_cleanup_errors=True) as own,
+        NamedTemporaryFile("r", suffix=".jsonl") as events,
+        ThreadPool(1) as pool,
+        console.status(label) as shown,
+    ):
+        os.environ |= {progress.VARIABLE: events.name, "IPYTHONDIR": own}
         call = pool.apply_async(papermill.execute_notebook, (notebook, output), options)
         try:
             while not over:
@@ -138,7 +151,7 @@ def _execute(notebook: Path, output: Path, values: dict[str, Any], label: str, u
             call.wait(20)  # seconds, for the kernels to end
             raise
         finally:
-            del os.environ[progress.VARIABLE]
+            del os.environ[progress.VARIABLE], os.environ["IPYTHONDIR"]
 
 
 def memory() -> int:

@@ -142,11 +142,12 @@ class Store:
                 described = record.model_dump(mode="json")
                 whole = {"format": FORMAT, "sha256": _digest(described), "record": described, "files": sums}
                 files.write(new / "record.json", json.dumps(whole, indent=1).encode())
-                self._move(new, record)
+                moved = self._move(new, record)
         except OSError as error:
             full = ". Make room and run again." if error.errno in (errno.ENOSPC, errno.EDQUOT) else "."
             raise NoRoom(f"Run {record.key} could not be stored in {self.folder}: {reason(error)}{full}") from error
-        index.note(self.folder, record)
+        if moved:
+            index.note(self.folder, record)
         self.checkpoint(record.experiment).unlink(missing_ok=True)
 
     @contextmanager
@@ -163,25 +164,24 @@ class Store:
             shutil.rmtree(folder, ignore_errors=True)
             files.unlock(own)
 
-    def _move(self, new: Path, record: Record) -> None:
-        """Put a run's complete folder in its place, replacing one that is there.
+    def _move(self, new: Path, record: Record) -> bool:
+        """Put a run's complete folder in its place; False where another program has stored the run meanwhile, which stays.
 
-        The old one is deleted only if it holds the same experiment and thus the same numbers (another process finished
-        it too), else set aside. It is renamed first, so that a kill never leaves half a run under its key.
+        What lies there but cannot be read, or is another experiment's, is set aside.
         """
         final = self.path(record.experiment)
-        for attempt in range(10):
+        for _ in range(10):
             try:
                 os.replace(new, final)
-                return
+                return True
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                     raise
-            with suppress(FileNotFoundError):  # the other process is replacing it too
+            with suppress(FileNotFoundError):  # another program sets it aside too
                 old = self._read(final)
                 if old and old.experiment == record.experiment:
-                    os.replace(final, new.with_name(f"old-{attempt}"))
-                elif os.path.lexists(final):  # `_read` sets aside itself what is damaged
+                    return False
+                if os.path.lexists(final):  # `_read` sets aside itself what is damaged
                     self._say(f"The run stored as {record.key} was another one; set aside as {_set_aside(final).name}.")
         raise OSError(errno.EBUSY, "other processes keep storing the same run")
 
@@ -275,8 +275,9 @@ def _read_json(file: Path) -> tuple[dict[str, Any], Record]:
         raise NotImplementedError(f"format {whole['format']} where this version reads {FORMAT}")
     if _digest(whole["record"]) != whole["sha256"]:
         raise ValueError("its checksum does not match")
-    if not isinstance(whole.setdefault("files", {}), dict):
-        raise ValueError("its checksums of tensors are no list of names")
+    sums = whole.setdefault("files", {})
+    if not (isinstance(sums, dict) and all(isinstance(value, str) for value in sums.values())):
+        raise ValueError("its checksums of tensors are no texts by name")
     record = Record.model_validate(whole["record"])
     numerics = NUMERICS_VERSION if record.key == record.experiment.key else record.numerics
     if (record.key, record.numerics) != (file.parent.name, numerics):

@@ -246,7 +246,9 @@ def test_a_report_on_corrupted_runs_names_each_and_shows_the_same(tmp_path):
     status, _, right = report(tmp_path)
     assert status == 0
     runs, rng = sorted((tmp_path / "runs").glob("*/record.json")), random.Random(0)
-    records, weights = FILES | MEANINGS, FILES | TENSORS
+    # A data set may lack a class, and a report does not read these weights.
+    unseen = {"counts.0 = 0", *(kind for kind in MEANINGS if kind.startswith("files = {"))}
+    records, weights = {kind: act for kind, act in (FILES | MEANINGS).items() if kind not in unseen}, FILES | TENSORS
     kinds = [("record.json", kind) for kind in rng.sample(sorted(records), len(runs) - 8)]
     kinds += [(f"{rng.choice(NAMES)}.safetensors", kind) for kind in rng.sample(sorted(weights), 8)]
     for run, other, (name, kind) in zip(runs, runs[1:] + runs[:1], kinds, strict=True):
