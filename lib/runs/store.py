@@ -165,7 +165,7 @@ class Store:
             files.unlock(own)
 
     def _move(self, new: Path, record: Record) -> bool:
-        """Put a run's complete folder in its place; False where another program has stored the run meanwhile, which stays.
+        """Put a run's complete folder in its place; False where the run is stored already, by another program: that stays.
 
         What lies there but cannot be read, or is another experiment's, is set aside.
         """

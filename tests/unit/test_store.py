@@ -478,6 +478,7 @@ def test_a_record_that_changed_vanished_or_was_damaged_is_noticed(stored, traine
     others = [small(seed=seed) for seed in (1, 2)]
     for experiment in others:
         stored.put(record.model_copy(update={"experiment": experiment, "key": experiment.key}), weights)
+    shutil.rmtree(stored.path(record.experiment))
     stored.put(record.model_copy(update={"origin": "elsewhere"}), weights)
     assert sorted(stored.frame().origin) == ["elsewhere", "params/x.yaml", "params/x.yaml"]
     shutil.rmtree(stored.path(others[0]))
