@@ -84,7 +84,7 @@ def headline(markdown: str, first_page: int = 0) -> None:
 def svg(drawn: Figure) -> str:
     """Return the figure as SVG, the same bytes for the same content, and close it."""
     buffer = io.StringIO()
-    with plt.rc_context(plots.STYLE | {"svg.hashsalt": "writeup"}):
+    with plt.rc_context({"svg.hashsalt": "writeup"}):
         drawn.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
     plt.close(drawn)
     return buffer.getvalue()

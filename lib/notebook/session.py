@@ -6,8 +6,10 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import matplotlib
 from torch import Tensor
 
+from lib.analysis import plots
 from lib.experiment import Experiment
 from lib.notebook import exhibits, parameters
 from lib.runs import sweep
@@ -114,6 +116,7 @@ def begin(name: str, namespace: dict[str, Any]) -> Notebook:
         given = {name: v for name, v in plain.items() if not name.startswith("_") and name not in ("In", "Out")}
     values = parameters.check(given, file, where=f"the parameters of {name}")
     namespace.update(values, _writeup_begun=True)
+    matplotlib.rcParams.update(plots.STYLE)
     if values["headless"]:  # an interrupted kernel's event loop logs errors to the runner's terminal
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     store = opened(values["profile"], values.get("runs", "train"))
