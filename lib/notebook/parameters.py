@@ -1,8 +1,10 @@
 """Parameters as a contract: a cell of literals with their meanings per notebook, and one checked `Plan` per profile."""
 
 import ast
+import difflib
 import os
 import sys
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,9 +71,9 @@ def check(values: Values, notebook: Path, where: str) -> Values:
     """Return every parameter of a notebook: `values`, typed, and other defaults; as `read`, with `where` for a file."""
     known = declared(notebook)
     try:
-        if unknown := [quoted(name) for name in values if name not in known]:
-            raise UserError(f"{notebook.stem} has no parameter {unknown[0]}; its parameters are {', '.join(known)}.")
-        typed = {name: _as(known[name].default, value, name) for name, value in values.items()}
+        if unknown := [_unknown(name, known) for name in values if name not in known]:
+            raise UserError(f"{notebook.stem} has no parameter {unknown[0]}.")
+        typed = {name: _once(name, _as(known[name].default, value, name)) for name, value in values.items()}
         for name, value in typed.items():
             _check_value(name, value)
         complete = {name: parameter.default for name, parameter in known.items()} | typed
@@ -83,6 +85,26 @@ def check(values: Values, notebook: Path, where: str) -> Values:
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
     return complete
+
+
+def injected(cells: Sequence[str]) -> list[str]:
+    """Return the names that cells which Papermill has injected assign, but for its own (PAPERMILL_INPUT_PATH ...)."""
+    own = [node for cell in cells if cell.startswith("# Parameters") for node in ast.parse(cell).body]
+    names = [target.id for node in own if isinstance(node, ast.Assign) for target in node.targets]
+    return [name for name in names if not name.startswith("PAPERMILL_")]
+
+
+def _unknown(name: str, known: Collection[str]) -> str:
+    """Return an unknown parameter's name, the nearest known one, if any, and all known ones."""
+    fields = [parameter for parameter, field in FIELDS.items() if field == name and parameter in known]
+    near = fields or difflib.get_close_matches(str(name), known, 1)
+    return f"{quoted(name)}{f' (near: {near[0]})' if near else ''}; there are {', '.join(known)}"
+
+
+def _once(name: str, value: Any) -> Any:
+    """Return a list's values once each; only the epochs at which the learning rate falls may be repeated."""
+    repeated = isinstance(value, list) and name != "steps"
+    return [item for n, item in enumerate(value) if item not in value[:n]] if repeated else value
 
 
 def described(values: Values) -> Experiment:
@@ -144,15 +166,13 @@ class Plan(BaseModel, frozen=True):
     @classmethod
     def of(cls, profile: str, changes: Values | None = None) -> "Plan":
         """Read and check a profile, and `changes` for every notebook that declares them; UserError for a wrong one."""
-        known = sorted(folder.name for folder in paths.PARAMS.iterdir() if folder.is_dir())
-        if profile not in known:
-            raise UserError(f"There is no profile {quoted(profile)}; known profiles: {', '.join(known)}.")
+        check_profile(profile)
         files, changes = {name: of_profile(profile, name) for name in NOTEBOOKS}, changes or {}
         declared = sorted({key for own in files.values() for key in own})
         if "profile" in changes:
             raise UserError("The profile is chosen by --profile, not by a parameter.")
-        if unknown := [key for key in changes if key not in declared]:
-            raise UserError(f"No notebook has a parameter {quoted(unknown[0])}; there are {', '.join(declared)}.")
+        if unknown := [_unknown(key, declared) for key in changes if key not in declared]:
+            raise UserError(f"No notebook has a parameter {unknown[0]}.")
         values = {}
         for name, own in files.items():
             changed = {key: changes.get(key, value) for key, value in own.items()}
@@ -202,6 +222,13 @@ def origin(profile: str, name: str, values: Values) -> str:
         return f"notebooks/{name}.ipynb"
     changed = [f"{key}={value}" for key, value in values.items() if key not in MODES and value != own[key]]
     return paths.shown(file) + (f" with {', '.join(changed)}" if changed else "")
+
+
+def check_profile(profile: str) -> None:
+    """Raise UserError where params/ has no such folder."""
+    known = sorted(folder.name for folder in paths.PARAMS.iterdir() if folder.is_dir())
+    if profile not in known:
+        raise UserError(f"There is no profile {quoted(profile)}; known profiles: {', '.join(known)}.")
 
 
 def of_profile(profile: str, name: str) -> Values:

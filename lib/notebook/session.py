@@ -107,15 +107,17 @@ def _in_words(name: Hashable, symbol: str = "β") -> str:
 
 
 def begin(name: str, namespace: dict[str, Any]) -> Notebook:
-    """Check the parameters in a notebook's globals() as `check`, put their types right in place, and open its store."""
+    """Check the parameters in a notebook's globals() as `check`, put their types right in place, and open its store.
+
+    Parameters are what its parameters cell declares and what Papermill has injected, not a person's other variables.
+    """
     file = paths.NOTEBOOKS / f"{name}.ipynb"
     plain = {k: v for k, v in namespace.items() if not (callable(v) or isinstance(v, types.ModuleType))}
-    if "_writeup_begun" in namespace:  # the cell is run again, and the later cells' variables exist too
-        given = {name: plain[name] for name in parameters.declared(file) if name in plain}
-    else:
-        given = {name: v for name, v in plain.items() if not name.startswith("_") and name not in ("In", "Out")}
+    declared, injected = parameters.declared(file), parameters.injected(namespace.get("In", ()))
+    given = {name: plain.get(name) for name in [*declared, *injected] if name in plain or name not in declared}
     values = parameters.check(given, file, where=f"the parameters of {name}")
-    namespace.update(values, _writeup_begun=True)
+    parameters.check_profile(values["profile"])
+    namespace.update(values)
     matplotlib.rcParams.update(plots.STYLE)
     if values["headless"]:  # an interrupted kernel's event loop logs errors to the runner's terminal
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)

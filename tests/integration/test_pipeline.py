@@ -183,7 +183,9 @@ def test_papermill_runs_a_notebook_from_any_working_directory(smoke, tmp_path):
     ("options", "said"),
     [
         (("--profile", "smok"), "There is no profile 'smok'; known profiles: "),
-        (("-p", "epoch=3"), "No notebook has a parameter 'epoch'; there are "),
+        (("-p", "epoch=3"), "No notebook has a parameter 'epoch' (near: epochs); there are "),
+        (("-p", "data=cifar10"), "No notebook has a parameter 'data' (near: dataset); there are "),
+        (("-p", "profile=quick"), "The profile is chosen by --profile, not by a parameter."),
         (("-p", "model=ResNet32"), "the command line: model: Input should be one of 'ConvNet',"),
         (("-p", "epochs=many"), "the command line: epochs has to be a whole number like 14, not 'many'."),
         (("-p", "epochs"), "A parameter is given as NAME=VALUE, not 'epochs'."),

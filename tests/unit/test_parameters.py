@@ -79,15 +79,46 @@ def test_a_line_that_is_no_literal_is_refused(tmp_path):
         parameters.declared(tmp_path / "bad.ipynb")
 
 
+def executed(**names):
+    """IPython's list of executed cells, with one in which Papermill has injected parameters."""
+    return ["", "epochs = 3", "# Parameters\n" + "\n".join(f"{name} = {value!r}" for name, value in names.items())]
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("epochz", "near: epochs"), ("beta", "near: betas"), ("data", "there are"), ("x", "there are")]
+)
 @pytest.mark.parametrize("headless", [True, False])
-def test_a_notebook_refuses_an_unknown_parameter(example, headless):
-    given = {"headless": headless, "profile": "quick", "epochs": "4", "epochz": 4}
-    with pytest.raises(UserError, match="no parameter 'epochz'"):
+def test_a_notebook_refuses_an_unknown_parameter_also_one_that_an_import_has_hidden(example, headless, name, near):
+    hidden = {name: pytest}  # as `from lib import data` hides a parameter of that name
+    given = {"headless": headless, "profile": "quick", "In": executed(**{name: 4}), **hidden}
+    with pytest.raises(UserError, match=rf"the parameters of example: .*no parameter '{name}'.*{near}"):
         session.begin("example", given)
 
 
+def test_the_field_of_a_record_leads_to_the_parameter_that_sets_it():
+    with pytest.raises(UserError, match=r"claims has no parameter 'data' \(near: dataset\)"):
+        parameters.check({"data": "cifar10"}, paths.NOTEBOOKS / "claims.ipynb", "here")
+
+
+def test_other_variables_of_a_kernel_are_no_parameters(example):
+    """Those of IPython's start-up files, of cells run before, and Papermill's own."""
+    given = {"headless": True, "profile": "quick", "mine": 3, "beta": [1], "PAPERMILL_INPUT_PATH": "a.ipynb"}
+    session.begin("example", given | {"In": executed(PAPERMILL_INPUT_PATH="a.ipynb", epochs=3)})
+
+
+def test_a_profile_without_a_folder_is_refused_at_the_start(example):
+    with pytest.raises(UserError, match=r"no profile 'foo'; known profiles: .*smoke"):
+        session.begin("example", {"headless": True, "profile": "foo"})
+
+
+def test_values_that_are_repeated_count_once_but_for_the_steps_of_a_schedule(tmp_path, example):
+    assert read(tmp_path, example, "betas: [0.9, 0.0, 9e-1, 0.0]")["betas"] == [0.9, 0.0]
+    kept = parameters.check({"steps": [6, 6]}, paths.ROOT / "notebooks" / "convnet.ipynb", "here")
+    assert kept["steps"] == [6, 6]
+
+
 def test_begin_normalises_values_in_place(example):
-    given = {"headless": True, "profile": "mine", "epochs": "4", "rate": "1e-2"}
+    given = {"headless": True, "profile": "quick", "epochs": "4", "rate": "1e-2"}
     here = session.begin("example", given)
     assert (given["epochs"], given["rate"]) == (4, 0.01)
     assert here.origin == "notebooks/example.ipynb"
