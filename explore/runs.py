@@ -82,7 +82,7 @@ def grouped(records: Iterable[Record]) -> dict[Experiment, list[Record]]:
     """Return runs by setting: the experiment without its seed."""
     groups: dict[Experiment, list[Record]] = {}
     for record in records:
-        groups.setdefault(record.experiment.replace(seed=0), []).append(record)
+        groups.setdefault(record.experiment.any_seed, []).append(record)
     return groups
 
 

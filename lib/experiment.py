@@ -10,16 +10,29 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
+from lib import losses, models
 from lib.data import DATASETS
 from lib.losses import LOSSES
 from lib.models import MODELS
-from lib.system import device
+from lib.system import device, source
 from lib.system.errors import UserError, explain, quoted
 
 #: Version of everything that decides the numbers of a run: initialisation, data order, augmentation, loss
 #: arithmetic, schedule, optimiser, evaluation. tests/unit/test_golden.py pins a tiny run; when it fails because
 #: the numbers were meant to change, raise this, and every stored record goes out of use.
 NUMERICS_VERSION = 1
+
+
+for _module in (models, losses, *DATASETS.values()):
+    source.remember(_module)  # as it is loaded: it may be edited while this program runs
+
+
+def _code(model: str, loss: str, data: str) -> str:
+    """Return which of the three is not as it was shipped, each with the digest of its source; mostly ""."""
+    kind = LOSSES[loss]
+    parts: dict[str, list[Any]] = {model: [MODELS[model]], loss: [kind.build, kind.sigmoid], data: [DATASETS[data]]}
+    found = {name: source.digest(*part) for name, part in parts.items()}
+    return ", ".join(f"{name} {digest}" for name, digest in found.items() if source.SHIPPED.get(name) != digest)
 
 
 def _whole(value: Any) -> Any:
@@ -75,6 +88,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     # numerics
     seed: Annotated[Whole, Field(ge=0, lt=2**32)] = 0
     precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: autocast; weights stay float32
+    code: str = ""  # digests of an own or edited model, loss or data set; set by `make`
 
     @model_validator(mode="after")
     def _canonical_and_consistent(self) -> "Experiment":
@@ -99,18 +113,24 @@ class Experiment(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 
     @classmethod
     def make(cls, **fields: Any) -> "Experiment":
-        """Build an experiment, with a precision for "auto"; UserError names wrong fields and what is allowed."""
+        """Build an experiment, with a precision for "auto" and today's code; UserError names wrong fields."""
         if fields.get("precision") == "auto":
             here = device.default_device().type  # bfloat16 where it computes in it
             fields["precision"] = "bfloat16" if device.has_bfloat16(here) else "float32"
         try:
-            return cls(**fields)
+            made = cls(**fields)
+            return made.model_copy(update={"code": _code(made.model, made.loss, made.data)})
         except ValidationError as error:
             raise UserError(explain(error.errors(), known=sorted(cls.model_fields))) from None
 
     def replace(self, **changes: Any) -> "Experiment":
         """The same experiment with some fields changed, validated anew."""
         return self.make(**{**self.model_dump(), **changes})
+
+    @property
+    def any_seed(self) -> "Experiment":
+        """The experiment with seed 0: equal for runs that differ in their seed alone, also those of older code."""
+        return self.model_copy(update={"seed": 0})
 
     @property
     def key(self) -> str:

@@ -165,7 +165,7 @@ class Store:
             files.unlock(own)
 
     def _move(self, new: Path, record: Record) -> bool:
-        """Put a run's complete folder in its place; False where the run is stored already, by another program: that stays.
+        """Put a run's complete folder in its place; False where another program has put it there, which stays.
 
         What lies there but cannot be read, or is another experiment's, is set aside.
         """
@@ -198,8 +198,8 @@ class Store:
             for file in self.folder.glob(index.RECORDS):
                 record = self._read(file.parent)
                 if record and record.key == record.experiment.key:  # of today's numerics
-                    self._kept.setdefault(record.experiment.replace(seed=0), {})[record.experiment.seed] = record
-        return self._kept.get(experiment.replace(seed=0), {})
+                    self._kept.setdefault(record.experiment.any_seed, {})[record.experiment.seed] = record
+        return self._kept.get(experiment.any_seed, {})
 
     def file(self, key: str, name: str = "record.json") -> Path | None:
         """Return a file of a key's run, or None: one that lies beside the record that `get` finds, or a copy of it."""

@@ -33,9 +33,9 @@ def verify(
     folder: Path, count: int, seed: int | None = None, on_epoch: Callable[[Epoch], None] | None = None
 ) -> list[Comparison]:
     """Train `count` of the runs kept in `folder`, drawn by `seed`, again and compare; UserError where none is kept."""
-    records = [record for record in Store(folder).records() if record.numerics == NUMERICS_VERSION]
-    if not records:
-        raise UserError(f"No run of numerics version {NUMERICS_VERSION} is kept in {folder}.")
+    kept = [record for record in Store(folder).records() if record.numerics == NUMERICS_VERSION]
+    if not (records := [record for record in kept if record.experiment.replace() == record.experiment]):
+        raise UserError(f"No run of numerics version {NUMERICS_VERSION} and of today's code is kept in {folder}.")
     chosen = random.Random(seed).sample(records, min(count, len(records)))
     before, found = torch.get_num_threads(), []
     try:
@@ -55,8 +55,8 @@ def compare(kept: Record, again: Record) -> Comparison:
         return Comparison(True, f"{name}: bit-identical")
     if (again.data_digest, again.counts) != (kept.data_digest, kept.counts):
         return Comparison(False, f"{name}: NOT the same training images")
-    # Runs that lib 0.1 trained several at a time (replicas) are apart.
-    if "replicas" not in then and all(key in then and then[key] == now.get(key) for key in _SAME):
+    # Apart are runs of several parts, and those that lib 0.1 trained several at a time (replicas).
+    if not kept.parts and "replicas" not in then and all(key in then and then[key] == now.get(key) for key in _SAME):
         return Comparison(False, f"{name}: NOT the same, on the same machine")
     pairs = zip(again.history, kept.history, strict=True)
     loss = max(abs(new.train_loss - old.train_loss) / max(old.train_loss, 1e-9) for new, old in pairs)

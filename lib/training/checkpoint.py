@@ -10,18 +10,20 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
+from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from lib.system import files
 from lib.system.errors import NoRoom, reason
-from lib.training.results import Epoch, Weights
+from lib.training.results import Epoch, Part, Weights
 
 
 @dataclass
 class Checkpoint:
     history: list[Epoch]
     best: Weights  # weights of the best epoch so far
+    parts: list[Part]  # see Record
 
 
 def save(path: Path, key: str, model: nn.Module, optimizer: torch.optim.SGD, state: Checkpoint) -> None:
@@ -34,7 +36,8 @@ def save(path: Path, key: str, model: nn.Module, optimizer: torch.optim.SGD, sta
     history = json.dumps([epoch.model_dump() for epoch in state.history])
     # safetensors refuses views of shared memory and odd layouts: store plain copies.
     plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-    metadata = {"key": key, "history": history, "digest": _digest(plain, history)}
+    parts = json.dumps(state.parts)
+    metadata = {"key": key, "history": history, "parts": parts, "digest": _digest(plain, history + parts)}
     try:
         files.write(path, safetensors.torch.save(plain, metadata))
     except OSError as error:
@@ -53,11 +56,12 @@ def load(path: Path, key: str, model: nn.Module, optimizer: torch.optim.SGD) -> 
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if metadata["key"] != key:
             raise ValueError(f"it is of run {metadata['key']}")
-        if metadata["digest"] != _digest(tensors, metadata["history"]):
+        if metadata["digest"] != _digest(tensors, metadata["history"] + metadata.get("parts", "")):
             raise ValueError("its checksum is wrong")
         history = [Epoch.model_validate(epoch) for epoch in json.loads(metadata["history"])]
         if [epoch.epoch for epoch in history] != [*range(1, len(history) + 1)]:
             raise ValueError("its epochs are not in order")
+        done = TypeAdapter(list[Part]).validate_json(metadata.get("parts", f"[[{len(history)}, {{}}]]"))
         if not all(tensor.isfinite().all() for tensor in tensors.values()):
             raise ValueError("it holds values that are not finite")
         parts: dict[str, Weights] = {"model": {}, "best": {}, "momentum": {}}
@@ -81,7 +85,7 @@ def load(path: Path, key: str, model: nn.Module, optimizer: torch.optim.SGD) -> 
         if name in parts["momentum"]:
             buffer = torch.empty_like(parameter).copy_(parts["momentum"][name])  # keeps device and layout
             optimizer.state[parameter]["momentum_buffer"] = buffer
-    return Checkpoint(history, parts["best"])
+    return Checkpoint(history, parts["best"], done)
 
 
 def finished_epochs(path: Path) -> list[Epoch]:

@@ -55,8 +55,11 @@ def train(
     ("test", float16 [N, C], in the order of the test set).
 
     Raises Diverged where the loss is not finite, with epoch, step and settings; Interrupted on Ctrl-C or `stop`, with
-    the history; and NoRoom where the checkpoint cannot be written.
+    the history; NoRoom where the checkpoint cannot be written; and UserError where this program's code of the model,
+    loss or data set is not the experiment's.
     """
+    if experiment.replace() != experiment:
+        raise UserError(f"{experiment.title} is of other code ({experiment.code or 'the shipped one'}) than is here.")
     device.keep_freed_memory()
     on = on or device.default_device()
     dataset = dataset or data.load(experiment.data)
@@ -74,7 +77,10 @@ def train(
     loss = losses.build(experiment.loss, counts=counts, device=on, **fields)
     optimizer = make_optimizer(model, experiment)
     state = checkpoint and checkpoints.load(checkpoint, experiment.key, model, optimizer)
-    state = state or Checkpoint(history=[], best={})
+    state = state or Checkpoint(history=[], best={}, parts=[])
+    here, earlier = device.describe(), state.parts
+    if earlier and earlier[-1][1] == here:  # the last part goes on
+        earlier = earlier[:-1]
     logits = None  # of the newest epoch on the test set
     try:
         for number in range(len(state.history) + 1, experiment.epochs + 1):
@@ -99,6 +105,7 @@ def train(
             if epoch.test.accuracy > max((e.test.accuracy for e in state.history), default=-1.0):
                 state.best = plain_weights(model)
             state.history.append(epoch)
+            state.parts = [*earlier, (number, here)]
             if checkpoint:
                 checkpoints.save(checkpoint, experiment.key, model, optimizer, state)
             if on_epoch:
@@ -119,7 +126,8 @@ def train(
         history=state.history,
         wall_time=sum(epoch.seconds for epoch in state.history),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
-        machine=device.describe(),
+        machine=here,
+        parts=state.parts if state.parts != [(experiment.epochs, here)] else [],
         lib=lib.__version__,
         data_digest=dataset.digest,
         origin=origin,

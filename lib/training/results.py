@@ -29,6 +29,8 @@ def plain_weights(model: nn.Module) -> Weights:
     }
 
 
+Machine = dict[Text, Text | int]  # as `lib.system.device.describe` gives it
+Part = tuple[Positive, Machine]  # of a run: the last epoch, and the machine; {} where it was not kept
 _TIME = r"^\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d[+]00:00)?$"  # ISO 8601, UTC
 
 
@@ -83,7 +85,9 @@ class Record(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     history: list[Epoch]
     wall_time: Nonnegative  # seconds, summed over the epochs
     finished: Annotated[str, Field(pattern=_TIME), AfterValidator(lambda text: datetime.fromisoformat(text) and text)]
-    machine: dict[Text, Text | int]
+    machine: Machine
+    #: Of a run that was resumed on another machine or with other threads: (last epoch, machine) of each part, in order.
+    parts: list[Part] = []
     lib: Text  # version of this library
     data_digest: Text  # of the data set it was trained on
     origin: Text = ""  # the parameter file that first asked for it
@@ -95,6 +99,8 @@ class Record(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     def _complete(self) -> "Record":
         if [epoch.epoch for epoch in self.history] != [*range(1, self.experiment.epochs + 1)]:
             raise ValueError(f"the history has to hold the epochs 1 to {self.experiment.epochs}")
+        if self.parts and self.parts[-1][0] != self.experiment.epochs:
+            raise ValueError("its last part has to end with its last epoch")
         if not sum(self.counts) or len({int(np.sum(epoch.test.confusion)) for epoch in self.history}) != 1:
             raise ValueError("there have to be training images, and every epoch has to be tested on the same images")
         matrices = [e.confusion for epoch in self.history for e in (epoch.test, epoch.validation) if e]

@@ -1,6 +1,7 @@
 """A published run that is trained again has to be the same run."""
 
 import re
+import shutil
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ def published(tmp_path, sample, one_thread):
 def edited(store, **changes):
     """The records with something changed in each."""
     for record in store.records():
+        shutil.rmtree(store.path(record.experiment))
         store.put(record.model_copy(update=changes), {})
 
 
@@ -95,6 +97,21 @@ def test_a_record_of_an_unknown_machine_is_not_held_to_every_bit(kept, machine):
     assert not verify.compare(old.model_copy(update={"machine": kept.machine}), kept).holds
 
 
+def test_a_run_of_several_parts_is_not_held_to_every_bit(kept):
+    last = kept.last.model_copy(update={"train_loss": kept.last.train_loss * 1.001})
+    mixed = kept.model_copy(
+        update={"history": [last], "parts": [(1, kept.machine | {"threads": 2}), (2, kept.machine)]}
+    )
+    assert verify.compare(mixed, kept).holds
+    assert not verify.compare(mixed.model_copy(update={"parts": []}), kept).holds
+
+
+def test_runs_of_other_code_are_not_trained_again(published, monkeypatch):
+    monkeypatch.setitem(verify.train.__globals__["models"].MODELS, "TwoLayerNet", lambda classes: None)
+    with pytest.raises(UserError, match="of today's code is kept"):
+        verify.verify(published.folder, count=1)
+
+
 @pytest.mark.parametrize("changes", [{"data_digest": "another"}, {"counts": [1] * 10}])
 def test_other_images_are_reported(kept, changes):
     compared = verify.compare(elsewhere(kept, train_loss=1.0).model_copy(update=changes), kept)
@@ -110,5 +127,5 @@ def test_which_runs_are_picked_follows_the_seed(published, monkeypatch):
 
 
 def test_nothing_published_is_one_sentence(tmp_path):
-    with pytest.raises(UserError, match="No run of numerics version 1 is kept"):
+    with pytest.raises(UserError, match="No run of numerics version 1 and of today's code is kept"):
         verify.verify(tmp_path, count=1)
