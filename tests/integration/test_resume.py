@@ -11,9 +11,12 @@ from functools import partial
 import pytest
 import torch
 from conftest import run, small, without_times
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from lib.models import MODELS, TwoLayerNet
 from lib.system.errors import UserError
+from lib.training import Record
 from lib.training import checkpoint as checkpoints
 
 pytestmark = pytest.mark.usefixtures("one_thread")  # small steps are fastest on one thread, and repeatable
@@ -159,14 +162,40 @@ def test_an_intact_checkpoint_is_used(interrupted, few):
 
 
 def test_the_checkpoint_of_another_model_is_set_aside_and_spoils_nothing(interrupted, few, monkeypatch):
-    """An edited model: its key is the same, and some of its weights fit."""
+    """An edit that no digest has seen: the key is the same, and some of the weights fit."""
     experiment, path, _ = interrupted
+    monkeypatch.setattr("lib.experiment._code", lambda *_: "")
     monkeypatch.setitem(MODELS, experiment.model, partial(TwoLayerNet, hidden=17))
     seen = []
     result = run(experiment, few(), checkpoint=path, on_epoch=lambda e: seen.append(e.epoch))
     assert seen == [1, 2, 3, 4]
     assert_same(result, run(experiment, few()))
     assert path.with_suffix(".unusable").exists()
+
+
+def test_a_run_says_its_parts_where_it_was_resumed_on_another_machine_or_with_other_threads(interrupted, few):
+    experiment, path, _ = interrupted
+    torch.set_num_threads(2)
+    record, _ = run(experiment, few(), checkpoint=path)
+    assert [(end, machine["threads"]) for end, machine in record.parts] == [(2, 1), (4, 2)]
+    assert record.machine == record.parts[-1][1]
+    assert Record.model_validate_json(record.model_dump_json()) == record
+
+
+def test_a_run_that_was_resumed_as_it_began_has_no_parts(interrupted, few):
+    experiment, path, _ = interrupted
+    assert run(experiment, few(), checkpoint=path)[0].parts == []
+
+
+def test_the_machine_of_an_older_checkpoint_is_not_known(interrupted, few):
+    experiment, path, _ = interrupted
+    with safe_open(path, "pt") as file:
+        metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    del metadata["parts"]
+    metadata["digest"] = checkpoints._digest(tensors, metadata["history"])
+    save_file(tensors, path, metadata)
+    record, _ = run(experiment, few(), checkpoint=path)
+    assert record.parts == [(2, {}), (4, record.machine)]
 
 
 def test_the_checkpoint_of_another_experiment_is_ignored(interrupted, few):

@@ -131,7 +131,12 @@ def test_arguments_that_are_bound_count(write):
     assert source.digest(partial(own, hidden=4)) == source.digest(partial(own, hidden=4))
 
 
-def test_lambdas_and_what_a_notebook_defines_count():
+def test_lambdas_count(write):
+    found = [source.digest(write(f"{OWN}\n\nSCORES = {{'a': lambda x: {n} * x}}\n").SCORES["a"]) for n in (2, 3, 2)]
+    assert found[0] == found[2] != found[1]
+
+
+def test_what_a_notebook_defines_counts():
     def defined(factor):
         """A class as a notebook's cell would define it: in a module without a file."""
         text = f"class Mine:\n    def forward(self, x):\n        return {factor} * x\n"
@@ -140,9 +145,6 @@ def test_lambdas_and_what_a_notebook_defines_count():
         exec(compile(text, f"<cell {factor}>", "exec"), namespace)
         return namespace["Mine"]
 
-    one = lambda x: 2 * x  # noqa: E731
-    other = lambda x: 3 * x  # noqa: E731
-    assert source.digest(one) != source.digest(other)
     assert source.digest(defined(2)) != source.digest(defined(3))
     assert source.digest(defined(2)) == source.digest(defined(2))
 
