@@ -37,11 +37,27 @@ def report(outputs, *options):
     return run(sys.executable, "-m", "lib", "report", "--profile", "smoke", *options, outputs=outputs)
 
 
+#: Files where a person works, and settings of the person: none of them may reach a report.
+HOSTILE = {
+    "lib/__init__.py": "",
+    **{f"{name}.py": "raise SystemExit('the working directory is imported')" for name in ("random", "yaml", "explore")},
+    "matplotlibrc": "text.usetex: True\nfont.size: 40\nlines.linewidth: 9\n",
+    "ipython/profile_default/startup/mine.py": "import numpy as np\nmine, beta, seed = 3, 9, 77\n",
+    "ipython/profile_default/ipython_config.py": "raise SystemExit('a person's IPython is configured')",
+    "startup.py": "raise SystemExit('a start-up file is executed')",
+}
+
+
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory):
-    """The smoke profile, executed once: its outputs folder and what the command said."""
-    outputs = tmp_path_factory.mktemp("outputs")
-    return outputs, report(outputs)
+    """The smoke profile, executed once, in a hostile place: its outputs folder and what the command said."""
+    outputs, place = tmp_path_factory.mktemp("outputs"), tmp_path_factory.mktemp("place")
+    for name, text in HOSTILE.items():
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_text(text)
+    settings = {"IPYTHONDIR": str(place / "ipython"), "PYTHONSTARTUP": str(place / "startup.py")}
+    command = os.path.join(os.path.dirname(sys.executable), "writeup")
+    return outputs, run(command, "report", "--profile", "smoke", outputs=outputs, cwd=place, **settings)
 
 
 def test_the_smoke_profile_ends_well_with_both_reports(smoke):
@@ -113,6 +129,12 @@ def runs_of(notebook):
     return {key for note in exhibits(nbformat.read(notebook, 4)) for key in note["runs"]}
 
 
+def figures_of(notebook):
+    """The pictures of an executed notebook by their name and the runs that they show."""
+    shown = exhibits(nbformat.read(notebook, 4))
+    return {(note["name"], *note["runs"]): note["data"]["image/svg+xml"] for note in shown if note["kind"] == "figure"}
+
+
 def test_a_report_is_made_of_what_is_published_without_training(published, tmp_path, monkeypatch, capsys):
     use(tmp_path, monkeypatch)
     monkeypatch.setenv("WRITEUP_PUBLISHED", str(published))
@@ -124,6 +146,8 @@ def test_a_report_is_made_of_what_is_published_without_training(published, tmp_p
     for name in NOTEBOOKS:
         own, kept = (runs_of(folder / "smoke" / f"{name}.ipynb") for folder in (tmp_path, published))
         assert own >= kept  # and the fresh seeds of the same settings
+        shown, before = (figures_of(folder / "smoke" / f"{name}.ipynb") for folder in (tmp_path, published))
+        assert all(shown[figure] == before[figure] for figure in shown.keys() & before.keys())
     assert "nothing was trained for this report" in (tmp_path / "smoke" / "report.html").read_text()
 
 
