@@ -210,7 +210,7 @@ def _peak_resident() -> int:
     status = Path("/proc/self/status")
     if status.exists():
         # Not getrusage: on Linux a process starts with the peak of the one that it was forked from.
-        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        lines = dict(line.split(":", 1) for line in status.read_text("utf-8", "replace").splitlines())
         return int(lines["VmHWM"].split()[0]) * 1024
     import resource  # not on Windows
 

@@ -76,10 +76,10 @@ def keep(profile: str) -> None:
 
 def write_readme() -> None:
     """Write the README's tables anew, from benchmarks/results."""
-    text, found = _BLOCK.subn(lambda match: match[1] + block() + match[2], README.read_text())
+    text, found = _BLOCK.subn(lambda match: match[1] + block() + match[2], README.read_text("utf-8"))
     if not found:
         raise UserError("benchmarks/README.md lacks the marks around its generated tables; see benchmarks/report.py.")
-    README.write_text(text)
+    README.write_text(text, "utf-8")
 
 
 def block() -> str:

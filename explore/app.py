@@ -28,7 +28,7 @@ class App(Voila):
 
     def launch_browser(self) -> None:
         """Open the page by way of a file: a command line with the token could be read by other users."""
-        with tempfile.NamedTemporaryFile("w", suffix=".html", delete=False) as file:
+        with tempfile.NamedTemporaryFile("w", suffix=".html", delete=False, encoding="utf-8") as file:
             file.write(f'<meta http-equiv="refresh" content="0; url={self.display_url}">')
         threading.Thread(target=webbrowser.open, args=(Path(file.name).as_uri(),), daemon=True).start()
 

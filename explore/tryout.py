@@ -108,7 +108,7 @@ def save(values: dict[str, Any], name: str) -> tuple[Path, str, bool]:
         if linked or (replaced and not ours):
             raise UserError(f"{paths.shown(file)} was not saved from this form; choose another name.")
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(f"{_MARK}: cross-entropy, and one class-balanced loss.\n{''.join(lines)}")
+        file.write_text(f"{_MARK}: cross-entropy, and one class-balanced loss.\n{''.join(lines)}", "utf-8")
     except OSError as error:
         raise UserError(f"{paths.shown(file)} cannot be written: {error.strerror}.") from error
     executed = [Path(sys.executable).with_name("papermill"), NOTEBOOK, folder / NOTEBOOK.name, "-f", file]

@@ -19,7 +19,7 @@ from lib.system import files, paths
 from lib.system.errors import UserError, quoted, reason
 
 Values = dict[str, Any]
-_CONTRACT = yaml.safe_load(Path(__file__).with_name("contract.yaml").read_text())
+_CONTRACT = yaml.safe_load(Path(__file__).with_name("contract.yaml").read_bytes())
 FIELDS, CANDIDATE, READINGS = (_CONTRACT[key] for key in ("fields", "candidate", "readings"))
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list"}
 NOTEBOOKS = ("convnet", "data_wrangling", "beta_sweep", "settings", "ablations", "claims")  # of the report, in order
@@ -188,7 +188,7 @@ class Plan(BaseModel, frozen=True):
     def load(cls, file: Path) -> "Plan":
         """Read a plan that `save` wrote; UserError for anything else."""
         try:
-            return cls.model_validate_json(files.regular(file, files.TEXT).read_text())
+            return cls.model_validate_json(files.regular(file, files.TEXT).read_bytes())
         except (OSError, ValueError) as error:
             where, why = paths.shown(file), reason(error)
             raise UserError(f"{where} cannot be read ({why}); remove it, or make the report again.") from None

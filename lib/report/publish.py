@@ -52,7 +52,7 @@ def _publish(profile: str, source: Path, target: Path) -> None:
     ledger = notes[_LEDGER]["data"]["text/html"]
     known = {"profile": profile, "folder": paths.shown(target), "figure": _SHOWN, "ledger": ledger, "headlines": lines}
     block = render("readme", **known) + "\n\n"
-    readme, marks = _BLOCK.subn(lambda match: match[1] + block + match[2], README.read_text(errors="surrogateescape"))
+    readme, marks = _BLOCK.subn(lambda match: match[1] + block + match[2], README.read_text("utf-8", "surrogateescape"))
     if not marks:
         raise UserError("README.md lacks the marks of its generated block; _BLOCK in lib/report/publish.py has them.")
     shutil.rmtree(new, ignore_errors=True)  # of a program that was killed
@@ -73,7 +73,7 @@ def _publish(profile: str, source: Path, target: Path) -> None:
                 store.tensors(records[key], name)  # else a damaged file would be published
                 shutil.copy(file, new / "runs" / key)
         shutil.copy(store.file(key), new / "runs" / key)
-    (new / f"{_SHOWN}.svg").write_text(notes[_SHOWN]["data"]["image/svg+xml"])
+    (new / f"{_SHOWN}.svg").write_text(notes[_SHOWN]["data"]["image/svg+xml"], "utf-8")
     with files.replaced(target):
         new.replace(target)
         files.write(README, readme.encode(errors="surrogateescape"))  # bytes of other encodings stay

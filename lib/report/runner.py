@@ -128,7 +128,7 @@ def _execute(notebook: Path, output: Path, values: dict[str, Any], label: str, u
     rest, over = "", False
     with (
         TemporaryDirectory(ignore_cleanup_errors=True) as own,
-        NamedTemporaryFile("r", suffix=".jsonl") as events,
+        NamedTemporaryFile("r", suffix=".jsonl", encoding="utf-8") as events,
         ThreadPool(1) as pool,
         console.status(label) as shown,
     ):

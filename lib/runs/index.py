@@ -38,7 +38,7 @@ def rows(folder: Path, read: Callable[[Path], Record | None]) -> list[Row]:
     """Return one row per run in `folder`; `read` returns the record in a run's folder, None where there is none."""
     stamps, found, lines = _stamps(folder, RECORDS), {}, []
     with suppress(OSError):
-        lines = files.regular(file_of(folder), files.TEXT).read_text(errors="replace").splitlines()
+        lines = files.regular(file_of(folder), files.TEXT).read_text("utf-8", "replace").splitlines()
     for line in lines:
         with suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
             stamp = json.loads(line[8:]) if _sum(line[8:]) == line[:8] else {}  # damaged, or cut short by a kill
@@ -76,7 +76,7 @@ def _append(folder: Path, stamps: dict[str, dict[str, Any]], found: Sequence[Row
     with suppress(OSError):
         with suppress(FileNotFoundError):
             files.regular(file_of(folder), files.TEXT)
-        with file_of(folder).open("a") as stream:
+        with file_of(folder).open("a", encoding="utf-8") as stream:
             stream.write("".join(f"\n{_sum(line)}{line}" for line in lines))  # the last line may have been cut short
 
 

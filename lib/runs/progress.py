@@ -71,7 +71,7 @@ def readable(seconds: float) -> str:
 def emit(event: Event) -> None:
     """Append the event to the runner's file; print a line if there is no runner."""
     if file := os.environ.get(VARIABLE):
-        with Path(file).open("a") as stream:
+        with Path(file).open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(event) + "\n")
     elif event.worth_a_line:
         print(event.line, flush=True)

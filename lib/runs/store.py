@@ -124,7 +124,7 @@ class Store:
             self._say(f"Run {record.key} was stored without a checksum of its {file.name}; it is taken now.")
             whole["files"] |= {file.name: found}
             with suppress(OSError), self._half_written() as folder:
-                (folder / "record.json").write_text(json.dumps(whole, indent=1))
+                (folder / "record.json").write_bytes(json.dumps(whole, indent=1).encode())
                 os.replace(folder / "record.json", file.with_name("record.json"))
         return tensors
 
@@ -270,7 +270,7 @@ def _signature(file: Path) -> str | None:
 
 def _read_json(file: Path) -> tuple[dict[str, Any], Record]:
     """Return the content of a record's file and the record in it."""
-    whole = json.loads(files.regular(file, files.TEXT).read_text())
+    whole = json.loads(files.regular(file, files.TEXT).read_bytes())
     if whole["format"] != FORMAT:
         raise NotImplementedError(f"format {whole['format']} where this version reads {FORMAT}")
     if _digest(whole["record"]) != whole["sha256"]:

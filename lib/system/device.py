@@ -52,7 +52,7 @@ def describe() -> dict[str, str | int]:
 def _cpuinfo(*names: str) -> str:
     """Return the first line of /proc/cpuinfo that starts with one of the names; "" where there is none."""
     file = Path("/proc/cpuinfo")
-    lines = file.read_text().splitlines() if file.exists() else []
+    lines = file.read_text("utf-8", "replace").splitlines() if file.exists() else []
     return next((line for line in lines if line.startswith(names)), "")
 
 

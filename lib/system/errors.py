@@ -3,6 +3,7 @@
 import reprlib
 import sys
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from typing import Any
 
 _MOST = 300  # characters that a message quotes of anything
@@ -68,6 +69,9 @@ def reason(error: BaseException) -> str:
 
 def run_command_line(app: Callable[[], Any]) -> None:
     """Run a command line; an error that the user can correct is a sentence, not a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # what a terminal cannot print
     try:
         app()
     except UserError as error:

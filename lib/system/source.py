@@ -20,7 +20,7 @@ import yaml
 from lib.system.errors import UserError
 
 #: Digests of the models, losses and data sets as they are shipped, by name.
-SHIPPED: dict[str, str] = yaml.safe_load(Path(__file__).with_name("shipped.yaml").read_text("utf-8"))
+SHIPPED: dict[str, str] = yaml.safe_load(Path(__file__).with_name("shipped.yaml").read_bytes())
 _STANDARD = Path(ast.__file__).parent
 _SKIPPED = {"ctx", "kind", "type_comment", "type_params"}  # of a node: no meaning, or not in every version of Python
 _BLOCKS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)

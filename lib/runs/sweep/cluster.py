@@ -121,7 +121,7 @@ def connected(scheduler: str) -> Iterator[Client]:
     """Connect to a Dask cluster by its scheduler's address or the file it wrote; UserError if unreachable."""
     try:
         file = Path(scheduler).expanduser()
-        address = json.loads(files.regular(file, files.TEXT).read_text())["address"] if file.is_file() else scheduler
+        address = json.loads(files.regular(file, files.TEXT).read_bytes())["address"] if file.is_file() else scheduler
         # A look first: a client that fails would be left to the garbage collector, one that meets silence would wait.
         socket.create_connection(get_address_host_port(address), timeout=_PATIENCE).close()
         with ThreadPoolExecutor(1) as thread:  # a notebook's has an event loop already

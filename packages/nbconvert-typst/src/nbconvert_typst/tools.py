@@ -62,6 +62,6 @@ def pdf_to_svg(data: bytes) -> str:
     with tempfile.TemporaryDirectory(prefix="typst-svg-") as folder:
         Path(folder, "picture.pdf").write_bytes(data)
         main = Path(folder, "main.typ")
-        main.write_text('#set page(width: auto, height: auto, margin: 0pt)\n#image("picture.pdf")')
+        main.write_text('#set page(width: auto, height: auto, margin: 0pt)\n#image("picture.pdf")', "utf-8")
         svg = Typst(Path(folder)).compile(main, format="svg")
     return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
