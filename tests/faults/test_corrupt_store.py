@@ -132,7 +132,7 @@ def _without_times(row):
 
 
 def _list():
-    from lib.__main__ import app
+    from writeup.__main__ import app
 
     with contextlib.redirect_stdout(io.StringIO()) as said:
         app(["runs"], standalone_mode=False)

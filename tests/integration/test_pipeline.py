@@ -14,15 +14,15 @@ import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from lib.__main__ import app as command_line
 from lib.notebook import parameters
 from lib.notebook import parameters as planning
 from lib.notebook.parameters import NOTEBOOKS
-from lib.report import publish as publishing
 from lib.report import runner
 from lib.report.document import exhibits
 from lib.system import files, paths
 from lib.system.errors import UserError
+from writeup import publish as publishing
+from writeup.__main__ import app as command_line
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 

@@ -113,5 +113,5 @@ def test_the_quick_profile_is_what_the_notebooks_hold_by_default():
 
 
 def test_help_does_not_load_torch():
-    code = "import sys, lib.__main__; sys.exit('torch' in sys.modules)"
+    code = "import sys, writeup.__main__; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

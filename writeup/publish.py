@@ -54,7 +54,7 @@ def _publish(profile: str, source: Path, target: Path) -> None:
     block = render("readme", **known) + "\n\n"
     readme, marks = _BLOCK.subn(lambda match: match[1] + block + match[2], README.read_text("utf-8", "surrogateescape"))
     if not marks:
-        raise UserError("README.md lacks the marks of its generated block; _BLOCK in lib/report/publish.py has them.")
+        raise UserError("README.md lacks the marks of its generated block; _BLOCK in writeup/publish.py has them.")
     shutil.rmtree(new, ignore_errors=True)  # of a program that was killed
     new.mkdir(parents=True)
     for file in written:

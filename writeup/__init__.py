@@ -1,0 +1,18 @@
+"""The command line of this repository. Importing it makes `lib` the one beside it, whatever else has that name.
+
+Python looks into the working directory first, and `lib` is a common name: containers start in /, which has a /lib. The
+notebooks import this package before they import `lib`.
+"""
+
+import sys
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parent.parent
+if sys.path[0] != str(_ROOT):
+    sys.path.insert(0, str(_ROOT))  # local workers inherit it
+
+import lib  # noqa: E402
+
+if Path(lib.__file__ or "").parent != _ROOT / "lib":
+    _found = lib.__file__ or next(iter(lib.__path__))
+    raise ImportError(f"`lib` was imported from {_found}, not from {_ROOT}; restart the kernel and run all cells.")
