@@ -59,7 +59,7 @@ def verify(
     seed: Annotated[int | None, typer.Option(help="Seed of the choice; a new choice each time by default.")] = None,
 ) -> None:
     """Train some kept runs again and compare: bit-identical on the same machine, within bounds elsewhere."""
-    from lib.runs import verify as verifying
+    from writeup import verify as verifying
 
     def tell(epoch) -> None:
         print(f"  epoch {epoch.epoch} · test {epoch.test.accuracy:.1%}", flush=True)

@@ -1,1 +1,1 @@
-"""Stored runs: the store, its index, sweeps over many experiments, progress and verification."""
+"""Stored runs: the store, its index, sweeps over many experiments, and progress."""

@@ -7,9 +7,9 @@ import pytest
 import torch
 from conftest import run, small
 
-from lib.runs import verify
 from lib.runs.store import Store
 from lib.system.errors import UserError
+from writeup import verify
 
 
 @pytest.fixture
