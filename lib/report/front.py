@@ -34,10 +34,10 @@ def facts(profile: str) -> list[tuple[str, str]]:
 
 
 def _commit() -> str:
-    """The commit of this checkout, and whether files differ from it."""
-    command = ["git", "-C", str(paths.ROOT), "describe", "--always", "--exclude=*", "--dirty=, with changes"]
+    """The commit of this checkout, of no repository around it or of a hook, and whether files differ from it."""
+    command = ["git", "--git-dir=.git", "describe", "--always", "--abbrev=7", "--exclude=*", "--dirty=, with changes"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "not in a git checkout"
 

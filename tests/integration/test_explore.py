@@ -503,7 +503,7 @@ def made(target):
         "--no-print-directory",
         "--dry-run",
         "--old-file=.venv/ready",
-        f"BIN={Path(sys.executable).parent}",
+        f"BIN={shlex.quote(str(Path(sys.executable).parent))}",
         target,
     ]
     return shlex.split(subprocess.run(ask, cwd=paths.ROOT, capture_output=True, text=True, check=True).stdout)
@@ -669,7 +669,7 @@ def test_a_kernel_is_stopped_by_its_own_page_alone(app):
 def test_the_browser_is_opened_with_the_token_but_not_on_a_command_line(app, tmp_path):
     """The page that a browser is given leads to the page with the token."""
     browser, seen = tmp_path / "browser", tmp_path / "seen"
-    browser.write_text(f'#!/bin/sh\necho "$1" > {seen}.part; mv {seen}.part {seen}\n')
+    browser.write_text(f'#!/bin/sh\necho "$1" > "{seen}.part"; mv "{seen}.part" "{seen}"\n')
     browser.chmod(0o755)
     with started(made("app"), tmp_path, BROWSER=str(browser), TMPDIR=str(tmp_path)) as (port, url):
         while not seen.exists():

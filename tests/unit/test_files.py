@@ -122,6 +122,7 @@ def read(folder):
     return {str(file.relative_to(folder)): file.read_text() for file in folder.rglob("*") if file.is_file()}
 
 
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")  # from 3.12; the child only changes files
 def test_a_folder_is_old_or_new_at_whatever_step_its_replacement_is_killed(tmp_path):
     def replace(target):
         with files.replaced(target):
