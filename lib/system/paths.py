@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from pathlib import Path
 
 from lib.system.errors import UserError, quoted
@@ -9,26 +10,33 @@ from lib.system.errors import UserError, quoted
 
 def _folder(variable: str, default: Path) -> Path:
     """Return the folder that a variable names, as an absolute path; whoever uses it meets what is wrong with it."""
-    given = os.environ.get(variable, "").strip()
-    return Path(os.path.realpath(os.path.expanduser(given))) if given else default
+    given = os.path.expanduser(os.environ.get(variable, "").strip())
+    if given.startswith("~"):
+        raise UserError(f"{variable} is {quoted(given)}, and there is no such home folder; give the whole path.")
+    return Path(os.path.realpath(given)) if given else default
 
 
 #: The repository: the folder that holds lib/, notebooks/, params/ and outputs/.
 ROOT = Path(__file__).resolve().parent.parent.parent
 NOTEBOOKS = ROOT / "notebooks"
-#: The parameter files by profile. WRITEUP_PARAMS moves it, for tests.
-PARAMS = _folder("WRITEUP_PARAMS", ROOT / "params")
-#: Everything that is produced. WRITEUP_OUTPUTS moves it, for tests and for a second store.
-OUTPUTS = _folder("WRITEUP_OUTPUTS", ROOT / "outputs")
+try:
+    #: The parameter files by profile. WRITEUP_PARAMS moves it, for tests.
+    PARAMS = _folder("WRITEUP_PARAMS", ROOT / "params")
+    #: Everything that is produced. WRITEUP_OUTPUTS moves it, for tests and for a second store.
+    OUTPUTS = _folder("WRITEUP_OUTPUTS", ROOT / "outputs")
+    #: Reports kept in the repository: <profile>/ with its report and the records behind it. WRITEUP_PUBLISHED moves it.
+    PUBLISHED = _folder("WRITEUP_PUBLISHED", ROOT / "outputs" / "published")
+except UserError as error:  # while this module is imported nobody else shows it without a traceback
+    sys.exit(str(error))
 RUNS = OUTPUTS / "runs"
-#: Reports kept in the repository: <profile>/ with its report and the records behind it. WRITEUP_PUBLISHED moves it.
-PUBLISHED = _folder("WRITEUP_PUBLISHED", ROOT / "outputs" / "published")
 
 
 def cache_folder() -> Path:
-    """Return the folder for data sets, one per user: WRITEUP_CACHE, else one in the XDG cache folder."""
-    base = _folder("XDG_CACHE_HOME", Path(os.path.expanduser("~/.cache")))
-    return _folder("WRITEUP_CACHE", base / "longtail-writeup")
+    """Return the folder for data sets: WRITEUP_CACHE, else one in the XDG cache folder, else one in the outputs."""
+    own = _folder("XDG_CACHE_HOME", Path(os.path.expanduser("~/.cache"))) / "longtail-writeup"
+    there = next(filter(os.path.exists, (own, *own.parents)), own)
+    usable = own.is_absolute() and os.access(there, os.X_OK | (os.R_OK if there == own else os.W_OK))
+    return _folder("WRITEUP_CACHE", own if usable else OUTPUTS / ".cache")
 
 
 def profile_name(name: str) -> str:
