@@ -26,6 +26,7 @@ def publish(profile: str) -> Path:
     damaged; the one kept before stays.
     """
     source, target = paths.OUTPUTS / profile, paths.PUBLISHED / profile
+    files.try_writing(target.parent)
     with files.only_program(source / ".lock", f"making or publishing the report of {profile}"):
         files.restore(target)
         _publish(profile, source, target)

@@ -1,11 +1,13 @@
 """Exceptions that a person reads."""
 
+import errno
 import reprlib
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 _MOST = 300  # characters that a message quotes of anything
+FULL = (errno.ENOSPC, errno.EDQUOT)
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 100, 100
 
@@ -26,7 +28,11 @@ class UserError(Exception):
 
 
 class NoRoom(UserError):
-    """Results cannot be written, most likely because the disk is full: training on would lose them."""
+    """Results cannot be written: the disk is full, or not for this user to write to; training on would lose them."""
+
+    def __str__(self) -> str:
+        where = "WRITEUP_OUTPUTS (for what is published WRITEUP_PUBLISHED) to a folder that can be written"
+        return f"{super().__str__()} Make room there, or set {where}, and run again; finished runs are kept."
 
 
 def clipped(text: str, most: int = _MOST) -> str:
@@ -73,4 +79,5 @@ def run_command_line(app: Callable[[], Any]) -> None:
     except UserError as error:
         sys.exit(str(error))
     except OSError as error:  # a folder in the place of a file, a full disk, a name too long ...
-        sys.exit(clipped(f"{error.strerror or error}: {error.filename or 'no file named'}"))
+        said = clipped(f"{error.strerror or error}: {error.filename or 'no file named'}")
+        sys.exit(str(NoRoom(f"{said}.")) if error.errno in (*FULL, errno.EACCES, errno.EROFS) else said)
