@@ -95,10 +95,9 @@ def _cached(sources: dict[str, Reader]) -> np.ndarray:
             _fetch_from(sources, path)
             return _verified(path)
     except (OSError, SourceFailed) as error:
-        size = f"{BATCH_BYTES * len(BATCHES) / 1e6:.0f} MB are needed there, and up to 200 MB more while fetching"
-        full = f"The disk of {path.parent!s:.200} is full: {size}; make room, or set WRITEUP_CACHE to another folder."
-        other = f"{path.parent!s:.200} cannot be read or written to ({error!s:.200}); set WRITEUP_CACHE to another one."
-        raise UserError(full if getattr(error, "errno", None) in FULL else other) from error
+        needed = "; it takes 184 MB, and up to 200 MB more while fetching" * (getattr(error, "errno", None) in FULL)
+        said = f"{path.parent!s:.200} cannot be read or written to ({error!s:.200}{needed})"
+        raise UserError(f"{said}; set WRITEUP_CACHE to another folder.") from error
 
 
 def _verified(path: Path) -> np.ndarray:

@@ -31,8 +31,9 @@ class NoRoom(UserError):
     """Results cannot be written: the disk is full, or not for this user to write to; training on would lose them."""
 
     def __str__(self) -> str:
-        where = "WRITEUP_OUTPUTS (for what is published WRITEUP_PUBLISHED) to a folder that can be written"
-        return f"{super().__str__()} Make room there, or set {where}, and run again; finished runs are kept."
+        return (
+            f"{super().__str__()} Make room, or set WRITEUP_OUTPUTS (publish: WRITEUP_PUBLISHED) to a folder of yours."
+        )
 
 
 def clipped(text: str, most: int = _MOST) -> str:

@@ -7,28 +7,28 @@ from pathlib import Path
 
 from lib.system.errors import UserError, quoted
 
+if os.path.expanduser("~") == "~":  # a user without an entry: Jupyter needs a home, and containers give this one
+    os.environ["HOME"] = os.sep
+
 
 def _folder(variable: str, default: Path) -> Path:
     """Return the folder that a variable names, as an absolute path; whoever uses it meets what is wrong with it."""
     given = os.path.expanduser(os.environ.get(variable, "").strip())
     if given.startswith("~"):
-        raise UserError(f"{variable} is {quoted(given)}, and there is no such home folder; give the whole path.")
+        sys.exit(f"{variable} is {quoted(given)}, and there is no such user; give the whole path.")
     return Path(os.path.realpath(given)) if given else default
 
 
 #: The repository: the folder that holds lib/, notebooks/, params/ and outputs/.
 ROOT = Path(__file__).resolve().parent.parent.parent
 NOTEBOOKS = ROOT / "notebooks"
-try:
-    #: The parameter files by profile. WRITEUP_PARAMS moves it, for tests.
-    PARAMS = _folder("WRITEUP_PARAMS", ROOT / "params")
-    #: Everything that is produced. WRITEUP_OUTPUTS moves it, for tests and for a second store.
-    OUTPUTS = _folder("WRITEUP_OUTPUTS", ROOT / "outputs")
-    #: Reports kept in the repository: <profile>/ with its report and the records behind it. WRITEUP_PUBLISHED moves it.
-    PUBLISHED = _folder("WRITEUP_PUBLISHED", ROOT / "outputs" / "published")
-except UserError as error:  # while this module is imported nobody else shows it without a traceback
-    sys.exit(str(error))
+#: The parameter files by profile. WRITEUP_PARAMS moves it, for tests.
+PARAMS = _folder("WRITEUP_PARAMS", ROOT / "params")
+#: Everything that is produced. WRITEUP_OUTPUTS moves it, for tests and for a second store.
+OUTPUTS = _folder("WRITEUP_OUTPUTS", ROOT / "outputs")
 RUNS = OUTPUTS / "runs"
+#: Reports kept in the repository: <profile>/ with its report and the records behind it. WRITEUP_PUBLISHED moves it.
+PUBLISHED = _folder("WRITEUP_PUBLISHED", ROOT / "outputs" / "published")
 
 
 def cache_folder() -> Path:
@@ -36,7 +36,7 @@ def cache_folder() -> Path:
     own = _folder("XDG_CACHE_HOME", Path(os.path.expanduser("~/.cache"))) / "longtail-writeup"
     there = next(filter(os.path.exists, (own, *own.parents)), own)
     usable = os.access(there, os.W_OK | os.X_OK) or os.access(own / "cifar10.bin", os.R_OK)
-    return _folder("WRITEUP_CACHE", own if usable and own.is_absolute() else OUTPUTS / ".cache")
+    return _folder("WRITEUP_CACHE", own if usable else OUTPUTS / ".cache")
 
 
 def profile_name(name: str) -> str:
@@ -48,5 +48,4 @@ def profile_name(name: str) -> str:
 
 def shown(path: Path) -> str:
     """Return `path` as a reader types it: relative to the repository where it lies inside."""
-    path = Path(path)
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)

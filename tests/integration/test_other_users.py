@@ -57,6 +57,12 @@ def place():
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def test_without_a_home_jupyter_can_be_imported(place):
+    done = run(ALICE, "import lib.report.runner", place)
+    assert done.returncode == 0, done.stderr
+    assert not list(place.iterdir())
+
+
 def owned(folder, mode, user=0, group=LAB):
     folder.mkdir(parents=True, exist_ok=True)
     os.chown(folder, user, group)
@@ -74,7 +80,7 @@ run_command_line(lambda: print(fetch("disk")))
 """
 
 
-@pytest.mark.parametrize("home", ["another's", "/", "/nonexistent", ""])
+@pytest.mark.parametrize("home", ["another's", "/", "/nonexistent", "", None])
 def test_a_home_that_cannot_be_used_ends_no_search(place, home):
     """Everything that is searched before the copy is another user's, and so is the usual place of the cache."""
     theirs = owned(place / "theirs", 0o700)
@@ -84,8 +90,8 @@ def test_a_home_that_cannot_be_used_ends_no_search(place, home):
     binary_folder(place / "keras" / "datasets" / "cifar-10-batches-py-target" / "cifar-10-batches-py")
     (work / "data").chmod(0)
     places = {"CIFAR10_ROOT": str(theirs / "data"), "KERAS_HOME": str(place / "keras")}
-    home = str(theirs) if home == "another's" else home
-    done = run(ALICE, FETCH, work, HOME=home, WRITEUP_OUTPUTS=str(place / "outputs"), **places)
+    places |= {} if home is None else {"HOME": str(theirs) if home == "another's" else home}
+    done = run(ALICE, FETCH, work, WRITEUP_OUTPUTS=str(place / "outputs"), **places)
     assert done.stdout.strip() == str(place / "outputs" / ".cache" / "cifar10.bin"), done.stderr
     said = done.stderr.splitlines()
     assert len(said) == 2
