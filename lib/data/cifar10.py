@@ -130,12 +130,10 @@ def _fetch_from(sources: dict[str, Reader], path: Path) -> None:
             say(f"{name} failed ({reason})" + ("; trying the next source" if len(reasons) < len(sources) else ""))
         else:
             return say(f"ready in {path} (from {name}, all md5 sums right)")
-    raise UserError(
-        "CIFAR-10 could not be fetched.\n"
-        + "".join(f"  - {reason}\n" for reason in reasons)
-        + f"Put {', '.join(ARCHIVES[:-1])} or {ARCHIVES[-1]} into a folder and set CIFAR10_ROOT to it, or ask for one "
-        "source by name (disk, torchvision or npm), which may then also be slow."
-    )
+    copy = f"Put {' or '.join(ARCHIVES)} into a folder and set CIFAR10_ROOT to it"
+    named = "ask for one source by name (disk, torchvision or npm), which may then also be slow"
+    listed = "".join(f"  - {reason}\n" for reason in reasons)
+    raise UserError(f"CIFAR-10 could not be fetched.\n{listed}{copy}, or {named}.")
 
 
 def _store(read: Reader, path: Path) -> None:

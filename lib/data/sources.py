@@ -71,9 +71,8 @@ def _on_disk() -> dict[str, Reader]:
     named, keras = os.environ.get("CIFAR10_ROOT", "").strip(), os.environ.get("KERAS_HOME", "~/.keras")
     places = [str(ROOT / "data"), "data", "~/data", os.path.join(keras, "datasets"), str(cache_folder())]
     found = {place: [*_copies(Path(os.path.expanduser(place)))] for place in filter(None, [named, *places])}
-    copies: dict[str, Reader] = {}
-    if named and not found[named]:  # the reason why it is not used is said
-        copies[f"{named:.100}"] = partial(_copy, Path(os.path.expanduser(named)))
+    lacking = [named] if named and not found[named] else []  # the reason why it is not used is said
+    copies: dict[str, Reader] = {f"{place:.100}": partial(_copy, Path(os.path.expanduser(place))) for place in lacking}
     copies |= {os.path.realpath(path): partial(_copy, path) for paths in found.values() for path in paths}
     if not any(found.values()):
         copies[", ".join(f"{place:.100}" for place in places)] = partial(_copy, Path(os.sep))
