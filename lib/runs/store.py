@@ -144,8 +144,7 @@ class Store:
                 files.write(new / "record.json", json.dumps(whole, indent=1).encode())
                 moved = self._move(new, record)
         except OSError as error:
-            full = ". Make room and run again." if error.errno in (errno.ENOSPC, errno.EDQUOT) else "."
-            raise NoRoom(f"Run {record.key} could not be stored in {self.folder}: {reason(error)}{full}") from error
+            raise NoRoom(f"Run {record.key} could not be stored in {self.folder}: {reason(error)}.") from error
         if moved:
             index.note(self.folder, record)
         self.checkpoint(record.experiment).unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """Exceptions that a person reads."""
 
+import errno
 import reprlib
 import sys
 from collections.abc import Callable, Sequence
@@ -7,6 +8,7 @@ from io import TextIOWrapper
 from typing import Any
 
 _MOST = 300  # characters that a message quotes of anything
+FULL = (errno.ENOSPC, errno.EDQUOT)
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 100, 100
 
@@ -27,7 +29,12 @@ class UserError(Exception):
 
 
 class NoRoom(UserError):
-    """Results cannot be written, most likely because the disk is full: training on would lose them."""
+    """Results cannot be written: the disk is full, or not for this user to write to; training on would lose them."""
+
+    def __str__(self) -> str:
+        return (
+            f"{super().__str__()} Make room, or set WRITEUP_OUTPUTS (publish: WRITEUP_PUBLISHED) to a folder of yours."
+        )
 
 
 def clipped(text: str, most: int = _MOST) -> str:
@@ -77,4 +84,5 @@ def run_command_line(app: Callable[[], Any]) -> None:
     except UserError as error:
         sys.exit(str(error))
     except OSError as error:  # a folder in the place of a file, a full disk, a name too long ...
-        sys.exit(clipped(f"{error.strerror or error}: {error.filename or 'no file named'}"))
+        said = clipped(f"{error.strerror or error}: {error.filename or 'no file named'}")
+        sys.exit(str(NoRoom(f"{said}.")) if error.errno in (*FULL, errno.EACCES, errno.EROFS) else said)

@@ -16,7 +16,7 @@ import psutil
 import yaml
 from filelock import FileLock, Timeout
 
-from lib.system.errors import UserError, clipped
+from lib.system.errors import NoRoom, UserError, clipped, reason
 
 #: Most bytes of a parameter file, of a record or another text, and of a run's tensors.
 PARAMETERS, TEXT, TENSORS = 100_000, 500_000_000, 4_000_000_000
@@ -93,7 +93,18 @@ def write(file: Path, content: bytes) -> None:
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(file)) from error
     finally:
-        new.unlink(missing_ok=True)
+        with suppress(OSError):
+            new.unlink(missing_ok=True)
+
+
+def try_writing(*folders: Path) -> None:
+    """Write a trial file to each folder and remove it: NoRoom before any work, where its results would be lost."""
+    for trial in (folder / ".trial" for folder in folders):
+        try:
+            write(trial, bytes(20_000_000))  # as much as a report, or a run with its checkpoint
+            trial.unlink(missing_ok=True)  # another program may have tried too
+        except OSError as error:
+            raise NoRoom(f"Outputs cannot be written: {reason(error)} ({error.filename}).") from error
 
 
 def lock(file: Path, timeout: float = 0) -> FileLock | None:

@@ -2,15 +2,21 @@
 
 import os
 import re
+import sys
 from pathlib import Path
 
 from lib.system.errors import UserError, quoted
 
+if os.path.expanduser("~") == "~":  # a user without an entry: Jupyter needs a home, and containers give this one
+    os.environ["HOME"] = os.sep
+
 
 def _folder(variable: str, default: Path) -> Path:
     """Return the folder that a variable names, as an absolute path; whoever uses it meets what is wrong with it."""
-    given = os.environ.get(variable, "").strip()
-    return Path(os.path.realpath(os.path.expanduser(given))) if given else default
+    given = os.path.expanduser(os.environ.get(variable, "").strip())
+    if given.startswith("~"):
+        sys.exit(f"{variable} is {quoted(given)}, and there is no such user; give the whole path.")
+    return Path(os.path.realpath(given)) if given else default
 
 
 #: The repository: the folder that holds lib/, notebooks/, params/ and outputs/.
@@ -26,9 +32,11 @@ PUBLISHED = _folder("WRITEUP_PUBLISHED", ROOT / "outputs" / "published")
 
 
 def cache_folder() -> Path:
-    """Return the folder for data sets, one per user: WRITEUP_CACHE, else one in the XDG cache folder."""
-    base = _folder("XDG_CACHE_HOME", Path(os.path.expanduser("~/.cache")))
-    return _folder("WRITEUP_CACHE", base / "longtail-writeup")
+    """Return the folder for data sets: WRITEUP_CACHE, else one in the XDG cache folder, else one in the outputs."""
+    own = _folder("XDG_CACHE_HOME", Path(os.path.expanduser("~/.cache"))) / "longtail-writeup"
+    there = next(filter(os.path.exists, (own, *own.parents)), own)
+    usable = os.access(there, os.W_OK | os.X_OK) or os.access(own / "cifar10.bin", os.R_OK)
+    return _folder("WRITEUP_CACHE", own if usable else OUTPUTS / ".cache")
 
 
 def profile_name(name: str) -> str:
@@ -40,5 +48,4 @@ def profile_name(name: str) -> str:
 
 def shown(path: Path) -> str:
     """Return `path` as a reader types it: relative to the repository where it lies inside."""
-    path = Path(path)
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)

@@ -41,8 +41,7 @@ def save(path: Path, key: str, model: nn.Module, optimizer: torch.optim.SGD, sta
     try:
         files.write(path, safetensors.torch.save(plain, metadata))
     except OSError as error:
-        reason = f"The state of run {key} could not be kept in {path.parent}: {error}"
-        raise NoRoom(f"{reason}. Make room and run again.") from error
+        raise NoRoom(f"The state of run {key} could not be kept in {path.parent}: {reason(error)}.") from error
 
 
 def load(path: Path, key: str, model: nn.Module, optimizer: torch.optim.SGD) -> Checkpoint | None:

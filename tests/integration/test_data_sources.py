@@ -356,7 +356,7 @@ def test_a_disk_that_fills_during_the_download_is_reported_as_full(home, site, m
 
     (site / "cifar-10-python.tar.gz").write_bytes(CONTENT)
     monkeypatch.setattr(sources, "download", onto_a_full_disk)
-    with pytest.raises(UserError, match=r"The disk of .* is full: .*WRITEUP_CACHE"):
+    with pytest.raises(UserError, match=r"No space left .* takes \d+ MB.*WRITEUP_CACHE"):
         fetch()
     assert leftovers() == []
 

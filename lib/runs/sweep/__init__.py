@@ -7,7 +7,7 @@ from lib.experiment import Experiment
 from lib.runs.progress import Event, Progress
 from lib.runs.store import Store
 from lib.runs.sweep.job import Job, OnEpoch, RunsFailed
-from lib.system import device
+from lib.system import device, files
 from lib.system.errors import UserError
 from lib.training import Record
 
@@ -50,6 +50,7 @@ def run(
     store.tidy()
     missing = list({e.key: e for e in experiments if store.get(e) is None}.values())
     if missing:
+        files.try_writing(store.folder)
         if not scheduler:
             for name in {e.data for e in missing}:
                 data.load(name)  # fetched once, here, where its messages are seen
