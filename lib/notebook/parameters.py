@@ -73,7 +73,7 @@ def check(values: Values, notebook: Path, where: str) -> Values:
     try:
         if unknown := [_unknown(name, known) for name in values if name not in known]:
             raise UserError(f"{notebook.stem} has no parameter {unknown[0]}.")
-        typed = {name: _once(name, _as(known[name].default, value, name)) for name, value in values.items()}
+        typed = {name: _as(known[name].default, value, name) for name, value in values.items()}
         for name, value in typed.items():
             _check_value(name, value)
         complete = {name: parameter.default for name, parameter in known.items()} | typed
@@ -99,12 +99,6 @@ def _unknown(name: str, known: Collection[str]) -> str:
     fields = [parameter for parameter, field in FIELDS.items() if field == name and parameter in known]
     near = fields or difflib.get_close_matches(str(name), known, 1)
     return f"{quoted(name)}{f' (near: {near[0]})' if near else ''}; there are {', '.join(known)}"
-
-
-def _once(name: str, value: Any) -> Any:
-    """Return a list's values once each; only the epochs at which the learning rate falls may be repeated."""
-    repeated = isinstance(value, list) and name != "steps"
-    return [item for n, item in enumerate(value) if item not in value[:n]] if repeated else value
 
 
 def described(values: Values) -> Experiment:
@@ -142,7 +136,9 @@ def _check_value(name: str, value: Any) -> None:
 def _as(default: Any, value: Any, what: str) -> Any:
     """Return `value` as the type of `default`, numbers for an empty list; Papermill's YAML reads 1e-3 as a text."""
     if isinstance(default, list) and isinstance(value, list | tuple):
-        return [_as(default[0] if default else 0.0, item, what) for item in value]
+        typed = [_as(default[0] if default else 0.0, item, what) for item in value]
+        # Each value once; only the epochs at which the learning rate falls may be repeated.
+        return [item for n, item in enumerate(typed) if item not in typed[:n] or what in ("steps", "candidates")]
     if type(default) in (int, float):
         text = isinstance(value, str) and files.NUMBER.fullmatch(value)
         if text or (isinstance(value, int | float) and not isinstance(value, bool)):

@@ -32,9 +32,7 @@ class NoRoom(UserError):
     """Results cannot be written: the disk is full, or not for this user to write to; training on would lose them."""
 
     def __str__(self) -> str:
-        return (
-            f"{super().__str__()} Make room, or set WRITEUP_OUTPUTS (publish: WRITEUP_PUBLISHED) to a folder of yours."
-        )
+        return f"{super().__str__()} Make room, or set WRITEUP_OUTPUTS (publish: WRITEUP_PUBLISHED) to another folder."
 
 
 def clipped(text: str, most: int = _MOST) -> str:

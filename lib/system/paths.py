@@ -2,7 +2,6 @@
 
 import os
 import re
-import sys
 from pathlib import Path
 
 from lib.system.errors import UserError, quoted
@@ -14,8 +13,6 @@ if os.path.expanduser("~") == "~":  # a user without an entry: Jupyter needs a h
 def _folder(variable: str, default: Path) -> Path:
     """Return the folder that a variable names, as an absolute path; whoever uses it meets what is wrong with it."""
     given = os.path.expanduser(os.environ.get(variable, "").strip())
-    if given.startswith("~"):
-        sys.exit(f"{variable} is {quoted(given)}, and there is no such user; give the whole path.")
     return Path(os.path.realpath(given)) if given else default
 
 

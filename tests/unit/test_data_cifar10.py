@@ -8,7 +8,6 @@ import os
 import pickle
 import socket
 import stat
-import subprocess
 import sys
 import tarfile
 from contextlib import suppress
@@ -21,7 +20,6 @@ from PIL import Image
 
 from lib.data import cifar10, fetch, load, sources
 from lib.data.download import PATIENT, Patience, say
-from lib.system import paths as system_paths
 from lib.system.compat import import_torchvision
 from lib.system.errors import UserError
 from lib.system.paths import cache_folder
@@ -540,17 +538,6 @@ def test_a_cache_in_a_home_that_is_only_read_is_used(home, monkeypatch):
     access = os.access
     monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK and access(path, mode))  # also for root
     assert fetch() == path
-
-
-@pytest.mark.parametrize("variable", ["WRITEUP_CACHE", "WRITEUP_OUTPUTS", "WRITEUP_PARAMS", "WRITEUP_PUBLISHED"])
-def test_a_home_that_is_not_there_is_a_sentence_before_a_folder_is_made(home, variable):
-    environment = {**os.environ, "PYTHONPATH": str(system_paths.ROOT), variable: "~no-such-user/x"}
-    command = [sys.executable, "-m", "lib", "fetch", "--source", "disk"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=100)
-    assert done.returncode == 1
-    assert done.stderr.startswith(f"{variable} is '~no-such-user/x', and there is no such user")
-    assert len(done.stderr.splitlines()) == 1
-    assert not list(home.iterdir())
 
 
 OURS, OTHERS = os.geteuid(), 4321
