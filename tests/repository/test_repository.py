@@ -1,5 +1,9 @@
 """The repository's own promises: one list of dependencies, clean notebooks, valid parameter files."""
 
+import os
+import re
+import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -8,11 +12,13 @@ import nbformat
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from lib.notebook import parameters
 from lib.notebook.parameters import NOTEBOOKS as CHAPTERS
 from lib.notebook.parameters import Plan
+from lib.report import front
 from lib.system import paths
 
 NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
@@ -115,3 +121,106 @@ def test_the_quick_profile_is_what_the_notebooks_hold_by_default():
 def test_help_does_not_load_torch():
     code = "import sys, writeup.__main__; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+VERSIONS = ["3.11", "3.12", "3.13"]  # the minor versions that were tried, 3.11 from 3.11.2
+
+
+def test_the_python_versions_that_were_tried_are_those_that_are_promised():
+    project, package = (
+        tomllib.loads((paths.ROOT / folder / "pyproject.toml").read_text())["project"]
+        for folder in ("", "packages/nbconvert-typst")
+    )
+    assert project["requires-python"] == package["requires-python"] == ">=3.11.2,<3.14"
+    assert [c.rpartition(" ")[2] for c in project["classifiers"] if "Python ::" in c] == VERSIONS
+    workflow = yaml.safe_load((paths.ROOT / ".github" / "workflows" / "test.yml").read_text())
+    assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == VERSIONS
+    assert "Python 3.11 (from 3.11.2), 3.12 or 3.13" in (paths.ROOT / "README.md").read_text()
+    conda = yaml.safe_load((paths.ROOT / "environment.yml").read_text())["dependencies"]
+    assert {f"python={version}" for version in VERSIONS} & set(map(str, conda))
+
+
+def dry(*arguments, **environment):
+    """Commands of the Makefile, as make passes them to a shell."""
+    command = ["make", "--no-print-directory", "--dry-run", *arguments]
+    return subprocess.run(
+        command, cwd=paths.ROOT, env=os.environ | environment, capture_output=True, text=True, check=True
+    ).stdout
+
+
+@pytest.mark.parametrize("version", [(3, 10, 13), (3, 11, 1), (3, 11, 2), (3, 12, 0), (3, 13, 9), (3, 14, 0)])
+def test_setup_refuses_what_requires_python_refuses(version, monkeypatch):
+    code = re.search(r"-c '(.*?)'", dry("--always-make", "setup"), re.DOTALL)[1]
+    promised = tomllib.loads((paths.ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    monkeypatch.setattr(sys, "version_info", version)
+    with pytest.raises(SystemExit) as ended:
+        exec(code)
+    monkeypatch.undo()
+    name = ".".join(map(str, version))
+    assert (not ended.value.code) == SpecifierSet(promised).contains(name), name
+    assert not ended.value.code or f"not {name};" in ended.value.code
+
+
+#: Settings of pip that send packages elsewhere, take others, or take none.
+ELSEWHERE = {"USER": "1", "TARGET": "t", "PREFIX": "p", "ROOT": "r", "REQUIREMENT": "q", "NO_DEPS": "1", "DRY_RUN": "1"}
+#: Settings that say where packages come from.
+SOURCES = {"INDEX_URL": "u", "EXTRA_INDEX_URL": "e", "CERT": "c", "PROXY": "x", "FIND_LINKS": "l", "CONFIG_FILE": "f"}
+
+
+def test_a_persons_pip_settings_choose_the_source_of_packages_and_nothing_else(tmp_path):
+    """What pip would be started with: a Python that prints its environment takes its place."""
+    python = tmp_path / "b in" / "python"
+    python.parent.mkdir()
+    python.write_text('#!/bin/sh\nenv | grep "^PIP_"\n')
+    python.chmod(0o755)
+    settings = {f"PIP_{name}": value for name, value in (ELSEWHERE | SOURCES | {"CONSTRAINT": "theirs.txt"}).items()}
+    commands = dry("--always-make", f"BIN={shlex.quote(str(python.parent))}", "setup").splitlines()
+    (pip,) = (command for command in commands if "pip install" in command)
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+    done = subprocess.run(pip, shell=True, env=clean | settings, capture_output=True, text=True, check=True)
+    expected = {f"PIP_{name}": value for name, value in SOURCES.items()}
+    expected |= {"PIP_USER": "0", "PIP_CONSTRAINT": "constraints.txt"}
+    assert dict(line.split("=", 1) for line in done.stdout.splitlines()) == expected
+
+
+@pytest.mark.parametrize("target", ["reproduce", "test-slurm"])
+def test_a_checkout_may_have_spaces_in_its_path(target, tmp_path):
+    """Where the command of a target names the checkout, it is one word to the shell."""
+    checkout = tmp_path / "a b" / "ü $x"
+    checkout.mkdir(parents=True)
+    shutil.copy(paths.ROOT / "Makefile", checkout)
+    (checkout / ".venv" / "bin").mkdir(parents=True)
+    (checkout / "tests").mkdir()
+    for name in (".venv/bin/python", "tests/slurm.sh"):
+        (checkout / name).write_text('#!/bin/sh\nprintf "%s\\n" "$WRITEUP_OUTPUTS" "$@" >> said\n')
+        (checkout / name).chmod(0o755)
+    subprocess.run(["make", "--silent", "--old-file=.venv/ready", target], cwd=checkout, check=True)
+    said = (checkout / "said").read_text().splitlines()
+    assert str(checkout / {"reproduce": "outputs/reproduced", "test-slurm": ".venv/bin"}[target]) in said
+
+
+def test_a_persons_git_configuration_changes_no_file_and_no_line_of_a_report(tmp_path, monkeypatch):
+    git = [shutil.which("git"), "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(tmp_path)]
+    (tmp_path / "attributes").write_text("*.ipynb filter=strip\n")
+    (tmp_path / "config").write_text(
+        f"[core]\nautocrlf=true\nabbrev=40\nattributesFile={tmp_path}/attributes\n[color]\nui=always\n[commit]\ngpgsign=true\n"
+        '[filter "strip"]\nclean=true\nsmudge=true\nrequired=true\n'
+    )
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
+    subprocess.run([*git, "init", "-q", "checkout"], check=True)
+    git[-1] = str(tmp_path / "checkout")
+    shutil.copy(paths.ROOT / ".gitattributes", tmp_path / "checkout")
+    for name in ("a.py", "b.ipynb"):
+        (tmp_path / "checkout" / name).write_bytes(b"1\n2\n")
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "-q", "--no-gpg-sign", "-m", "one"], check=True)
+    for name in ("a.py", "b.ipynb"):
+        (tmp_path / "checkout" / name).unlink()
+    subprocess.run([*git, "checkout", "-q", "."], check=True)
+    assert [(tmp_path / "checkout" / name).read_bytes() for name in ("a.py", "b.ipynb")] == [b"1\n2\n"] * 2
+    monkeypatch.setattr(paths, "ROOT", tmp_path / "checkout")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "of a hook"))
+    assert re.fullmatch("[0-9a-f]{7}", dict(front.facts("smoke"))["Commit"])
+    monkeypatch.setattr(paths, "ROOT", tmp_path / "checkout" / "unpacked")
+    paths.ROOT.mkdir()
+    assert dict(front.facts("smoke"))["Commit"] == "not in a git checkout"  # not that of the folder around it
