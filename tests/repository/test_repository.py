@@ -191,7 +191,7 @@ def test_a_checkout_may_have_spaces_in_its_path(target, tmp_path):
     shutil.copy(paths.ROOT / "Makefile", checkout)
     (checkout / ".venv" / "bin").mkdir(parents=True)
     (checkout / "tests").mkdir()
-    for name in (".venv/bin/python", "tests/slurm.sh"):
+    for name in (".venv/bin/python", ".venv/bin/writeup", "tests/slurm.sh"):
         (checkout / name).write_text('#!/bin/sh\nprintf "%s\\n" "$WRITEUP_OUTPUTS" "$@" >> said\n')
         (checkout / name).chmod(0o755)
     subprocess.run(["make", "--silent", "--old-file=.venv/ready", target], cwd=checkout, check=True)
