@@ -26,6 +26,8 @@ from lib.training import Epoch, Record, training_part
 from lib.training.checkpoint import finished_epochs
 
 Records = Sequence[Record]
+#: Below the progress of a training.
+RELOADED = "The kernel trains on when the page is reloaded, but this output stands still then: run the cell again."
 #: Alternative text of a training's figure.
 ALT = "Line plots over the epochs: loss, accuracy and learning rate, and below them the test accuracy of each class."
 
@@ -112,13 +114,29 @@ class Live:
     original: float | None = None  # an accuracy to compare with
     store: Store = field(default_factory=Store)  # its unfinished runs hold earlier epochs
     handle: Any = None  # of the output that shows the drawings; by default a new one
-    line: str = field(default="", init=False)  # the figure's title
+    line: str = field(default="", init=False)  # the figure's title, and a text above it
+    _text: Any = field(default=None, init=False)  # handle of that text
+    _latest: Experiment | None = field(default=None, init=False)
     _histories: dict[str, list[Epoch]] = field(default_factory=dict, init=False)
     _rest_until: float = field(default=0.0, init=False)
 
     def tell(self, event: Event) -> None:
-        """Take the sweep's progress as the figure's title."""
+        """Show the sweep's progress, at once and in the figure's title; with a word for whoever reloads the page."""
         self.line = event.line
+        self._say(f"{prose.escaped(self.line)}  \n*{RELOADED}*")
+
+    def stop(self) -> None:
+        """Show every epoch so far: the training was stopped."""
+        self._say("")
+        if self._latest:
+            self._draw(list(self._histories.values()), self._latest)
+
+    def _say(self, markdown: str) -> None:
+        shown = {"text/markdown": markdown, "text/plain": self.line if markdown else ""}
+        if self._text:
+            self._text.update(shown, raw=True)
+        elif markdown:
+            self._text = ipython.display(shown, raw=True, display_id=True)
 
     def on_epoch(self, experiment: Experiment, epoch: Epoch) -> None:
         """Take a finished epoch and draw, at most a tenth of the time: watching does not slow a training down much."""
@@ -127,7 +145,7 @@ class Live:
             history += finished_epochs(self.store.checkpoint(experiment))
         history[:] = [e for e in history if e.epoch < epoch.epoch]  # a run that lost its worker starts again
         history.append(epoch)
-        start = time.monotonic()
+        start, self._latest = time.monotonic(), experiment
         if start < self._rest_until and epoch.epoch < experiment.epochs:
             return
         self._draw(list(self._histories.values()), experiment)
@@ -135,6 +153,7 @@ class Live:
 
     def finish(self, records: Records) -> None:
         """Show the final figure, of runs trained now or before."""
+        self._say("")
         records = list({record.key: record for record in records}.values())  # neutral betas share a run: drawn once
         histories = [record.history for record in records]
         if records and self.name:

@@ -72,6 +72,7 @@ class Notebook:
         except sweep.RunsFailed as error:
             exhibits.failed(error.reasons)
         except KeyboardInterrupt as stop:
+            live.stop()
             sentence = "Stopped. Finished runs are kept; run this cell again to go on."
             raise stop if isinstance(stop, Interrupted) else Interrupted(sentence) from None
         found = self.stored(settings, seeds)

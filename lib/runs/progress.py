@@ -5,10 +5,11 @@ appended there as one line of JSON; without it, one line per finished run is pri
 """
 
 import json
+import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,50 +17,76 @@ from lib.experiment import Experiment
 from lib.training import Epoch
 
 VARIABLE = "WRITEUP_PROGRESS"
+_EVERY = 0.5  # seconds between two events within an epoch
 
 
 class Event(NamedTuple):
-    """One finished epoch of one run, and the state of the sweep."""
+    """How far one run is, and the state of the sweep."""
 
     line: str
     worth_a_line: bool  # in a log: every epoch of a single run, the last epoch of each of several
 
 
 class Progress:
-    """Turn finished epochs into events, for the runs that a sweep has to train; stored ones do not count."""
+    """Turn steps and finished epochs into events, for the runs that a sweep has to train; stored ones do not count."""
 
-    def __init__(self, missing: Sequence[Experiment], tell: Callable[[Event], None] | None = None):
+    def __init__(
+        self,
+        missing: Sequence[Experiment],
+        tell: Callable[[Event], None] | None = None,
+        done: Mapping[str, int] | None = None,  # epochs that runs have done before, by their key
+    ):
         self.tell = tell or emit
         self.printed = not tell and VARIABLE not in os.environ  # events are lines of this process's output
         self.workers = 1
-        self._left = {e.key: e.epochs for e in missing}  # epochs to go, by run
+        self._left = {e.key: e.epochs - (done or {}).get(e.key, 0) for e in missing}  # epochs to go, by run
+        self._shares: dict[str, float] = {}  # of the present epoch, by run
         self._rates: deque[float] = deque(maxlen=64)  # images per second of the latest epochs
         self._runs = len(missing)
         self._epochs = 0  # done since the start
         self._start = time.monotonic()
+        self._began: dict[str, float] = {}  # when the present epoch began, by run
+        self._told = -math.inf  # when a step was last told
+
+    def step(self, experiment: Experiment, number: int, done: int, images: int) -> None:
+        """Tell how far epoch `number` is, now and then."""
+        now, key = time.monotonic(), experiment.key
+        began = self._began.setdefault(key, now)
+        self._shares[key] = done / images
+        if now - self._told >= _EVERY:
+            self._told = now
+            state = f"epoch {number}/{experiment.epochs} · {done / images:.0%}"
+            self._tell(experiment, state, self._rates or [done / (now - began)] if now > began else [])
 
     def __call__(self, experiment: Experiment, epoch: Epoch) -> None:
         key = experiment.key
         self._epochs += 1
         self._rates.append(epoch.images_per_second)
+        self._shares.pop(key, None)
+        self._began.pop(key, None)
         self._left[key] = experiment.epochs - epoch.epoch  # goes up again when a run loses its worker
         if ended := not self._left[key]:
             self.ended(experiment)
+        state = f"epoch {epoch.epoch}/{experiment.epochs} · test {epoch.test.accuracy:.1%}"
+        self._tell(experiment, state, self._rates, self._runs == 1 or ended)
+
+    def _tell(self, experiment: Experiment, state: str, rates: Sequence[float], worth_a_line: bool = False) -> None:
         running = min(self.workers, len(self._left))
         done, waiting = self._runs - len(self._left), len(self._left) - running
         sweep = f"{done}/{self._runs} runs done, {running} running, {waiting} waiting · " if self._runs > 1 else ""
-        latest = list(self._rates)[-self.workers :]
-        rate = sum(latest) / len(latest) * max(1, running)  # of all workers together
-        seconds = sum(self._left.values()) * (time.monotonic() - self._start) / self._epochs  # left for the sweep
-        line = (
-            f"{sweep}{experiment.title} · epoch {epoch.epoch}/{experiment.epochs} · test {epoch.test.accuracy:.1%} · "
-            f"{rate:,.0f} images/s · {readable(seconds)} left"
-        )
-        self.tell(Event(line, self._runs == 1 or ended))
+        line = f"{sweep}{experiment.title} · {state}"
+        if latest := list(rates)[-self.workers :]:
+            line += f" · {sum(latest) / len(latest) * max(1, running):,.0f} images/s"  # of all workers together
+        begun = sum(self._shares.values())
+        if epochs := self._epochs + begun:
+            seconds = (sum(self._left.values()) - begun) * (time.monotonic() - self._start) / epochs
+            line += f" · {readable(seconds)} left"
+        self.tell(Event(line, worth_a_line))
 
     def ended(self, experiment: Experiment) -> None:
         """Note that a run is over, also one that failed or that another program has trained."""
         self._left.pop(experiment.key, None)
+        self._shares.pop(experiment.key, None)
 
 
 def readable(seconds: float) -> str:

@@ -23,13 +23,16 @@ from lib.training.evaluation import evaluate, measure, predict
 from lib.training.optimizer import autocast, learning_rate, make_optimizer, start_as_rare
 from lib.training.results import Epoch, Record, Weights, plain_weights
 
+#: Called before every step with the epoch, its images trained so far and all; True ends the run as Ctrl-C does.
+OnStep = Callable[[int, int, int], bool | None]
+
 
 class Diverged(UserError):
     """The loss became NaN or infinite."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, an interrupted kernel or `stop`; `history` holds the finished epochs."""
+    """Ctrl-C, an interrupted kernel or an `on_step`; `history` holds the finished epochs."""
 
     _render_traceback_ = UserError._render_traceback_
 
@@ -46,7 +49,7 @@ def train(
     on_epoch: Callable[[Epoch], None] | None = None,  # called after every newly finished epoch
     checkpoint: Path | None = None,  # file for the state after each epoch
     origin: str = "",  # the parameter file that asked for the run, kept in the record
-    stop: Callable[[], bool] | None = None,  # asked once a step; True ends the run as Ctrl-C does
+    on_step: OnStep | None = None,
 ) -> tuple[Record, dict[str, Weights]]:
     """Train one experiment from start to end, or on from the epochs of an existing checkpoint.
 
@@ -54,9 +57,9 @@ def train(
     by name: the weights of the "best" and the "last" epoch, and under "logits" those of the last epoch on the test set
     ("test", float16 [N, C], in the order of the test set).
 
-    Raises Diverged where the loss is not finite, with epoch, step and settings; Interrupted on Ctrl-C or `stop`, with
-    the history; NoRoom where the checkpoint cannot be written; and UserError where this program's code of the model,
-    loss or data set is not the experiment's.
+    Raises Diverged where the loss is not finite, with epoch, step and settings; Interrupted on Ctrl-C or by `on_step`,
+    with the history; NoRoom where the checkpoint cannot be written; and UserError where this program's code of the
+    model, loss or data set is not the experiment's.
     """
     if experiment.replace() != experiment:
         raise UserError(f"{experiment.title} is of other code ({experiment.code or 'the shipped one'}) than is here.")
@@ -85,7 +88,9 @@ def train(
     try:
         for number in range(len(state.history) + 1, experiment.epochs + 1):
             start = time.perf_counter()
-            train_loss, correct, rate = train_epoch(model, optimizer, loss, training, dataset, experiment, number, stop)
+            train_loss, correct, rate = train_epoch(
+                model, optimizer, loss, training, dataset, experiment, number, on_step
+            )
             trained = time.perf_counter()
             logits = predict(model, test.images, experiment.precision, dataset)
             try:
@@ -145,7 +150,7 @@ def train_epoch(
     dataset: Dataset,
     experiment: Experiment,
     number: int,
-    stop: Callable[[], bool] | None = None,
+    on_step: OnStep | None = None,
 ) -> tuple[float, list[int], float]:
     """Train epoch `number`, from 1; the device is asked for its results once, at the end.
 
@@ -156,7 +161,7 @@ def train_epoch(
     steps = math.ceil(len(training) / experiment.batch_size)
     batch_losses, outputs, targets = [], [], []
     for step, (images, labels) in enumerate(training_batches(training, dataset, experiment, number)):
-        if stop and stop():
+        if on_step and on_step(number, step * experiment.batch_size, len(training)):
             raise KeyboardInterrupt
         rate = learning_rate(experiment, (number - 1) * steps + step, steps)
         for group in optimizer.param_groups:

@@ -316,12 +316,13 @@ def test_a_loss_is_a_function_and_a_line_in_the_registry(few, monkeypatch):
 def test_a_training_can_be_stopped_from_outside_and_goes_on(few, tmp_path):
     dataset, experiment, asked = few(), small(epochs=3), []
 
-    def in_the_second_epoch():
-        asked.append(1)
+    def in_the_second_epoch(*step):
+        asked.append(step)
         return len(asked) > 7  # five steps are an epoch
 
     with pytest.raises(Interrupted, match="after 1 of 3 epochs; run it again") as stopped:
-        run(experiment, dataset, stop=in_the_second_epoch, checkpoint=tmp_path / "state.safetensors")
+        run(experiment, dataset, on_step=in_the_second_epoch, checkpoint=tmp_path / "state.safetensors")
     assert len(stopped.value.history) == 1
+    assert asked == [(1, done, 80) for done in (0, 16, 32, 48, 64)] + [(2, done, 80) for done in (0, 16, 32)]
     on = run(experiment, dataset, checkpoint=tmp_path / "state.safetensors")[0]
     assert numbers(on) == numbers(run(experiment, dataset)[0])

@@ -10,6 +10,7 @@ from lib.runs.sweep.job import Job, OnEpoch, RunsFailed
 from lib.system import device, files
 from lib.system.errors import UserError
 from lib.training import Record
+from lib.training.checkpoint import finished_epochs
 
 __all__ = ["OnEpoch", "RunsFailed", "run"]
 
@@ -54,7 +55,8 @@ def run(
         if not scheduler:
             for name in {e.data for e in missing}:
                 data.load(name)  # fetched once, here, where its messages are seen
-        progress = Progress(missing, tell) if tell or not on_epoch else None
+        done = {e.key: len(finished_epochs(store.checkpoint(e))) for e in missing}  # of runs that were interrupted
+        progress = Progress(missing, tell, done) if tell or not on_epoch else None
         job = Job(missing, store, origin, on_epoch, progress, stop or (lambda: False))
         _train(job, experiments, workers, scheduler)
         if job.failures:
@@ -75,6 +77,8 @@ def _train(job: Job, asked: Sequence[Experiment], workers: int | None, scheduler
     from lib.runs.sweep import cluster  # Dask takes half a second to import, which one run need not pay for
     from lib.runs.sweep.spread import Spread
 
+    if job.progress:
+        job.progress.tell(Event(f"{len(job.missing)} runs to train; starting the workers", worth_a_line=False))
     threads = 1 if scheduler else max(1, device.cores() // together)
     with cluster.connected(scheduler) if scheduler else cluster.local(min(together, len(job.missing))) as client:
         if scheduler and job.progress:

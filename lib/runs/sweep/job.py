@@ -13,11 +13,11 @@ from lib.runs.progress import Event, Progress
 from lib.runs.store import Store
 from lib.system.errors import NoRoom, UserError, printable
 from lib.training import Epoch, Interrupted, train
+from lib.training.checkpoint import finished_epochs
 
 OnEpoch = Callable[[Experiment, Epoch], None]
 Failure = tuple[Experiment, BaseException]
 STOPPED = "Stopped. Finished runs are stored; run again to go on."
-WAITING = "{} is being trained by another program; waiting for it."
 
 
 class RunsFailed(UserError):
@@ -51,6 +51,12 @@ class Job:
                 if self.progress and not self.progress.printed:
                     self.progress.tell(Event(line, worth_a_line=True))
 
+    def wait(self, experiment: Experiment) -> None:
+        """Say that another program trains a run, and how far it is."""
+        done = len(finished_epochs(self.store.checkpoint(experiment)))
+        state = f"epoch {done} of {experiment.epochs} is done" if done else "no epoch is done yet"
+        self.say(experiment.key, f"{experiment.title} is being trained by another program ({state}); waiting for it.")
+
     def epoch(self, experiment: Experiment, epoch: Epoch) -> None:
         """Show a finished epoch."""
         try:
@@ -60,6 +66,13 @@ class Job:
                 self.on_epoch(experiment, epoch)
         except Exception as error:  # a display that fails must not stop the training
             print(f"The progress of {experiment.title} could not be shown: {error}", file=sys.stderr)
+
+    def step(self, experiment: Experiment, *step: int) -> bool:
+        """Show how far an epoch is, now and then; return True where the sweep is to end."""
+        with suppress(Exception):  # as `epoch`
+            if self.progress:
+                self.progress.step(experiment, *step)
+        return self.stop()
 
     def over(self, experiment: Experiment, own: FileLock, error: BaseException | None = None) -> None:
         """Note that a run is over, trained or not, and release its lock."""
@@ -73,13 +86,13 @@ class Job:
         """Train and store the runs in this process, each on all cores or on the GPU."""
         for run in self.missing:
             while (lock := self.store.lock(run, timeout=0.2)) is None:
-                self.say(run.key, WAITING.format(run.title))
+                self.wait(run)
                 if self.stop():
                     raise Interrupted(STOPPED)
-            show, checkpoint = partial(self.epoch, run), self.store.checkpoint(run)
+            show, step, checkpoint = partial(self.epoch, run), partial(self.step, run), self.store.checkpoint(run)
             try:
                 if self.store.get(run) is None:
-                    outcome = train(run, on_epoch=show, checkpoint=checkpoint, origin=self.origin, stop=self.stop)
+                    outcome = train(run, on_epoch=show, checkpoint=checkpoint, origin=self.origin, on_step=step)
                     self.store.put(*outcome)
                 self.over(run, lock)
             except NoRoom:  # the next runs could not be stored either

@@ -22,7 +22,7 @@ from lib import data
 from lib.experiment import Experiment
 from lib.runs.sweep import worker
 from lib.runs.sweep.cluster import LOSSES
-from lib.runs.sweep.job import STOPPED, WAITING, Job
+from lib.runs.sweep.job import STOPPED, Job
 from lib.system.errors import NoRoom, UserError
 from lib.training import Epoch, Interrupted
 
@@ -87,7 +87,7 @@ class Spread:
         """Lock and send a run; it waits on while another program has it."""
         store = self.job.store
         if (lock := store.lock(experiment)) is None:
-            self.job.say(experiment.key, WAITING.format(experiment.title))
+            self.job.wait(experiment)
             self.waiting.append(experiment)
             return
         if store.get(experiment):  # meanwhile, by another program
@@ -116,11 +116,13 @@ class Spread:
         run.lock.release()
         self.waiting.appendleft(run.experiment)
 
-    def _told(self, event: dict[str, str]) -> None:
-        """A run has started on a worker, or finished an epoch."""
+    def _told(self, event: dict[str, Any]) -> None:
+        """A run has started on a worker, or got on within an epoch, or finished one."""
         run = self.running.get(event["task"])  # None where it was taken back
         if run and "epoch" in event:
             self.job.epoch(run.experiment, Epoch.model_validate_json(event["epoch"]))
+        elif run and "step" in event:
+            self.job.step(run.experiment, *event["step"])
         elif run:
             self.starts[run.experiment.key] += 1
             if (times := self.starts[run.experiment.key]) > 1:

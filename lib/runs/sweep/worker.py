@@ -1,5 +1,6 @@
 """Code that Dask workers run: their versions, the arrival of the data set, and one run."""
 
+import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from lib.experiment import Experiment
 from lib.system.errors import UserError
 from lib.training import Epoch, Interrupted, Record, Weights, train
 
+_EVERY = 1.0  # seconds between two signs of life within an epoch
 _load = cache(data.load)  # verified once per process; the images stay in the mapped file
 
 
@@ -71,11 +73,19 @@ def work(
     def on_epoch(epoch: Epoch) -> None:
         worker.log_event(topic, {"task": task, "epoch": epoch.model_dump_json()})
 
-    def cancelled() -> bool:  # or the client has gone; Dask cannot stop a thread, and the next run waits for it
-        state = worker.state.tasks.get(task)
+    told = 0.0  # when a step was last logged
+
+    def on_step(*step: int) -> bool:
+        nonlocal told
+        if time.monotonic() - told > _EVERY:
+            told = time.monotonic()
+            worker.log_event(topic, {"task": task, "step": step})
+        state = worker.state.tasks.get(
+            task
+        )  # gone with the client: Dask cannot stop a thread, the next run waits for it
         return state is None or state.state == "cancelled"
 
     try:
-        return train(experiment, dataset, on_epoch=on_epoch, checkpoint=checkpoint, origin=origin, stop=cancelled)
+        return train(experiment, dataset, on_epoch=on_epoch, checkpoint=checkpoint, origin=origin, on_step=on_step)
     except Interrupted:
         return None
