@@ -111,14 +111,28 @@ def test_of_two_programs_that_want_one_run_the_second_waits_and_takes_the_firsts
     assert [r.origin for r in results] == ["first"]
 
 
+def interrupt(experiment, store, after):
+    """Train a run and stop it after some epochs."""
+
+    def stop(_, epoch):
+        if epoch.epoch == after:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep.run([experiment], store=store, workers=1, on_epoch=stop)
+
+
 @pytest.mark.parametrize("watcher", ["nobody", "a display", "a runner"])
-def test_a_run_that_another_program_trains_is_said_once_to_whoever_watches(
-    store, tmp_path, capsys, monkeypatch, watcher
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_run_that_another_program_trains_is_said_once_with_its_progress_to_whoever_watches(
+    store, tmp_path, capsys, monkeypatch, watcher, begun
 ):
     monkeypatch.delenv(progress.VARIABLE, raising=False)
-    experiment, loops, events = tiny(), [], []
+    experiment, loops, events = tiny(epochs=5), [], []
+    if begun:
+        interrupt(experiment, store, after=2)
     checkpoint, file = store.checkpoint(experiment), tmp_path / "progress.jsonl"
-    checkpoint.parent.mkdir(parents=True)
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
     theirs = FileLock(checkpoint.with_suffix(".lock"))
 
     def stop():
@@ -131,14 +145,15 @@ def test_a_run_that_another_program_trains_is_said_once_to_whoever_watches(
     with theirs:
         tell = events.append if watcher == "a display" else None
         assert len(sweep.run([experiment], store=store, workers=1, stop=stop, tell=tell)) == 1
-    sentence = f"{experiment.title} is being trained by another program; waiting for it."
+    state = "epoch 2 of 5 is done" if begun else "no epoch is done yet"
+    sentence = f"{experiment.title} is being trained by another program ({state}); waiting for it."
     out, err = capsys.readouterr()
     assert err == f"{sentence}\n"
     assert sentence not in out
     if watcher == "a runner":
         events = progress.read(file.read_text())
     if watcher != "nobody":
-        assert events[0] == progress.Event(sentence, worth_a_line=True)
+        assert next(event for event in events if event.worth_a_line) == progress.Event(sentence, worth_a_line=True)
         assert [event.line for event in events].count(sentence) == 1
 
 
@@ -198,13 +213,33 @@ def output(monkeypatch):
 def test_a_person_sees_one_figure_that_grows_and_how_far_the_sweep_is(store, output, capsys):
     watched = exhibits.Live("curves", store=store)
     records = sweep.run([tiny(epochs=2)], store=store, workers=1, on_epoch=watched.on_epoch, tell=watched.tell)
-    lines = [data["text/plain"] for data, _ in output.shown]
-    assert [line.split(" · ")[1] for line in lines] == ["epoch 1/2", "epoch 2/2"]
+    drawn = [data["text/plain"] for data, _ in output.shown if "image/svg+xml" in data]
+    assert [line.split(" · ")[1] for line in drawn] == ["epoch 1/2", "epoch 2/2"]
+    texts = [data["text/markdown"] for data, _ in output.shown if "text/markdown" in data]
+    assert [text.partition("  \n")[0].split(" · ")[1:3] for text in texts][:1] == [["epoch 1/2", "0%"]]
+    assert all(exhibits.RELOADED in text for text in texts)
+    before = len(output.shown)
     watched.finish(records)
-    assert [note["writeup"]["kind"] for _, note in output.shown[2:]] == ["figure", "caption"]
-    assert output.shown[2][1]["writeup"]["runs"] == [records[0].key]
-    assert all("image/svg+xml" in data for data, _ in output.shown[:3])
+    assert output.shown[before][0] == {"text/markdown": "", "text/plain": ""}  # the progress line goes
+    assert [note["writeup"]["kind"] for _, note in output.shown[before + 1 :]] == ["figure", "caption"]
+    assert output.shown[before + 1][1]["writeup"]["runs"] == [records[0].key]
     assert capsys.readouterr().out == ""
+
+
+def test_a_training_that_is_stopped_shows_every_epoch_that_it_finished(store, output):
+    watched = exhibits.Live("curves", store=store)
+    watched._rest_until = float("inf")  # no epoch is drawn as it comes
+
+    def stop(experiment, epoch):
+        watched.on_epoch(experiment, epoch)
+        if epoch.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep.run([tiny(epochs=3)], store=store, workers=1, on_epoch=stop, tell=watched.tell)
+    assert not [data for data, _ in output.shown if "image/svg+xml" in data]
+    watched.stop()
+    assert [" · epoch 2/3 · " in data["text/plain"] for data, _ in output.shown if "image/svg+xml" in data] == [True]
 
 
 def test_the_figure_of_a_stored_run_is_the_one_it_ended_with(store, output):
@@ -243,13 +278,7 @@ def test_drawing_takes_a_small_share_of_the_time(store, output, monkeypatch):
 def test_a_run_that_goes_on_shows_the_epochs_of_before(store, output, monkeypatch):
     experiment = tiny(epochs=3)
     watched = exhibits.Live(store=store)
-
-    def stop(_, epoch):
-        if epoch.epoch == 2:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        sweep.run([experiment], store=store, workers=1, on_epoch=stop)
+    interrupt(experiment, store, after=2)
     sweep.run([experiment], store=store, workers=1, on_epoch=watched.on_epoch)
     (history,) = watched._histories.values()
     assert [epoch.epoch for epoch in history] == [1, 2, 3]
@@ -277,7 +306,7 @@ def test_a_runner_gets_events_in_its_file_and_the_kernel_prints_nothing(store, t
     monkeypatch.setenv(progress.VARIABLE, str(file))
     (record,) = sweep.run([tiny(epochs=2)], store=store, workers=1)
     assert capsys.readouterr().out == ""
-    events = progress.read(file.read_text())
+    events = [event for event in progress.read(file.read_text()) if event.worth_a_line]
     for number, (event, epoch) in enumerate(zip(events, record.history, strict=True), start=1):
         start = f"{record.experiment.title} · epoch {number}/2 · test {epoch.test.accuracy:.1%} · "
         assert event.line.startswith(start)
@@ -296,6 +325,36 @@ def test_time_left_comes_from_the_epochs_done_here(store, monkeypatch):
     now[0] = 130.0
     follow(experiment, record.last.model_copy(update={"epoch": 4}))
     assert events[0].line.endswith(" 00:30 left")
+
+
+def test_an_epoch_is_shown_from_its_first_step_on(monkeypatch):
+    now, events = [100.0], []
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    experiment = tiny(epochs=4)
+    follow = progress.Progress([experiment], tell=events.append, done={experiment.key: 1})
+    for done in range(0, 1000, 100):  # 100 images a second
+        follow.step(experiment, 2, done, 1000)
+        now[0] += 1
+    title = f"{experiment.title} · epoch 2/4"
+    assert [event.line for event in events][:2] == [f"{title} · 0%", f"{title} · 10% · 100 images/s · 00:29 left"]
+    assert events[-1].line == f"{title} · 90% · 100 images/s · 00:21 left"
+    assert not any(event.worth_a_line for event in events)
+    for _ in range(100):  # at most two events a second
+        now[0] += 0.01
+        follow.step(experiment, 2, 990, 1000)
+    assert len(events) <= 12
+
+
+def test_the_epochs_of_an_interrupted_run_do_not_count_as_left(store):
+    """Also while it waits for its turn."""
+    waiting, first = tiny(epochs=50), tiny(epochs=2)
+    interrupt(waiting, store, after=49)
+    events = []
+    sweep.run([first, waiting], store=store, workers=1, tell=events.append)
+    lefts = [event.line.rpartition(" · ")[2] for event in events if "epoch 1/2 · test" in event.line]
+    assert len(lefts) == 1
+    minutes, seconds = map(int, lefts[0].removesuffix(" left").split(":"))
+    assert 60 * minutes + seconds < 25 * (first_epoch := 1) + 30  # two epochs, not fifty
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(5, "00:05"), (3599, "59:59"), (7384, "2:03:04"), (90061, "25:01:01")])
