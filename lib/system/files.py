@@ -104,7 +104,7 @@ def try_writing(*folders: Path) -> None:
             write(trial, bytes(20_000_000))  # as much as a report, or a run with its checkpoint
             trial.unlink(missing_ok=True)  # another program may have tried too
         except OSError as error:
-            raise NoRoom(f"Outputs cannot be written: {reason(error)} ({error.filename}).") from error
+            raise NoRoom(f"Outputs cannot be written to {trial.parent}: {reason(error)}.") from error
 
 
 def lock(file: Path, timeout: float = 0) -> FileLock | None:
