@@ -9,7 +9,6 @@ import dis
 import hashlib
 import importlib.util
 import linecache
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
@@ -28,7 +27,7 @@ _NO_CODE = {"ctx", "kind", "type_comment", "type_params"}  # of a node: no meani
 #: Of a class: its place and its documentation, and what differs between versions of Python.
 _NO_VALUE = {"__module__", "__doc__", "__dict__", "__weakref__", "__firstlineno__", "__static_attributes__"}
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-_seen: dict[str, int] = {}  # file -> its time of change when code was looked up in it
+_loaded: dict[str, tuple[Any, str]] = {}  # file -> its module's spec, which a reload replaces, and its content then
 
 
 def digest(*things: Any) -> str:
@@ -39,8 +38,8 @@ def digest(*things: Any) -> str:
 
 
 def edited() -> list[Path]:
-    """Return the files that have been saved since a digest used code of them, which is still the code in use."""
-    return [Path(file) for file, time in _seen.items() if os.path.exists(file) and os.stat(file).st_mtime_ns > time]
+    """Return the files whose code differs from what a digest has covered, which is still the code in use."""
+    return [Path(file) for file, (_, content) in _loaded.items() if _compiled(file)[2] != content]
 
 
 class _Walk:
@@ -77,10 +76,14 @@ class _Walk:
     def _function(self, function: FunctionType) -> None:
         code, known = function.__code__, function.__globals__
         self.parts.append(_normal_form(code))
+        spec, file = known.get("__spec__"), code.co_filename
+        if file not in _loaded or _loaded[file][0] is not spec:
+            _loaded[file] = spec, _compiled(file)[2]
         names, imported = _names(code)
         hints = {getattr(hint, "__name__", str(hint)) for hint in function.__annotations__.values()}
         self._all({name: known[name] for name in (names | hints) & known.keys()}, names)
-        self._all({name: importlib.import_module(name) for name in imported if _own(name)}, names)
+        found = (name for name in imported if _own(name) and importlib.util.find_spec(name.partition(".")[0]))
+        self._all({name: importlib.import_module(name) for name in found}, names)
         cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
         bound = {name: cell.cell_contents for name, cell in cells}
         self._all(bound | {"()": function.__defaults__, "(*)": function.__kwdefaults__}, names)
@@ -118,7 +121,7 @@ def _own(module: str) -> bool:
     if top == "lib" or top in sys.stdlib_module_names:
         return top == "lib" and not module.startswith("lib.system")
     installed = file and (Path(file).is_relative_to(_SITE) or {"site-packages", "dist-packages"} & {*Path(file).parts})
-    return not installed and (module in sys.modules or importlib.util.find_spec(top) is not None)
+    return not installed
 
 
 @cache
@@ -140,13 +143,9 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 @cache
 def _normal_form(code: CodeType) -> str:
     """Return a function's source, normalised; its byte code where the source is not, or is no longer, to be found."""
-    file = code.co_filename
-    linecache.checkcache(file)
-    tree, codes = _compiled("".join(linecache.getlines(file)), file)
+    tree, codes, _ = _compiled(code.co_filename)
     if code not in codes:
         return " ".join(f"{each.co_code.hex()} {each.co_names} {_plain(each)}" for each in _codes(code))
-    if os.path.exists(file):
-        _seen[file] = os.stat(file).st_mtime_ns
     nodes = (node for node in ast.walk(tree) if isinstance(node, _FUNCTIONS))
     starts = ((min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))]), node) for node in nodes)
     named = (node for line, node in starts if line == code.co_firstlineno)
@@ -157,13 +156,19 @@ def _plain(code: CodeType) -> list[str]:
     return sorted(repr(value) for value in code.co_consts if not isinstance(value, CodeType))
 
 
+def _compiled(file: str) -> tuple[ast.AST, frozenset[CodeType], str]:
+    """Return the syntax tree of a file as it is now, its functions' code, and its content in a normal form."""
+    linecache.checkcache(file)
+    return _compile("".join(linecache.getlines(file)), file)
+
+
 @lru_cache(maxsize=20)
-def _compiled(text: str, file: str) -> tuple[ast.AST, frozenset[CodeType]]:
+def _compile(text: str, file: str) -> tuple[ast.AST, frozenset[CodeType], str]:
     try:
         tree = ast.parse(text)
-        return tree, frozenset(_codes(compile(text, file, "exec", dont_inherit=True)))
+        return tree, frozenset(_codes(compile(text, file, "exec", dont_inherit=True))), _normal(tree)
     except (SyntaxError, ValueError):  # half written
-        return ast.Module([], []), frozenset()
+        return ast.Module([], []), frozenset(), ""
 
 
 def _normal(node: Any) -> str:

@@ -37,7 +37,6 @@ def _prepare():
     import torch
     import torch._dynamo  # the first optimiser of a process would import it, for seconds
 
-    import lib.report.runner
     import lib.runs.sweep  # noqa: F401
 
     atexit.register(os._exit, 0)  # taking torch apart takes seconds

@@ -119,7 +119,7 @@ def _judge(number):
 
 def _read(number, case, file):
     """Read as a report does: one file, or all of a profile, or the command line."""
-    from writeup.__main__ import app
+    from longtail_writeup.__main__ import app
 
     if case.options:
         words = [word for option in case.options for word in ("-p", option)]

@@ -17,12 +17,12 @@ from nbformat.v4 import new_code_cell, new_notebook
 from lib.notebook import parameters
 from lib.notebook import parameters as planning
 from lib.notebook.parameters import NOTEBOOKS
-from lib.report import runner
-from lib.report.document import exhibits
 from lib.system import files, paths
 from lib.system.errors import UserError
-from writeup import publish as publishing
-from writeup.__main__ import app as command_line
+from longtail_writeup import publish as publishing
+from longtail_writeup.__main__ import app as command_line
+from longtail_writeup.report import runner
+from longtail_writeup.report.document import exhibits
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 

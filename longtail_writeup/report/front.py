@@ -13,10 +13,10 @@ import jinja2
 
 from lib.analysis.prose import details, escaped
 from lib.notebook.parameters import Plan
-from lib.report.document import Execution, exhibits, failed_runs, headlines
 from lib.runs.store import opened
 from lib.system import device, paths
 from lib.training import Record
+from longtail_writeup.report.document import Execution, exhibits, failed_runs, headlines
 
 TITLE = "A small ConvNet and class-balanced focal loss on CIFAR-10, re-run"
 

@@ -24,12 +24,12 @@ from rich.console import Console
 
 from lib import data
 from lib.notebook.parameters import VARIABLE, Plan, described, file_of
-from lib.report import front
-from lib.report.document import Execution, assemble, failed_runs, missing_artefacts, write_report
 from lib.runs import progress
 from lib.system import files, paths
 from lib.system.errors import FULL, NoRoom, UserError, clipped
 from lib.training import training_part
+from longtail_writeup.report import front
+from longtail_writeup.report.document import Execution, assemble, failed_runs, missing_artefacts, write_report
 
 #: Of kernels and their workers: they see neither the working directory's modules nor a person's own settings.
 _SETTINGS = {
