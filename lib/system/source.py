@@ -9,14 +9,16 @@ import dis
 import hashlib
 import importlib.util
 import linecache
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
 from functools import cache, lru_cache, partial
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 
@@ -47,7 +49,7 @@ class _Walk:
 
     def __init__(self) -> None:
         self.parts: list[str] = []
-        self.met: dict[int, tuple[int, Any]] = {}  # id -> position; the thing is kept, or another could get its id
+        self.met: dict[Any, tuple[int, Any]] = {}  # id -> position; the thing is kept, or another could get its id
 
     def add(self, thing: Any, names: frozenset[str]) -> None:
         """Add a thing; of a module, what has one of the `names` in the code that refers to it."""
@@ -55,13 +57,14 @@ class _Walk:
             return self.parts.append(repr(thing))
         if isinstance(thing, tuple):
             return self._all({str(n): value for n, value in enumerate(thing)}, names)
+        met = id(thing), names if isinstance(thing, ModuleType) else None
+        if met in self.met:
+            return self.parts.append(f"@{self.met[met][0]}")
+        self.met[met] = len(self.met), thing
         if isinstance(thing, ModuleType):
             self.parts.append(thing.__name__)
             found = names & vars(thing).keys() if _own(thing.__name__) else ()
             return self._all({name: vars(thing)[name] for name in found}, names)
-        if id(thing) in self.met:
-            return self.parts.append(f"@{self.met[id(thing)][0]}")
-        self.met[id(thing)] = len(self.met), thing
         if isinstance(thing, type | FunctionType) and not _own(thing.__module__):
             return self.parts.append(f"{thing.__module__}.{thing.__qualname__}")
         if isinstance(thing, FunctionType):
@@ -84,8 +87,7 @@ class _Walk:
         self._all({name: known[name] for name in (names | hints) & known.keys()}, names)
         found = (name for name in imported if _own(name) and importlib.util.find_spec(name.partition(".")[0]))
         self._all({name: importlib.import_module(name) for name in found}, names)
-        cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
-        bound = {name: cell.cell_contents for name, cell in cells}
+        bound = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
         self._all(bound | {"()": function.__defaults__, "(*)": function.__kwdefaults__}, names)
 
 
@@ -97,9 +99,10 @@ def _content(thing: Any) -> dict[str, Any]:
         own = {name: value for name, value in vars(thing).items() if name not in _NO_VALUE}
         own = {name: value for name, value in own.items() if not (made and name.startswith("__"))}
         return own | {"": thing.__qualname__, "()": thing.__bases__, "__annotations__": hints}
-    if isinstance(thing, torch.Tensor):
-        content = thing.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
-        return {"": f"{thing.dtype} {tuple(thing.shape)}", "content": hashlib.sha256(content).hexdigest()}
+    if isinstance(thing, torch.Tensor | np.ndarray):
+        tensor = torch.as_tensor(thing).detach().cpu().contiguous().flatten()
+        content = hashlib.sha256(tensor.view(torch.uint8).numpy().tobytes()).hexdigest()
+        return {"": f"{thing.dtype} {tuple(thing.shape)}", "content": content}
     if isinstance(thing, Mapping):
         return {repr(key): value for key, value in thing.items()}
     if isinstance(thing, list):
@@ -110,9 +113,13 @@ def _content(thing: Any) -> dict[str, Any]:
         return {"": thing.func, "()": thing.args, **thing.keywords}
     if isinstance(thing, property):
         return {"": thing.fget, "=": thing.fset}
-    if inner := getattr(thing, "__func__", None) or getattr(thing, "__wrapped__", None):  # a method, by functools.cache
-        return {"": inner, "self": getattr(thing, "__self__", None)}
-    return {"": type(thing), **getattr(thing, "__dict__", {})}
+    if isinstance(thing, staticmethod | classmethod | MethodType):
+        return {"": thing.__func__, "self": getattr(thing, "__self__", None)}
+    if isinstance(thing, CellType):  # of a closure; empty while the function that it will hold is defined
+        return {"": thing.cell_contents} if thing != CellType() else {}
+    if not hasattr(thing, "__dict__"):
+        return {"": type(thing), "value": re.sub(" at 0x[0-9a-f]+", "", repr(thing))}
+    return {"": type(thing)} | {name: value for name, value in vars(thing).items() if name not in _NO_VALUE}
 
 
 def _own(module: str) -> bool:

@@ -20,7 +20,8 @@ from lib.notebook import parameters
 from lib.runs import sweep
 from lib.runs.store import Store
 from lib.system import paths
-from longtail_writeup.report import document, publish
+from longtail_writeup import publish
+from longtail_writeup.report import document
 
 FIRST, SECOND, THIRD = (small(**FEW, epochs=epochs, seed=seed) for seed, epochs in enumerate((1, 2, 1)))
 #: Of a record, what another training of the same run may change.

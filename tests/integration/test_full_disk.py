@@ -30,7 +30,7 @@ def mounted(folder, megabytes):
 def test_a_sweep_tries_the_disk_before_the_first_epoch(tmp_path):
     with mounted(tmp_path / "small", 2) as folder:
         seen = []
-        with pytest.raises(NoRoom, match=r"No space left on device .*set WRITEUP_OUTPUTS"):
+        with pytest.raises(NoRoom, match=r"No space left on device\. .*set WRITEUP_OUTPUTS"):
             sweep.run([tiny()], store=Store(folder / "runs"), on_epoch=lambda _, epoch: seen.append(epoch))
         assert seen == []
         assert not [path for path in folder.rglob("*") if path.is_file()]
@@ -56,7 +56,7 @@ def test_a_disk_that_is_only_read_is_named_and_not_the_trial_of_it(tmp_path):
 
 def test_a_trial_leaves_nothing(tmp_path):
     files.try_writing(tmp_path / "new" / "folder", tmp_path)
-    assert [path.name for path in tmp_path.rglob("*")] == ["new", "folder"]
+    assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])

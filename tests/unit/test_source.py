@@ -150,6 +150,8 @@ def test_an_import_inside_a_function_counts(write):
     ("one", "other"),
     [
         ("torch.tensor([1.0])", "torch.tensor([2.0])"),
+        ("np.array([1.0])", "np.array([2.0])"),
+        ("re.compile('a')", "re.compile('b')"),
         ("nn.LeakyReLU(0.1)", "nn.LeakyReLU(0.2)"),
         ("{'a': [1, 2]}", "{'a': [1, 3]}"),
         ("{1, 2, 3}", "{1, 2, 4}"),
@@ -159,10 +161,47 @@ def test_an_import_inside_a_function_counts(write):
     ],
 )
 def test_objects_that_a_model_refers_to_count(write, one, other):
-    top = "from functools import cache, partial\n" + OWN.replace("WIDTH = 8", "WIDTH = 8\nTHING = PLACE")
+    top = "import re\nimport numpy as np\nfrom functools import cache, partial\n" + OWN.replace(
+        "WIDTH = 8", "WIDTH = 8\nTHING = PLACE"
+    )
     text = top.replace("x.flatten(1))", "x.flatten(1)) if THING is not None else x")
     found = [digests(write(text.replace("PLACE", value)))[0] for value in (one, other, one)]
     assert found[0] == found[2] != found[1]
+
+
+def test_code_that_refers_to_itself_ends(write):
+    more = """
+import own
+
+
+def even(n):
+    return n == 0 or odd(n - 1)
+
+
+def odd(n):
+    return n != 0 and own.even(n - 1)
+
+
+def nested():
+    def inner(n):
+        return n and inner(n - 1)
+
+    return inner
+
+
+SELF = [1]
+SELF.append(SELF)
+
+
+def made():
+    return own.own.own.SELF, nested()
+"""
+    found = [
+        source.digest(*(write(OWN + more.replace("n == 0", zero)).__dict__[n] for n in ("even", "made")))
+        for zero in ("n == 0", "n == 1")
+    ]
+    assert found[0] != found[1]
+    assert source.digest(sys.modules["own"].nested()) == source.digest(sys.modules["own"].nested())
 
 
 def test_what_is_changed_in_memory_counts(write):
