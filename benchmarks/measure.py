@@ -31,7 +31,7 @@ HELP, TORCH, IMPORT = "the command line's help", "import of torch alone", "impor
 DATA, REPORT = "the data set from the local cache", "the report's files from executed notebooks"
 #: Code for the first three, each in a fresh interpreter, whose start counts.
 _STARTS = {
-    HELP: "import writeup.__main__ as m; m.app(['--help'], standalone_mode=False)",
+    HELP: "import longtail_writeup.__main__ as m; m.app(['--help'], standalone_mode=False)",
     TORCH: "import torch",
     IMPORT: "import lib.training",
 }

@@ -10,11 +10,11 @@ from nbformat import NotebookNode
 from benchmarks import bars, contenders, measure, summary
 from lib import data
 from lib.notebook import parameters
-from lib.report import runner
-from lib.report.document import assemble, write_report
-from lib.report.front import facts
 from lib.system import files, paths
 from lib.system.errors import UserError, quoted
+from longtail_writeup.report import runner
+from longtail_writeup.report.document import assemble, write_report
+from longtail_writeup.report.front import facts
 
 HERE = Path(__file__).parent
 NOTEBOOK = HERE / "benchmark.ipynb"

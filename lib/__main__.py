@@ -1,6 +1,6 @@
 """The command line by another name: python -m lib is writeup."""
 
-from writeup.__main__ import main
+from longtail_writeup.__main__ import main
 
 if __name__ == "__main__":
     main()

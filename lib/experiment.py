@@ -6,11 +6,11 @@ the milestones of a one-cycle schedule) has one canonical value, so that two spe
 
 import hashlib
 import json
+from itertools import zip_longest
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
-from lib import losses, models
 from lib.data import DATASETS
 from lib.losses import LOSSES
 from lib.models import MODELS
@@ -23,15 +23,12 @@ from lib.system.errors import UserError, explain, quoted
 NUMERICS_VERSION = 1
 
 
-for _module in (models, losses, *DATASETS.values()):
-    source.remember(_module)  # as it is loaded: it may be edited while this program runs
-
-
 def _code(model: str, loss: str, data: str) -> str:
-    """Return which of the three is not as it was shipped, each with the digest of its source; mostly ""."""
-    kind = LOSSES[loss]
-    parts: dict[str, list[Any]] = {model: [MODELS[model]], loss: [kind.build, kind.sigmoid], data: [DATASETS[data]]}
-    found = {name: source.digest(*part) for name, part in parts.items()}
+    """Return which of the three is not as it was shipped, each with the digest of its code; usually ""."""
+    found = {model: source.digest(MODELS[model]), loss: source.digest(LOSSES[loss].build, LOSSES[loss].sigmoid)}
+    reads = DATASETS[data]  # the content of the shipped ones is verified whenever they are loaded
+    values = [getattr(reads, name, None) for name in ("CLASSES", "MEAN", "STD")]
+    found[data] = source.digest(*values, None if data in source.SHIPPED else reads.load)
     return ", ".join(f"{name} {digest}" for name, digest in found.items() if source.SHIPPED.get(name) != digest)
 
 
@@ -155,3 +152,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     def setting(self) -> str:
         """The title without the seed."""
         return f"{self.model} {self.loss_name}" + ("" if self.beta is None else f" β {self.beta:g}")
+
+
+for _model, _loss, _data in zip_longest(MODELS, LOSSES, DATASETS):  # as they are loaded: they may be edited from now on
+    _code(_model or "ConvNet", _loss or "focal", _data or "sample")

@@ -10,8 +10,8 @@ from scipy import stats
 from benchmarks import bars, contenders, measure, report, summary
 from benchmarks.loops import Task, Whole
 from lib.notebook import parameters
-from lib.report.document import Execution
 from lib.system.errors import UserError
+from longtail_writeup.report.document import Execution
 
 TASK = Task("TwoLayerNet", batch_size=16, dataset="sample")
 

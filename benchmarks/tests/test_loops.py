@@ -12,8 +12,8 @@ from benchmarks import contenders, process
 from benchmarks.loops import Bare, Contender, Steps, Task, Whole
 from benchmarks.peers import PILImages, PlainLoop
 from lib import data, models
-from lib.report import runner
 from lib.system.errors import UserError
+from longtail_writeup.report import runner
 
 TASK = Task("TwoLayerNet", batch_size=16, dataset="sample")
 

@@ -37,8 +37,10 @@ def class_counts(per_class: int, factor: float, profile: str, classes: int) -> l
         raise UserError(f"There is no imbalance profile {profile!r}; known profiles: {', '.join(PROFILES)}.")
     counts = [int(per_class * factor ** PROFILES[profile](k, classes)) for k in range(classes)]
     if empty := [str(k) for k, count in enumerate(counts) if count < 1]:
-        least = f"choose a factor of at least {1 / max(per_class, 1):.2g}"
-        raise UserError(f"With factor {factor}, class {', '.join(empty)} would be empty; {least}.")
+        raise UserError(
+            f"With factor {factor} and {per_class} images per class, class {', '.join(empty)} would be empty; "
+            f"choose a factor of at least {1 / max(per_class, 1):.2g}."
+        )
     return counts
 
 
@@ -80,8 +82,10 @@ def stratified_split(labels: ArrayLike, fraction: float, seed: int = 0) -> tuple
         positions = np.flatnonzero(labels == k)
         count = max(1, round(len(positions) * fraction))
         if count >= len(positions):
-            few = f"Class {k} has {len(positions)} image(s), too few to hold out a fraction of {fraction}"
-            raise UserError(f"{few}; choose a smaller fraction or a larger imbalance factor.")
+            raise UserError(
+                f"Class {k} has {len(positions)} image(s), too few to hold out a fraction of {fraction}; "
+                "choose a smaller fraction or a larger imbalance factor."
+            )
         generator.shuffle(positions)
         held_out[positions[:count]] = True
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)

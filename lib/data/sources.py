@@ -68,7 +68,7 @@ def readers(source: str = "auto") -> dict[str, Reader]:
 
 
 def _on_disk() -> dict[str, Reader]:
-    named, keras = os.environ.get("CIFAR10_ROOT", "").strip(), os.environ.get("KERAS_HOME", "~/.keras")
+    named, keras = os.environ.get("CIFAR10_ROOT", "").strip(), os.environ.get("KERAS_HOME") or "~/.keras"
     places = [str(ROOT / "data"), "data", "~/data", os.path.join(keras, "datasets"), str(cache_folder())]
     found = {place: [*_copies(Path(os.path.expanduser(place)))] for place in filter(None, [named, *places])}
     lacking = [named] if named and not found[named] else []  # the reason why it is not used is said
@@ -80,7 +80,7 @@ def _on_disk() -> dict[str, Reader]:
 
 
 def _copies(path: Path, depth: int = 2) -> Iterator[Path]:
-    """Yield the folders and archives here that may be copies; those that are not to be read end no search."""
+    """Yield the folders and archives here that may be copies; those that cannot be read are skipped."""
     with suppress(OSError):
         if _reader_of(path) or (os.path.isfile(path) and _opener_of(path)):
             yield path

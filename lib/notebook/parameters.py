@@ -88,10 +88,12 @@ def check(values: Values, notebook: Path, where: str) -> Values:
 
 
 def injected(cells: Sequence[str]) -> list[str]:
-    """Return the names that cells which Papermill has injected assign, but for its own (PAPERMILL_INPUT_PATH ...)."""
-    own = [node for cell in cells if cell.startswith("# Parameters") for node in ast.parse(cell).body]
-    names = [target.id for node in own if isinstance(node, ast.Assign) for target in node.targets]
-    return [name for name in names if not name.startswith("PAPERMILL_")]
+    """Return the names that the last cell which Papermill has injected assigns, but for its own (PAPERMILL_...)."""
+    last = next((cell for cell in reversed(cells) if cell.partition("\n")[0].rstrip() == "# Parameters"), "")
+    with suppress(SyntaxError):  # a person's cell with a magic, for instance
+        found = [target for node in ast.parse(last).body if isinstance(node, ast.Assign) for target in node.targets]
+        return [t.id for t in found if isinstance(t, ast.Name) and not t.id.startswith("PAPERMILL_")]
+    return []
 
 
 def _unknown(name: str, known: Collection[str]) -> str:
@@ -137,7 +139,7 @@ def _as(default: Any, value: Any, what: str) -> Any:
     """Return `value` as the type of `default`, numbers for an empty list; Papermill's YAML reads 1e-3 as a text."""
     if isinstance(default, list) and isinstance(value, list | tuple):
         typed = [_as(default[0] if default else 0.0, item, what) for item in value]
-        # Each value once; only the epochs at which the learning rate falls may be repeated.
+        # Each value once, but for the epochs at which the learning rate falls and the numbers of a candidate.
         return [item for n, item in enumerate(typed) if item not in typed[:n] or what in ("steps", "candidates")]
     if type(default) in (int, float):
         text = isinstance(value, str) and files.NUMBER.fullmatch(value)

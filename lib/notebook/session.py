@@ -1,6 +1,7 @@
 """Session of a notebook: its checked parameters, its store, and the runs that its cells ask for."""
 
 import logging
+import sys
 import types
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from lib.experiment import Experiment
 from lib.notebook import exhibits, parameters
 from lib.runs import sweep
 from lib.runs.store import Store, opened
-from lib.system import paths
+from lib.system import paths, source
 from lib.system.errors import UserError
 from lib.training import Interrupted, Record
 
@@ -62,6 +63,9 @@ class Notebook:
         Runs that are neither stored nor trained are left out and named, and so are failed ones, with their reasons.
         `curves` names a figure of the training, which stays in the report; it shows the `original` accuracy, if any.
         """
+        for file in source.edited():
+            said = "has been saved since this kernel loaded it; restart the kernel to use what it says now."
+            print(f"{paths.shown(file)} {said}", file=sys.stderr)
         live = exhibits.Live(curves, original, self.store)
         options = {"store": self.store, "origin": self.origin, "scheduler": self.values.get("scheduler", "")}
         if not self.headless:

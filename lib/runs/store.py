@@ -276,7 +276,7 @@ def _read_json(file: Path) -> tuple[dict[str, Any], Record]:
         raise ValueError("its checksum does not match")
     sums = whole.setdefault("files", {})
     if not (isinstance(sums, dict) and all(isinstance(value, str) for value in sums.values())):
-        raise ValueError("its checksums of tensors are no texts by name")
+        raise ValueError("its checksums are not texts by name of a file")
     record = Record.model_validate(whole["record"])
     numerics = NUMERICS_VERSION if record.key == record.experiment.key else record.numerics
     if (record.key, record.numerics) != (file.parent.name, numerics):

@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 
 _BF16_FLAGS = ("avx512_bf16", "amx_bf16")  # x86 processors without these would emulate bfloat16, slower than float32
+#: What of `describe` decides the last digits of a run.
+DECISIVE = ("device", "threads", "torch", "platform", "instructions")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 
 

@@ -29,7 +29,7 @@ class UserError(Exception):
 
 
 class NoRoom(UserError):
-    """Results cannot be written: the disk is full, or not for this user to write to; training on would lose them."""
+    """Results cannot be written: the disk is full, or this user must not write there; training on would lose them."""
 
     def __str__(self) -> str:
         return f"{super().__str__()} Make room, or set WRITEUP_OUTPUTS (publish: WRITEUP_PUBLISHED) to another folder."
@@ -83,4 +83,4 @@ def run_command_line(app: Callable[[], Any]) -> None:
         sys.exit(str(error))
     except OSError as error:  # a folder in the place of a file, a full disk, a name too long ...
         said = clipped(f"{error.strerror or error}: {error.filename or 'no file named'}")
-        sys.exit(str(NoRoom(f"{said}.")) if error.errno in (*FULL, errno.EACCES, errno.EROFS) else said)
+        sys.exit(str(NoRoom(f"{said}.")) if error.errno in (*FULL, errno.EROFS) else said)

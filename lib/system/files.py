@@ -100,11 +100,15 @@ def write(file: Path, content: bytes) -> None:
 def try_writing(*folders: Path) -> None:
     """Write a trial file to each folder and remove it: NoRoom before any work, where its results would be lost."""
     for trial in (folder / ".trial" for folder in folders):
+        made = [folder for folder in trial.parents if not folder.exists()]
         try:
             write(trial, bytes(20_000_000))  # as much as a report, or a run with its checkpoint
             trial.unlink(missing_ok=True)  # another program may have tried too
+            for folder in made:
+                with suppress(OSError):  # not empty any more
+                    folder.rmdir()
         except OSError as error:
-            raise NoRoom(f"Outputs cannot be written: {reason(error)} ({error.filename}).") from error
+            raise NoRoom(f"Outputs cannot be written to {trial.parent}: {reason(error)}.") from error
 
 
 def lock(file: Path, timeout: float = 0) -> FileLock | None:

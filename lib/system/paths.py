@@ -45,4 +45,5 @@ def profile_name(name: str) -> str:
 
 def shown(path: Path) -> str:
     """Return `path` as a reader types it: relative to the repository where it lies inside."""
+    path = Path(path)
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)

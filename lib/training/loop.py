@@ -62,7 +62,8 @@ def train(
     model, loss or data set is not the experiment's.
     """
     if experiment.replace() != experiment:
-        raise UserError(f"{experiment.title} is of other code ({experiment.code or 'the shipped one'}) than is here.")
+        said = f"{experiment.title} was asked for with other code of its model, loss or data set"
+        raise UserError(f"{said} ({experiment.code or 'as shipped'}); restart what asked for it, or the workers.")
     device.keep_freed_memory()
     on = on or device.default_device()
     dataset = dataset or data.load(experiment.data)
@@ -82,7 +83,7 @@ def train(
     state = checkpoint and checkpoints.load(checkpoint, experiment.key, model, optimizer)
     state = state or Checkpoint(history=[], best={}, parts=[])
     here, earlier = device.describe(), state.parts
-    if earlier and earlier[-1][1] == here:  # the last part goes on
+    if earlier and all(earlier[-1][1].get(name) == here[name] for name in device.DECISIVE):  # the last part goes on
         earlier = earlier[:-1]
     logits = None  # of the newest epoch on the test set
     try:
@@ -131,8 +132,8 @@ def train(
         history=state.history,
         wall_time=sum(epoch.seconds for epoch in state.history),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
-        machine=here,
-        parts=state.parts if state.parts != [(experiment.epochs, here)] else [],
+        machine=state.parts[-1][1] or here,  # not known in older checkpoints
+        parts=state.parts if len(state.parts) > 1 else [],
         lib=lib.__version__,
         data_digest=dataset.digest,
         origin=origin,

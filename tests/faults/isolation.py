@@ -37,8 +37,8 @@ def _prepare():
     import torch
     import torch._dynamo  # the first optimiser of a process would import it, for seconds
 
-    import lib.report.runner
     import lib.runs.sweep  # noqa: F401
+    import longtail_writeup.report.runner  # noqa: F401
 
     atexit.register(os._exit, 0)  # taking torch apart takes seconds
     torch.set_num_threads(1)  # sums on one thread are added in one order; and a fork loses the others

@@ -23,12 +23,12 @@ from corruptions import FILES, MEANINGS, ROWS, SIGNED, TENSORS, TEXTS
 from isolation import isolated, processes  # noqa: F401  (a fixture)
 
 from lib.notebook import parameters
-from lib.report.document import exhibits
 from lib.runs import sweep
 from lib.runs.store import Store
 from lib.system import paths
 from lib.system.errors import UserError
 from lib.training import Interrupted
+from longtail_writeup.report.document import exhibits
 
 #: Three stored runs, and one that is stopped after its first epoch.
 RUNS = [small(**FEW, epochs=2, seed=seed) for seed in (0, 1, 2)]
@@ -132,7 +132,7 @@ def _without_times(row):
 
 
 def _list():
-    from writeup.__main__ import app
+    from longtail_writeup.__main__ import app
 
     with contextlib.redirect_stdout(io.StringIO()) as said:
         app(["runs"], standalone_mode=False)

@@ -17,10 +17,11 @@ from crashing import crash, operations
 from isolation import isolated, processes  # noqa: F401  (a fixture)
 
 from lib.notebook import parameters
-from lib.report import document, publish
 from lib.runs import sweep
 from lib.runs.store import Store
 from lib.system import paths
+from longtail_writeup import publish
+from longtail_writeup.report import document
 
 FIRST, SECOND, THIRD = (small(**FEW, epochs=epochs, seed=seed) for seed, epochs in enumerate((1, 2, 1)))
 #: Of a record, what another training of the same run may change.

@@ -74,9 +74,9 @@ def watch(event, arguments):
 
 def judge_all(numbers):
     """Verdict on each mutant; to be called in a process of its own."""
-    from lib import data
+    from lib.system import files
 
-    data.load = accept
+    files.try_writing = accept  # what a report does first with parameters that it accepts
     signal.signal(signal.SIGPROF, stop)
     sys.addaudithook(watch)
     with tempfile.TemporaryDirectory() as folder:
@@ -119,7 +119,7 @@ def _judge(number):
 
 def _read(number, case, file):
     """Read as a report does: one file, or all of a profile, or the command line."""
-    from writeup.__main__ import app
+    from longtail_writeup.__main__ import app
 
     if case.options:
         words = [word for option in case.options for word in ("-p", option)]

@@ -8,10 +8,10 @@ from synthetic import record
 
 from lib.notebook import exhibits
 from lib.notebook.parameters import Plan
-from lib.report import front
-from lib.report.document import Execution, assemble, write_report
 from lib.runs.store import Store
 from lib.system import paths
+from longtail_writeup.report import front
+from longtail_writeup.report.document import Execution, assemble, write_report
 
 ATTACKS = [
     "![a](SECRET)",

@@ -58,7 +58,7 @@ def place():
 
 
 def test_without_a_home_jupyter_can_be_imported(place):
-    done = run(ALICE, "import lib.report.runner", place)
+    done = run(ALICE, "import longtail_writeup.report.runner", place)
     assert done.returncode == 0, done.stderr
     assert not list(place.iterdir())
 

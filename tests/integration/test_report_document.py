@@ -13,7 +13,7 @@ from bs4 import BeautifulSoup
 from nbconvert_typst import TypstPDFExporter
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from lib.report.document import assemble, headlines, write_report
+from longtail_writeup.report.document import assemble, headlines, write_report
 
 matplotlib.use("agg")
 from matplotlib.figure import Figure

@@ -9,7 +9,7 @@ from conftest import run, small
 
 from lib.runs.store import Store
 from lib.system.errors import UserError
-from writeup import verify
+from longtail_writeup import verify
 
 
 @pytest.fixture

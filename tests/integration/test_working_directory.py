@@ -1,5 +1,6 @@
 """The installed lib is used wherever one stands, whatever else is called so there."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +11,12 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from lib.system import paths
 
-FOREIGN = {"lib/__init__.py": "value = 1", "lib.py": "value = 1", "lib/more/__init__.py": ""}
+FOREIGN = {"lib/__init__.py": "value = 1", "lib.py": "value = 1", "lib/more/__init__.py": "", "writeup.py": ""}
 
 
 @pytest.fixture(params=FOREIGN)
 def elsewhere(request, tmp_path):
-    """A folder with something called lib in it: a package, a module, or a mere folder as /lib."""
+    """A folder with something called lib in it, a package, a module, or a mere folder as /lib; or with a writeup.py."""
     (tmp_path / request.param).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / request.param).write_text(FOREIGN[request.param])
     return tmp_path
@@ -37,7 +38,7 @@ def test_the_command_is_found(elsewhere):
 
 def test_a_kernel_that_papermill_starts_finds_it(elsewhere):
     """With the first line of our notebooks; papermill starts kernels in the working directory, which comes first."""
-    source = "import writeup\nfrom lib.system import paths\nprint(paths.ROOT)"
+    source = "import longtail_writeup\nfrom lib.system import paths\nprint(paths.ROOT)"
     nbformat.write(new_notebook(cells=[new_code_cell(source)]), elsewhere / "in.ipynb")
     command = [sys.executable, "-m", "papermill", "--kernel", "python3", "in.ipynb", "out.ipynb"]
     result = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True)
@@ -50,17 +51,14 @@ def test_a_kernel_that_papermill_starts_finds_it(elsewhere):
 def test_each_notebook_imports_it_before_anything_of_lib(name):
     cells = nbformat.read(paths.NOTEBOOKS / f"{name}.ipynb", 4).cells
     lines = [line for cell in cells if cell.cell_type == "code" for line in cell.source.splitlines()]
-    imports = [
-        line
-        for line in lines
-        if line.startswith(("import ", "from ")) and {"lib", "explore", "writeup"} & {*line.replace(".", " ").split()}
-    ]
-    assert imports[0].startswith("import writeup ")
+    ours = re.compile(r"(import|from) (lib|explore|longtail_writeup)\b")
+    imports = [line for line in lines if ours.match(line)]
+    assert imports[0].startswith("import longtail_writeup ")
 
 
 def test_workers_find_it(elsewhere):
     code = """
-import writeup
+import longtail_writeup
 from lib.runs.sweep import cluster
 if __name__ == "__main__":
     with cluster.local(1) as client:
@@ -71,7 +69,13 @@ if __name__ == "__main__":
     assert result.stdout.strip() == str(paths.ROOT / "lib" / "__init__.py"), result.stderr
 
 
+def test_a_checkout_that_is_reached_by_a_link_is_no_other_one(tmp_path):
+    (tmp_path / "link").symlink_to(paths.ROOT)
+    code = f"import sys; sys.path.insert(0, {str(tmp_path / 'link')!r}); import lib, longtail_writeup"
+    assert python(code, tmp_path).returncode == 0
+
+
 def test_a_kernel_that_has_another_lib_already_is_told(tmp_path):
     (tmp_path / "lib.py").write_text("")
-    result = python("import lib\nimport writeup", tmp_path)
+    result = python("import lib\nimport longtail_writeup", tmp_path)
     assert f"`lib` was imported from {tmp_path / 'lib.py'}, not from {paths.ROOT}; restart" in result.stderr

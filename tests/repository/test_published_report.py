@@ -6,9 +6,9 @@ import pytest
 from nbconvert_typst import TypstPDFExporter
 
 from lib.notebook.parameters import NOTEBOOKS, Plan
-from lib.report import front
-from lib.report.document import Execution, assemble, exhibits
 from lib.system import paths
+from longtail_writeup.report import front
+from longtail_writeup.report.document import Execution, assemble, exhibits
 
 SIZES = "(9.5pt, 9pt, 8.5pt, 8pt, 7.5pt, 7pt)"
 

@@ -18,8 +18,8 @@ from packaging.utils import canonicalize_name
 from lib.notebook import parameters
 from lib.notebook.parameters import NOTEBOOKS as CHAPTERS
 from lib.notebook.parameters import Plan
-from lib.report import front
 from lib.system import paths
+from longtail_writeup.report import front
 
 NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
 
@@ -119,7 +119,7 @@ def test_the_quick_profile_is_what_the_notebooks_hold_by_default():
 
 
 def test_help_does_not_load_torch():
-    code = "import sys, writeup.__main__; sys.exit('torch' in sys.modules)"
+    code = "import sys, longtail_writeup.__main__; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -6,7 +6,7 @@ from synthetic import CLAIMED, FEW_IMAGES, runs
 from lib.analysis import claims
 from lib.analysis.claims import Evidence, Setting
 from lib.notebook.parameters import Plan
-from lib.report.front import shortened
+from longtail_writeup.report.front import shortened
 
 FALLING = np.linspace(0.9, 0.0, 10)
 

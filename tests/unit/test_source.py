@@ -3,6 +3,7 @@
 import importlib
 import linecache
 import os
+import subprocess
 import sys
 import textwrap
 from functools import partial
@@ -52,7 +53,7 @@ HELPERS = "FACTOR = 2.0\n\n\ndef scaled(x):\n    return FACTOR * x\n"
 def test_the_digests_of_what_is_shipped_are_up_to_date():
     found = {name: source.digest(model) for name, model in models.MODELS.items()}
     found |= {name: source.digest(kind.build, kind.sigmoid) for name, kind in losses.LOSSES.items()}
-    found |= {name: source.digest(module) for name, module in data.DATASETS.items()}
+    found |= {n: source.digest(m.CLASSES, m.MEAN, m.STD, None) for n, m in data.DATASETS.items()}
     assert found == source.SHIPPED, (
         "The text of the shipped code has changed. If tests/unit/test_golden.py passes, the numbers have not: put the "
         f"new digests into lib/system/shipped.yaml, so that stored runs stay valid:\n{found}"
@@ -79,7 +80,6 @@ def write(tmp_path, monkeypatch):
     yield write
     for name in ("helpers", "own"):
         sys.modules.pop(name, None)
-        source._loaded.pop(name, None)
 
 
 def load_anew(name):
@@ -119,10 +119,127 @@ def test_imported_helpers_count(write, old, new):
     assert before[1] == after[1]
 
 
-def test_a_module_that_is_referred_to_counts_as_a_whole(write):
-    text = OWN.replace("* scaled(1.0)", "* helpers.scaled(1.0)")
-    before, after = (digests(write(text, HELPERS + more)) for more in ("", "\n\nMORE = 1\n"))
-    assert before[0] != after[0]
+@pytest.mark.parametrize("own", ["* helpers.scaled(1.0)", "* helpers.inner(1.0)"])
+def test_of_a_module_what_is_used_counts(write, own):
+    text = OWN.replace("* scaled(1.0)", own)
+    more = "\n\ndef inner(x):\n    return scaled(x)\n"
+    found = [digests(write(text, HELPERS.replace("2.0", factor) + more + end))[0] for factor, end in VARIANTS]
+    assert found[0] == found[1] != found[2]
+
+
+VARIANTS = [("2.0", ""), ("2.0", "\n\nNOT_USED = 1\n"), ("3.0", "")]
+
+
+def test_a_class_of_another_module_counts(write):
+    text = OWN.replace("class Own(Base)", "class Own(helpers.Other)")
+    more = "\n\nfrom torch import nn\n\n\nclass Other(nn.Module):\n    factor = FACTOR\n"
+    found = [digests(write(text, HELPERS.replace("2.0", factor) + more + end))[0] for factor, end in VARIANTS]
+    assert found[0] == found[1] != found[2]
+
+
+def test_an_import_inside_a_function_counts(write):
+    text = OWN.replace("import helpers\nfrom helpers import scaled\n", "")
+    text = text.replace(
+        "        return self.layers", "        from helpers import scaled\n\n        return self.layers"
+    )
+    found = [digests(write(text, HELPERS.replace("2.0", factor) + end))[0] for factor, end in VARIANTS]
+    assert found[0] == found[1] != found[2]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("torch.tensor([1.0])", "torch.tensor([2.0])"),
+        ("np.array([1.0])", "np.array([2.0])"),
+        ("re.compile('a')", "re.compile('b')"),
+        ("nn.LeakyReLU(0.1)", "nn.LeakyReLU(0.2)"),
+        ("{'a': [1, 2]}", "{'a': [1, 3]}"),
+        ("{1, 2, 3}", "{1, 2, 4}"),
+        ("cache(lambda: 2)", "cache(lambda: 3)"),
+        ("partial(int, base=2)", "partial(int, base=3)"),
+        ("(lambda factor: lambda x: factor * x)(2)", "(lambda factor: lambda x: factor * x)(3)"),
+    ],
+)
+def test_objects_that_a_model_refers_to_count(write, one, other):
+    top = "import re\nimport numpy as np\nfrom functools import cache, partial\n" + OWN.replace(
+        "WIDTH = 8", "WIDTH = 8\nTHING = PLACE"
+    )
+    text = top.replace("x.flatten(1))", "x.flatten(1)) if THING is not None else x")
+    found = [digests(write(text.replace("PLACE", value)))[0] for value in (one, other, one)]
+    assert found[0] == found[2] != found[1]
+
+
+def test_code_that_refers_to_itself_ends(write):
+    more = """
+import own
+
+
+def even(n):
+    return n == 0 or odd(n - 1)
+
+
+def odd(n):
+    return n != 0 and own.even(n - 1)
+
+
+def nested():
+    def inner(n):
+        return n and inner(n - 1)
+
+    return inner
+
+
+SELF = [1]
+SELF.append(SELF)
+
+
+def made():
+    return own.own.own.SELF, nested()
+"""
+    found = [
+        source.digest(*(write(OWN + more.replace("n == 0", zero)).__dict__[n] for n in ("even", "made")))
+        for zero in ("n == 0", "n == 1")
+    ]
+    assert found[0] != found[1]
+    assert source.digest(sys.modules["own"].nested()) == source.digest(sys.modules["own"].nested())
+
+
+def test_what_is_changed_in_memory_counts(write):
+    own = write().Own
+    before = source.digest(own)
+    own.factor = 2
+    assert source.digest(own) != before
+
+
+def test_other_callables_count(write):
+    more = """
+
+class Maker:
+    def __init__(self, width):
+        self.width = width
+
+    def __call__(self, classes):
+        return WIDTH * self.width
+
+    @classmethod
+    def made(cls, classes):
+        return cls(classes)
+
+
+def sized(width):
+    def build(classes):
+        return width * classes
+
+    return build
+"""
+    module = write(OWN + more)
+    found = [Maker := module.Maker, Maker(1), Maker(2), Maker(1).__call__, Maker.made, module.sized(1), module.sized(2)]
+    digests = [source.digest(each) for each in found]
+    assert len(set(digests)) == len(digests)
+    changed = write((OWN + more).replace("WIDTH * self.width", "self.width"))
+    assert source.digest(changed.Maker(1)) != digests[1]
+    assert source.digest(changed.Maker.made) != digests[4]
+    assert source.digest(changed.sized(1)) == digests[5]
 
 
 def test_arguments_that_are_bound_count(write):
@@ -131,34 +248,78 @@ def test_arguments_that_are_bound_count(write):
     assert source.digest(partial(own, hidden=4)) == source.digest(partial(own, hidden=4))
 
 
-def test_lambdas_count(write):
-    found = [source.digest(write(f"{OWN}\n\nSCORES = {{'a': lambda x: {n} * x}}\n").SCORES["a"]) for n in (2, 3, 2)]
-    assert found[0] == found[2] != found[1]
+def test_a_lambda_counts_with_all_that_it_refers_to(write):
+    more = "\n\nMADE = {'a': lambda classes: Own(classes), 'b': lambda classes: 1}\n"
+    edits = [
+        ("", ""),
+        ("WIDTH = 8", "WIDTH = 9"),
+        ("Own(classes), 'b'", "Own(2), 'b'"),
+        ("import torch", "# comment\nimport torch"),
+    ]
+    found = [source.digest(write((OWN + more).replace(*edit)).MADE["a"]) for edit in edits]
+    assert found[0] == found[3]
+    assert len(set(found)) == 3
 
 
-def test_what_a_notebook_defines_counts():
-    def defined(factor):
-        """A class as a notebook's cell would define it: in a module without a file."""
-        text = f"class Mine:\n    def forward(self, x):\n        return {factor} * x\n"
-        linecache.cache[f"<cell {factor}>"] = (len(text), None, text.splitlines(keepends=True), f"<cell {factor}>")
+@pytest.mark.parametrize("change", ["2 * x", "x - self.factor", "x * WIDTH"])
+def test_what_a_notebook_defines_counts(change):
+    """Its module has no file; its cells are where IPython keeps them."""
+
+    def defined(body, factor=1, width=1):
+        cell = f"<cell {body} {factor} {width}>"
+        text = (
+            f"WIDTH = {width}\nclass Mine:\n    factor = {factor}\n    def forward(self, x):\n        return {body}\n"
+        )
+        linecache.cache[cell] = (len(text), None, text.splitlines(keepends=True), cell)
         namespace = {"__name__": "a_notebook"}
-        exec(compile(text, f"<cell {factor}>", "exec"), namespace)
-        return namespace["Mine"]
+        exec(compile(text, cell, "exec"), namespace)
+        return source.digest(namespace["Mine"])
 
-    assert source.digest(defined(2)) != source.digest(defined(3))
-    assert source.digest(defined(2)) == source.digest(defined(2))
+    assert defined(change) == defined(change)
+    assert len({defined(change), defined("x"), defined(change, factor=2)}) == 3
+    assert (defined(change) != defined(change, width=2)) == ("WIDTH" in change)
 
 
-def test_an_edit_that_is_not_loaded_is_refused_with_a_sentence(write, monkeypatch):
+def test_code_without_a_source_counts():
+    def typed(text):
+        namespace = {"__name__": "a_notebook"}
+        exec(text, namespace)
+        return source.digest(namespace["f"])
+
+    assert typed("def f(x): return 2 * x") == typed("def f(x): return 2 * x") != typed("def f(x): return 3 * x")
+
+
+def test_the_digest_of_a_set_does_not_depend_on_the_process(tmp_path):
+    (tmp_path / "mine.py").write_text("NAMES = {'a', 'b', 'c', 'd'}\n\n\ndef f():\n    return NAMES, {'x', 'y'}\n")
+    code = "import mine; from lib.system import source; print(source.digest(mine.f))"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    found = {
+        subprocess.check_output([sys.executable, "-c", code], env=environment | {"PYTHONHASHSEED": seed}, cwd=tmp_path)
+        for seed in "12"
+    }
+    assert len(found) == 1
+
+
+def test_an_edit_that_is_not_loaded_changes_nothing_and_is_named(write, monkeypatch):
     module = write()
     monkeypatch.setitem(models.MODELS, "Own", module.Own)
     before = small(model="Own")
-    write(OWN.replace("WIDTH = 8", "WIDTH = 16"), load=False)
-    with pytest.raises(UserError, match=r"WIDTH has changed in \S+own.py since it was loaded; restart"):
-        small(model="Own")
-    assert small(model="TwoLayerNet").code == ""  # other runs go on
-    write(OWN.replace("return 1", "return 2"), load=False)
-    assert small(model="Own") == before
+    assert module.__file__ not in map(str, source.edited())
+    for old, new in (("WIDTH = 8", "WIDTH = 16"), ("x.flatten(1)", "x.abs()"), (OWN, "def half(")):
+        write(OWN.replace(old, new), load=False)
+        assert small(model="Own") == before  # what would be trained
+        assert module.__file__ in map(str, source.edited())
+    write(OWN + "# A comment.", load=False)
+    assert module.__file__ not in map(str, source.edited())
+    digests(write(OWN.replace("WIDTH = 8", "WIDTH = 16")))
+    assert module.__file__ not in map(str, source.edited())
+
+
+def test_a_file_that_was_edited_before_its_code_was_looked_up_is_not_taken_for_it(write):
+    module = write()
+    write(OWN.replace("x.flatten(1)", "x.abs()"), load=False)
+    loaded = source.digest(module.Own)
+    assert loaded != source.digest(write(OWN.replace("x.flatten(1)", "x.abs()")).Own)
 
 
 def test_an_edited_model_is_another_run_and_the_old_one_stays(write, monkeypatch, store, few):
@@ -179,7 +340,7 @@ def test_an_edited_model_is_another_run_and_the_old_one_stays(write, monkeypatch
 
 def test_code_that_is_not_here_is_not_trained(few):
     other = small().model_copy(update={"code": "TwoLayerNet 0123456789ab"})
-    with pytest.raises(UserError, match=r"of other code \(TwoLayerNet 0123456789ab\) than is here"):
+    with pytest.raises(UserError, match=r"with other code of its model.* \(TwoLayerNet 0123456789ab\); restart"):
         train(other, few())
 
 

@@ -28,7 +28,7 @@ def report(
     code: Annotated[bool, typer.Option(help="Show the notebooks' code in the report.")] = False,
 ) -> None:
     """Execute a profile's notebooks and write outputs/<profile>/report.html and report.pdf."""
-    from lib.report import runner
+    from longtail_writeup.report import runner
 
     pairs = [item.partition("=") for item in parameter or []]
     if wrong := [name for name, equals, _ in pairs if not equals]:
@@ -47,7 +47,7 @@ def report(
 @app.command()
 def publish(profile: Annotated[str, _profile(help="A profile whose report exists.")] = "quick") -> None:
     """Copy a report and its records to outputs/published/, and rewrite the README's generated block."""
-    from writeup.publish import publish as keep
+    from longtail_writeup.publish import publish as keep
 
     print(f"kept in {paths.shown(keep(profile))}; README.md rewritten")
 
@@ -59,7 +59,7 @@ def verify(
     seed: Annotated[int | None, typer.Option(help="Seed of the choice; a new choice each time by default.")] = None,
 ) -> None:
     """Train some kept runs again and compare: bit-identical on the same machine, within bounds elsewhere."""
-    from writeup import verify as verifying
+    from longtail_writeup import verify as verifying
 
     def tell(epoch) -> None:
         print(f"  epoch {epoch.epoch} · test {epoch.test.accuracy:.1%}", flush=True)

@@ -13,6 +13,6 @@ if sys.path[0] != str(_ROOT):
 
 import lib  # noqa: E402
 
-if Path(lib.__file__ or "").parent != _ROOT / "lib":
+if Path(lib.__file__ or "").resolve().parent != _ROOT / "lib":
     _found = lib.__file__ or next(iter(lib.__path__))
     raise ImportError(f"`lib` was imported from {_found}, not from {_ROOT}; restart the kernel and run all cells.")

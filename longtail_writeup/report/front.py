@@ -1,5 +1,6 @@
 """Values of the report's parts that belong to no notebook, whose texts are templates/*.md.j2, and its title block."""
 
+import os
 import subprocess
 from collections import Counter
 from collections.abc import Sequence
@@ -12,10 +13,10 @@ import jinja2
 
 from lib.analysis.prose import details, escaped
 from lib.notebook.parameters import Plan
-from lib.report.document import Execution, exhibits, failed_runs, headlines
 from lib.runs.store import opened
 from lib.system import device, paths
 from lib.training import Record
+from longtail_writeup.report.document import Execution, exhibits, failed_runs, headlines
 
 TITLE = "A small ConvNet and class-balanced focal loss on CIFAR-10, re-run"
 
@@ -36,8 +37,10 @@ def facts(profile: str) -> list[tuple[str, str]]:
 def _commit() -> str:
     """The commit of this checkout, of no repository around it or of a hook, and whether files differ from it."""
     command = ["git", "--git-dir=.git", "describe", "--always", "--abbrev=7", "--exclude=*", "--dirty=, with changes"]
+    settings = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    options: dict[str, Any] = {"cwd": paths.ROOT, "env": settings, "capture_output": True, "text": True, "check": True}
     try:
-        return subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(command, **options).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "not in a git checkout"
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import nbformat
 
 from lib.notebook.parameters import NOTEBOOKS
-from lib.report.document import exhibits, failed_runs, headlines, missing_artefacts, read
-from lib.report.front import render
 from lib.runs.store import opened
 from lib.system import files, paths
 from lib.system.errors import UserError
+from longtail_writeup.report.document import exhibits, failed_runs, headlines, missing_artefacts, read
+from longtail_writeup.report.front import render
 
 README = paths.ROOT / "README.md"
 #: The figure and the table that the README shows, and the exhibit that is computed from a network's weights.
@@ -55,7 +55,7 @@ def _publish(profile: str, source: Path, target: Path) -> None:
     block = render("readme", **known) + "\n\n"
     readme, marks = _BLOCK.subn(lambda match: match[1] + block + match[2], README.read_text("utf-8", "surrogateescape"))
     if not marks:
-        raise UserError("README.md lacks the marks of its generated block; _BLOCK in writeup/publish.py has them.")
+        raise UserError("README.md lacks the marks of its generated block; longtail_writeup/publish.py has them.")
     shutil.rmtree(new, ignore_errors=True)  # of a program that was killed
     new.mkdir(parents=True)
     for file in written:

@@ -18,8 +18,6 @@ from lib.training import Epoch, Record, train
 #: the fifth digit (kept runs with beta 0 and 0.8) differed by up to 5.1 % in an epoch's training loss and by 1.8 points
 #: at the last epoch. Another loss, batch size, learning rate or gamma gives a difference above 15 %.
 LOSS_BOUND, ACCURACY_BOUND = 0.08, 0.05
-#: Equal on the same machine; a record that lacks one of them is held to the bounds only.
-_SAME = ("device", "threads", "torch", "platform", "instructions")
 
 
 class Comparison(NamedTuple):
@@ -56,7 +54,11 @@ def compare(kept: Record, again: Record) -> Comparison:
     if (again.data_digest, again.counts) != (kept.data_digest, kept.counts):
         return Comparison(False, f"{name}: NOT the same training images")
     # Apart are runs of several parts, and those that lib 0.1 trained several at a time (replicas).
-    if not kept.parts and "replicas" not in then and all(key in then and then[key] == now.get(key) for key in _SAME):
+    if (
+        not kept.parts
+        and "replicas" not in then
+        and all(key in then and then[key] == now.get(key) for key in device.DECISIVE)
+    ):
         return Comparison(False, f"{name}: NOT the same, on the same machine")
     pairs = zip(again.history, kept.history, strict=True)
     loss = max(abs(new.train_loss - old.train_loss) / max(old.train_loss, 1e-9) for new, old in pairs)

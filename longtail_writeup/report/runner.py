@@ -13,6 +13,7 @@ from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import Any
+from unittest import mock
 
 import papermill
 import psutil
@@ -23,12 +24,12 @@ from rich.console import Console
 
 from lib import data
 from lib.notebook.parameters import VARIABLE, Plan, described, file_of
-from lib.report import front
-from lib.report.document import Execution, assemble, failed_runs, missing_artefacts, write_report
 from lib.runs import progress
 from lib.system import files, paths
 from lib.system.errors import FULL, NoRoom, UserError, clipped
 from lib.training import training_part
+from longtail_writeup.report import front
+from longtail_writeup.report.document import Execution, assemble, failed_runs, missing_artefacts, write_report
 
 #: Of kernels and their workers: they see neither the working directory's modules nor a person's own settings.
 _SETTINGS = {
@@ -36,6 +37,7 @@ _SETTINGS = {
     "PYTHONSTARTUP": "",
     "PYTHONUTF8": "1",
     "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of this environment, not another one of the same name
+    "JUPYTER_PATH": "",
     # Semaphores that an interrupted kernel leaves; multiprocessing's tracker removes them, with a warning.
     "PYTHONWARNINGS": "ignore::UserWarning:multiprocessing.resource_tracker",
 }
@@ -120,7 +122,6 @@ def _execute(notebook: Path, output: Path, values: dict[str, Any], label: str, u
     In the main thread nbclient handles Ctrl-C itself and kills the kernel. Papermill has a thread of its own: Ctrl-C is
     raised here and sent to the kernel, which stops its training, and the notebook is kept.
     """
-    os.environ.update(_SETTINGS)
     options = {
         "parameters": values,
         "kernel_name": "python3",
@@ -135,8 +136,8 @@ def _execute(notebook: Path, output: Path, values: dict[str, Any], label: str, u
         NamedTemporaryFile("r", suffix=".jsonl", encoding="utf-8") as events,
         ThreadPool(1) as pool,
         console.status(label) as shown,
+        mock.patch.dict(os.environ, _SETTINGS | {progress.VARIABLE: events.name, "IPYTHONDIR": own}),
     ):
-        os.environ |= {progress.VARIABLE: events.name, "IPYTHONDIR": own}
         call = pool.apply_async(papermill.execute_notebook, (notebook, output), options)
         try:
             while not over:
@@ -154,8 +155,6 @@ def _execute(notebook: Path, output: Path, values: dict[str, Any], label: str, u
                 kernel.send_signal(signal.SIGINT)
             call.wait(20)  # seconds, for the kernels to end
             raise
-        finally:
-            del os.environ[progress.VARIABLE], os.environ["IPYTHONDIR"]
 
 
 def memory() -> int:
