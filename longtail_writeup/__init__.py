@@ -10,6 +10,8 @@ from pathlib import Path
 _ROOT = Path(__file__).resolve().parent.parent
 if sys.path[0] != str(_ROOT):
     sys.path.insert(0, str(_ROOT))  # local workers inherit it
+if getattr(sys.modules.get("lib"), "__file__", "") is None:  # a mere folder, which `python -m lib` takes for a package
+    del sys.modules["lib"]
 
 import lib  # noqa: E402
 

@@ -57,7 +57,7 @@ def smoke(tmp_path_factory):
         (place / name).write_text(text)
     settings = {"IPYTHONDIR": str(place / "ipython"), "PYTHONSTARTUP": str(place / "startup.py")}
     settings |= {"LC_ALL": "C", "PYTHONIOENCODING": "ascii"}  # what a terminal may be
-    if str(paths.ROOT).isascii():  # else Python cannot read where this checkout is
+    if str(paths.ROOT).isascii():  # else Python could not name the files of this checkout
         settings |= {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     command = os.path.join(os.path.dirname(sys.executable), "writeup")
     return outputs, run(command, "report", "--profile", "smoke", outputs=outputs, cwd=place, **settings)

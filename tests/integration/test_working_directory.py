@@ -36,6 +36,14 @@ def test_the_command_is_found(elsewhere):
     assert result.stderr.startswith("There is no profile 'none'"), result
 
 
+def test_the_name_of_the_package_is_found_from_a_folder_that_is_called_so(tmp_path):
+    """As from /, which has a /lib."""
+    (tmp_path / "lib").mkdir()
+    command = [sys.executable, "-m", "lib", "report", "--profile", "none"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert result.stderr.startswith("There is no profile 'none'"), result
+
+
 def test_a_kernel_that_papermill_starts_finds_it(elsewhere):
     """With the first line of our notebooks; papermill starts kernels in the working directory, which comes first."""
     source = "import longtail_writeup\nfrom lib.system import paths\nprint(paths.ROOT)"
