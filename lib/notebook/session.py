@@ -120,7 +120,8 @@ def begin(name: str, namespace: dict[str, Any]) -> Notebook:
     declared, injected = parameters.declared(file), parameters.injected(namespace.get("In", ()))
     given = {name: plain.get(name) for name in [*declared, *injected] if name in plain or name not in declared}
     values = parameters.check(given, file, where=f"the parameters of {name}")
-    parameters.check_profile(values["profile"])
+    if values["profile"] != declared["profile"].default:
+        parameters.check_profile(values["profile"])
     namespace.update(values)
     matplotlib.rcParams.update(plots.STYLE)
     if values["headless"]:  # an interrupted kernel's event loop logs errors to the runner's terminal
