@@ -176,7 +176,7 @@ def test_a_store_that_another_user_keeps_to_himself_is_read_and_what_is_missing_
     done = run(BOB, goes_on, place, WRITEUP_OUTPUTS=str(outputs))
     assert done.returncode == 1
     (said,) = done.stderr.splitlines()
-    assert f"Permission denied ({outputs}/runs" in said
+    assert f"cannot be written to {outputs}/runs: Permission denied" in said
     assert "set WRITEUP_OUTPUTS" in said
 
 
@@ -194,5 +194,5 @@ def test_outputs_that_cannot_be_written_are_a_sentence_before_any_work(place, co
     assert done.returncode == 1
     assert done.stdout == ""
     (said,) = done.stderr.splitlines()
-    assert said.startswith("Outputs cannot be written: ")
+    assert said.startswith("Outputs cannot be written to ")
     assert "set WRITEUP_OUTPUTS" in said
