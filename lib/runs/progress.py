@@ -56,7 +56,7 @@ class Progress:
         if now - self._told >= _EVERY:
             self._told = now
             state = f"epoch {number}/{experiment.epochs} · {done / images:.0%}"
-            self._tell(experiment, state, self._rates or [done / (now - began)] if now > began else [])
+            self._tell(experiment, state, self._rates or ([done / (now - began)] if done and now > began else []))
 
     def __call__(self, experiment: Experiment, epoch: Epoch) -> None:
         key = experiment.key
@@ -80,7 +80,7 @@ class Progress:
         begun = sum(self._shares.values())
         if epochs := self._epochs + begun:
             seconds = (sum(self._left.values()) - begun) * (time.monotonic() - self._start) / epochs
-            line += f" · {readable(seconds)} left"
+            line += f" · {readable(round(seconds))} left"
         self.tell(Event(line, worth_a_line))
 
     def ended(self, experiment: Experiment) -> None:

@@ -4,10 +4,12 @@ from datetime import datetime
 from typing import Annotated
 
 import numpy as np
+import pandas as pd
 import torch
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 from torch import Tensor, nn
 
+from lib import data
 from lib.experiment import Experiment
 from lib.system.errors import clipped
 
@@ -110,6 +112,28 @@ class Record(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         if any(np.greater(right, self.counts).any() for right in correct if right is not None):
             raise ValueError("more training images are correct than there are")
         return self
+
+    def __repr__(self) -> str:
+        return f"<Record {self.key} {self.experiment.title}: test {self.last.test.accuracy:.1%} at the last epoch>"
+
+    __str__ = __repr__
+
+    def frame(self) -> pd.DataFrame:
+        """Return one row per epoch, with accuracies as fractions; those of a class are `test_<class>`, `train_<class>`.
+
+        Training accuracies are on the augmented images, as the weights moved; `validation_` columns are there where
+        images were held out.
+        """
+        names, rows = data.classes(self.experiment.data), []
+        for epoch in self.history:
+            tested = {"test": epoch.test} | ({"validation": epoch.validation} if epoch.validation else {})
+            row = epoch.model_dump(exclude={"train_hits", *tested})
+            for part, found in tested.items():
+                row |= {f"{part}_loss": found.loss, f"{part}_accuracy": found.accuracy}
+                row |= {f"{part}_{name}": share for name, share in zip(names, found.per_class, strict=True)}
+            row |= {f"train_{name}": n for name, n in zip(names, self.train_per_class(epoch), strict=True)}
+            rows.append(row)
+        return pd.DataFrame(rows).drop(columns="validation", errors="ignore").set_index("epoch")
 
     def train_per_class(self, epoch: Epoch) -> np.ndarray:
         """Training accuracy of each class in an epoch of this run, [C], as `Epoch.train_accuracy`; NaN if not kept."""

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
 import tomllib
 
 import nbformat
@@ -224,3 +225,25 @@ def test_a_persons_git_configuration_changes_no_file_and_no_line_of_a_report(tmp
     monkeypatch.setattr(paths, "ROOT", tmp_path / "checkout" / "unpacked")
     paths.ROOT.mkdir()
     assert dict(front.facts("smoke"))["Commit"] == "not in a git checkout"  # not that of the folder around it
+
+
+def test_the_snippet_of_the_readme_plots_the_newest_run(tmp_path):
+    text = (paths.ROOT / "README.md").read_text()
+    code = textwrap.dedent(re.search(r"Something of your own.*?\n\n((?:    .*\n)+)", text)[1])
+    train = """
+import matplotlib
+from lib.experiment import Experiment
+from lib.runs import sweep
+fields = {"data": "sample", "model": "TwoLayerNet", "imbalance": "exponential", "factor": 0.02}
+sweep.run([Experiment.make(epochs=2, **fields)], on_epoch=lambda *_: None)
+"""
+    check = "labels = matplotlib.pyplot.gcf().axes[0].get_legend_handles_labels()[1]\n"
+    check += "print(record, [*record.frame().index], labels)"
+    environment = os.environ | {"WRITEUP_OUTPUTS": str(tmp_path), "MPLBACKEND": "agg"}
+    command = [sys.executable, "-c", train + code + check]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
+    assert re.fullmatch(
+        r"<Record \w{16} TwoLayerNet CE seed 0: test [\d.]+% at the last epoch> \[1, 2\] "
+        r"\['train_loss', 'test_airplane', 'test_truck'\]\n",
+        result.stdout,
+    ), result

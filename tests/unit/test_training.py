@@ -326,3 +326,22 @@ def test_a_training_can_be_stopped_from_outside_and_goes_on(few, tmp_path):
     assert asked == [(1, done, 80) for done in (0, 16, 32, 48, 64)] + [(2, done, 80) for done in (0, 16, 32)]
     on = run(experiment, dataset, checkpoint=tmp_path / "state.safetensors")[0]
     assert numbers(on) == numbers(run(experiment, dataset)[0])
+
+
+def test_a_record_as_a_data_frame_has_its_numbers_by_epoch_and_class(few):
+    record, _ = run(small(epochs=2, validation=0.25), few())
+    frame = record.frame()
+    assert frame.index.tolist() == [1, 2]
+    assert frame.columns.is_unique
+    for epoch in record.history:
+        row = frame.loc[epoch.epoch]
+        assert row[["train_loss", "test_loss", "test_accuracy", "validation_accuracy", "learning_rate"]].tolist() == [
+            epoch.train_loss,
+            epoch.test.loss,
+            epoch.test.accuracy,
+            epoch.validation.accuracy,
+            epoch.learning_rate,
+        ]
+        for part, expected in (("test", epoch.test.per_class), ("train", record.train_per_class(epoch))):
+            assert row[[f"{part}_{name}" for name in data.classes("sample")]].tolist() == expected.tolist()
+    assert not [name for name in run(small(epochs=1), few())[0].frame() if name.startswith("validation")]
