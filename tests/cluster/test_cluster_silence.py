@@ -242,6 +242,6 @@ def test_a_run_that_another_program_trains_is_said_once_and_taken_up(store, tmp_
         tell, heard = until_said("another program", lambda: None)
         settings = {"store": store, "on_epoch": lambda *_: None, "tell": tell, "stop": stop}
         assert len(sweep.run([experiment], scheduler=address, **settings)) == 1
-    sentence = f"{experiment.title} is being trained by another program; waiting for it."
+    sentence = f"{experiment.title} is being trained by another program (no epoch is done yet); waiting for it."
     assert heard == [sentence]
     assert capsys.readouterr().err.count(sentence) == 1
