@@ -208,7 +208,6 @@ def training(
     settings: Sequence[str] = (),  # of the runs, for a colour each where they differ
     epochs: int = 0,  # the axis reaches at least as far, for runs that are still under way
     original: float | None = None,  # an accuracy to compare with, as a dotted line
-    title: str = "",
 ) -> Figure:
     """Loss, accuracy and learning rate by epoch, and below them the test accuracy of every class.
 
@@ -259,7 +258,6 @@ def training(
         keys = [Line2D([], [], color=shades[name]) for name in distinct]
         figure.legend(keys, distinct, fontsize=7, ncols=4, loc="lower center", bbox_to_anchor=(0.53, 0.96))
     figure.text(0.07, 0.465, "accuracy by class", fontsize=9)
-    figure.suptitle(title, fontsize=9, x=0.07, y=0.99, ha="left")
     return figure
 
 

@@ -27,7 +27,7 @@ from lib.training.checkpoint import finished_epochs
 
 Records = Sequence[Record]
 #: Below the progress of a training.
-RELOADED = "The kernel trains on when the page is reloaded, but this output stands still then: run the cell again."
+RELOADED = "Reloading the page stops this display, not the training; then run the cell again to see how it ended."
 #: Alternative text of a training's figure.
 ALT = "Line plots over the epochs: loss, accuracy and learning rate, and below them the test accuracy of each class."
 
@@ -114,14 +114,14 @@ class Live:
     original: float | None = None  # an accuracy to compare with
     store: Store = field(default_factory=Store)  # its unfinished runs hold earlier epochs
     handle: Any = None  # of the output that shows the drawings; by default a new one
-    line: str = field(default="", init=False)  # the figure's title, and a text above it
+    line: str = field(default="", init=False)  # how far the training is
     _text: Any = field(default=None, init=False)  # handle of that text
     _latest: Experiment | None = field(default=None, init=False)
     _histories: dict[str, list[Epoch]] = field(default_factory=dict, init=False)
     _rest_until: float = field(default=0.0, init=False)
 
     def tell(self, event: Event) -> None:
-        """Show the sweep's progress, at once and in the figure's title; with a word for whoever reloads the page."""
+        """Show the sweep's progress, at once, with a word for whoever reloads the page."""
         self.line = event.line
         self._say(f"{prose.escaped(self.line)}  \n*{RELOADED}*")
 
@@ -167,7 +167,7 @@ class Live:
     def _draw(self, histories: Sequence[Sequence[Epoch]], experiment: Experiment) -> None:
         """Draw epochs of runs, of which `experiment` is one, in the place of the last drawing."""
         counts, classes = _training_counts(experiment), data.classes(experiment.data)
-        options = {"epochs": experiment.epochs, "counts": counts, "original": self.original, "title": self.line}
+        options = {"epochs": experiment.epochs, "counts": counts, "original": self.original}
         drawn = plots.training(histories, classes, **options)
         shown = {"image/svg+xml": svg(drawn), "text/plain": self.line}
         if self.handle:

@@ -187,10 +187,11 @@ def test_stop_ends_a_training_from_the_page(explore):
 def test_a_training_is_seen_before_its_first_epoch_ends_and_after_a_reload(browser, lab):
     page = opened(browser, lab, "convnet")
     page.get_by_text(re.compile(r"epoch 1/5000 · \d+%")).first.wait_for()
-    line = page.get_by_text("The kernel trains on when the page is reloaded").first
+    line = page.get_by_text("Reloading the page stops this display").first
     line.wait_for()
     page.get_by_text(re.compile(r"epoch \d+/5000 · \d+% · [\d,]+ images/s · [\d:]+ left")).first.wait_for()
-    shot(page, "training")
+    line.scroll_into_view_if_needed()
+    shot(page, "progress")
     page.keyboard.press("Control+s")
     page.wait_for_timeout(2000)  # for the notebook to be saved
     page.reload()
