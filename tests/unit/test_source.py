@@ -1,4 +1,4 @@
-"""What decides a run's numbers is in its key: the source of a model, loss or data set that is not the shipped one."""
+"""The key of a run covers the source of its model, loss and data set where they are not the shipped ones."""
 
 import importlib
 import linecache
