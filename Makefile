@@ -7,6 +7,11 @@ BIN     := .venv/bin
 PIP     := env -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT -u PIP_PYTHON -u PIP_REQUIREMENT -u PIP_NO_DEPS -u PIP_DRY_RUN \
   PIP_USER=0 PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# Git's filter for notebooks (.gitattributes): what is committed has no outputs, and nothing that a JupyterLab adds.
+ADDED   := $(addprefix metadata.language_info.,codemirror_mode file_extension mimetype nbconvert_exporter pygments_lexer version) \
+  cell.metadata.execution cell.metadata.jupyter
+CLEAN    = if [ -x $(BIN)/nbstripout ]; then $(BIN)/nbstripout --keep-id --extra-keys "$(ADDED)"; else cat; fi
+
 help:  ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -61,8 +66,11 @@ test-browser: .venv/browser  ## drive JupyterLab, the page without code and the 
 app: .venv/ready  ## serve notebooks/explore.ipynb as a page without code
 	$(BIN)/python explore/app.py notebooks/explore.ipynb
 
-lab: .venv/ready  ## open JupyterLab in the notebooks folder
-	$(BIN)/jupyter lab --notebook-dir=notebooks
+lab: .venv/ready  ## open JupyterLab on notebooks/index.ipynb
+	@[ $$(id -u) -ne 0 ] || [ -n "$(ROOT)" ] || { echo "JupyterLab would run as root, with all of this machine in its \
+	reach. Use an account of your own or, in a container that nobody else uses: make lab ROOT=1" >&2; exit 2; }
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/index.ipynb \
+	  --FileContentsManager.post_save_hook=longtail_writeup.lab.saved $(if $(ROOT),--allow-root)
 
 data: .venv/ready  ## get CIFAR-10 into the local cache
 	$(BIN)/writeup fetch
@@ -75,6 +83,7 @@ setup: .venv/ready  ## make the virtual environment only
 	is needed, not %d.%d.%d; try: make PYTHON=python3.13" % v[:3])'
 	"$(PYTHON)" -m venv .venv
 	$(PIP) --editable packages/nbconvert-typst --editable '.[dev]'
+	@[ ! -e .git ] || git config filter.notebook-source.clean '$(CLEAN)' || true
 	@touch $@
 
 # What the benchmark compares with is not needed for anything else.

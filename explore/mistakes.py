@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from explore import page
-from explore.page import everything
 from explore.tryout import Trainer
 from lib import losses, models
 from lib.analysis import findings, plots
@@ -19,6 +18,7 @@ from lib.analysis.prose import details
 from lib.data import Dataset
 from lib.experiment import Experiment
 from lib.notebook import exhibits
+from lib.runs.store import everything
 from lib.system.device import has_bfloat16
 from lib.training import Record
 from lib.training.evaluation import predict

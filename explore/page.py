@@ -12,8 +12,6 @@ from IPython import display as ipython
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lib.runs.store import Store
-from lib.system import paths
 from lib.system.errors import UserError
 
 #: Wide enough for every label, narrow enough for two controls side by side.
@@ -22,11 +20,6 @@ CONTROL = {"style": {"description_width": "9em"}, "layout": {"width": "23em"}}
 on_stored: dict[str, Callable[[], None]] = {}
 _LABELS = {"dataset": "data", "factor": "imbalance factor", "beta": "β", "betas": "β", "gamma": "γ (focal)"}
 _LABELS |= {"best_accuracy": "best epoch (%)", "last_accuracy": "last epoch (%)"}
-
-
-def everything() -> Store:
-    """Return a store of all runs: those in outputs/runs/, and those that the repository keeps for each profile."""
-    return Store(None, *sorted(paths.PUBLISHED.glob("*/runs")))
 
 
 def label(name: str) -> str:

@@ -11,13 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from explore import page
-from explore.page import everything
 from lib import data
 from lib.analysis import plots
 from lib.analysis.statistics import mean_interval, per_class, welch
 from lib.experiment import Experiment
 from lib.notebook import exhibits
-from lib.runs.store import Store
+from lib.runs.store import Store, everything
 from lib.system.errors import UserError
 from lib.training import Record
 

@@ -1,1 +1,3 @@
 """From records to values, tables, plots and verdicts."""
+
+__all__ = ["claims", "findings", "original", "plots", "prose", "statistics", "tables"]

@@ -22,6 +22,9 @@ from lib.analysis.statistics import mean_interval
 from lib.losses import class_balanced_weights
 from lib.training import Epoch
 
+__all__ = ["COLOUR", "DARK", "PERCENT", "STYLE", "WIDTH", "class_counts", "closing_rows", "confusion", "examples"]
+__all__ += ["mistakes", "panels", "per_class", "subplots", "sweep_curves", "training", "weights_by_beta"]
+
 Rows = Mapping[str, np.ndarray]
 COLOUR = {"train": "#0072B2", "test": "#D55E00", "CE": "#0072B2", "class-balanced": "#D55E00", "original": "#7F7F7F"}
 #: Every setting of matplotlib but its backend, so that a person's matplotlibrc changes nothing.

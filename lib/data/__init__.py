@@ -11,8 +11,8 @@ from lib.data.dataset import Dataset, ImageSet, digest
 from lib.data.longtail import PROFILES, long_tailed_indices, stratified_split
 from lib.system.errors import UserError
 
-__all__ = ["PROFILES", "Dataset", "ImageSet", "digest", "fetch", "install", "long_tailed_indices", "stratified_split"]
-
+__all__ = ["DATASETS", "PROFILES", "Dataset", "ImageSet", "classes", "digest", "fetch", "install", "load"]
+__all__ += ["long_tailed_indices", "stratified_split"]
 
 #: Every data set under the name that experiments and parameter files use.
 DATASETS: dict[str, ModuleType] = {

@@ -1,1 +1,3 @@
 """Parameters, session and exhibits: what the cells of a notebook call."""
+
+__all__ = ["exhibits", "parameters", "plans", "session"]

@@ -25,6 +25,8 @@ from lib.runs.store import Store
 from lib.training import Epoch, Record, training_part
 from lib.training.checkpoint import finished_epochs
 
+__all__ = ["Live", "figure", "headline", "table", "text"]
+
 Records = Sequence[Record]
 #: Below the progress of a training.
 RELOADED = "Reloading the page stops this display, not the training; then run the cell again to see how it ended."

@@ -121,9 +121,9 @@ def departure(here: Notebook) -> str:
     return f"not tested by this profile ({', '.join(departs)})" if departs else ""
 
 
-def evidence(profile: str, counts: Sequence[int], original: Mapping[str, Any]) -> Evidence:
+def evidence(profile: str, counts: Sequence[int], original: Mapping[str, Any], kept: bool = False) -> Evidence:
     """Return the stored runs that the claims are tested on; none where the profile departs in model or data."""
-    sweep, settings, ablations = (asked_by(name, profile) for name in ("beta_sweep", "settings", "ablations"))
+    sweep, settings, ablations = (asked_by(name, profile, kept) for name in ("beta_sweep", "settings", "ablations"))
     if departs := next(filter(None, map(departure, (sweep, settings, ablations))), ""):
         return Evidence(original=original, departure=departs)
     # The runs on the whole training set: those with a split held out only choose beta.

@@ -5,6 +5,7 @@ import sys
 import types
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import matplotlib
@@ -18,6 +19,8 @@ from lib.runs.store import Store, opened
 from lib.system import paths, source
 from lib.system.errors import UserError
 from lib.training import Interrupted, Record
+
+__all__ = ["Notebook", "asked_by", "begin"]
 
 Wanted = Mapping[Hashable, Experiment]  # experiments by the name that a notebook gives their setting
 Found = dict[Hashable, dict[int, Record]]  # their runs, by the same name and then by seed
@@ -80,9 +83,12 @@ class Notebook:
             sentence = "Stopped. Finished runs are kept; run this cell again to go on."
             raise stop if isinstance(stop, Interrupted) else Interrupted(sentence) from None
         found = self.stored(settings, seeds)
-        live.finish([record for by_seed in found.values() for record in by_seed.values()])
+        records = [record for by_seed in found.values() for record in by_seed.values()]
+        live.finish(records)
         if not self.trains:
             exhibits.text(not_run(found, seeds))
+        elif kept := sum(not self.store.path(record.experiment).exists() for record in records):
+            exhibits.text(f"*{kept} of {len(records)} runs were loaded, not trained: the repository keeps them.*")
         return found
 
     def repeated(self, experiment: Experiment, seeds: Sequence[int], **options: Any) -> list[Record]:
@@ -124,14 +130,19 @@ def begin(name: str, namespace: dict[str, Any]) -> Notebook:
     if values["profile"] != declared["profile"].default:
         parameters.check_profile(values["profile"])
     namespace.update(values)
+    for module in [m for m in sys.modules.values() if m.__name__.startswith("lib.") and hasattr(m, "__all__")]:
+        module.__dir__ = partial(list, module.__all__)  # Tab lists what is meant, without a module's own imports
     matplotlib.rcParams.update(plots.STYLE)
     if values["headless"]:  # an interrupted kernel's event loop logs errors to the runner's terminal
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    store = opened(values["profile"], values.get("runs", "train"))
+    store = opened(values["profile"], values.get("runs", "train"), kept=not values["headless"])
     return Notebook(values["headless"], parameters.origin(values["profile"], name, values), values, store)
 
 
-def asked_by(name: str, profile: str) -> Notebook:
-    """Open another notebook of the profile, for its stored runs; its parameters are the last report's or its file's."""
+def asked_by(name: str, profile: str, kept: bool = False) -> Notebook:
+    """Open another notebook of the profile, for its stored runs; its parameters are the last report's or its file's.
+
+    With `kept` the runs that the repository keeps count too, as they do in a notebook that a person runs.
+    """
     values = parameters.executed(profile, name)
-    return Notebook(headless=True, origin="", values=values, store=opened(profile, values.get("runs", "train")))
+    return Notebook(headless=True, origin="", values=values, store=opened(profile, values.get("runs", "train"), kept))

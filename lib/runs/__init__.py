@@ -1,1 +1,3 @@
 """Stored runs: the store, its index, sweeps over many experiments, and progress."""
+
+__all__ = ["progress", "store", "sweep"]

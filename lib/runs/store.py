@@ -30,6 +30,8 @@ from lib.system import files, paths
 from lib.system.errors import NoRoom, UserError, printable, reason
 from lib.training import Record, Weights
 
+__all__ = ["Store", "everything", "opened"]
+
 FORMAT = 1  # layout of record.json; a record of another one is skipped, and set aside before it would be replaced
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError, NotImplementedError)
 
@@ -242,9 +244,16 @@ class Store:
 SOURCES = ("train", "published")
 
 
-def opened(profile: str, source: str) -> Store:
-    """Return the store of a report's runs; `source` is one of SOURCES."""
-    return Store(paths.PUBLISHED / profile / "runs", paths.RUNS) if source == "published" else Store()
+def opened(profile: str, source: str, kept: bool = False) -> Store:
+    """Return the store of a report's runs; `source` is one of SOURCES. With `kept` "train" loads kept runs too."""
+    if source == "published":
+        return Store(paths.PUBLISHED / profile / "runs", paths.RUNS)
+    return everything() if kept else Store()
+
+
+def everything() -> Store:
+    """Return a store of all runs: those in outputs/runs/, and those that the repository keeps for each profile."""
+    return Store(None, *sorted(paths.PUBLISHED.glob("*/runs")))
 
 
 def _set_aside(folder: Path) -> Path:

@@ -28,7 +28,6 @@ from conftest import small
 from test_pipeline import run
 
 from explore import mistakes, runs, tryout
-from explore.page import everything
 from lib import data, losses, models
 from lib.analysis import plots
 from lib.data import ImageSet
@@ -36,7 +35,7 @@ from lib.experiment import Experiment
 from lib.models import MODELS
 from lib.notebook import parameters
 from lib.runs import sweep
-from lib.runs.store import Store
+from lib.runs.store import Store, everything
 from lib.system import paths
 from lib.system.errors import UserError
 
@@ -496,8 +495,8 @@ def test_errors_of_a_person_are_one_sentence_in_a_notebook():
     assert said.stdout.strip() == "beta: Input should be less than or equal to 1, not 1.5."
 
 
-def made(target):
-    """The command of a target of the Makefile, for the environment of these tests."""
+def made(target, *settings):
+    """The last command of a target of the Makefile, for the environment of these tests."""
     ask = [
         "make",
         "--no-print-directory",
@@ -505,8 +504,10 @@ def made(target):
         "--old-file=.venv/ready",
         f"BIN={shlex.quote(str(Path(sys.executable).parent))}",
         target,
+        *settings,
     ]
-    return shlex.split(subprocess.run(ask, cwd=paths.ROOT, capture_output=True, text=True, check=True).stdout)
+    said = subprocess.run(ask, cwd=paths.ROOT, capture_output=True, text=True, check=True).stdout
+    return shlex.split(said.replace("\\\n", " ").splitlines()[-1])
 
 
 def reached(port):
@@ -680,12 +681,23 @@ def test_the_browser_is_opened_with_the_token_but_not_on_a_command_line(app, tmp
     assert f":{port}/?token=" in url
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_jupyterlab_as_root_is_refused_in_one_sentence():
+    said = subprocess.run(["make", "--old-file=.venv/ready", "lab"], cwd=paths.ROOT, capture_output=True, text=True)
+    assert said.returncode == 2
+    assert said.stdout == ""
+    first, *rest = said.stderr.splitlines()
+    assert "make lab ROOT=1" in first
+    assert len(rest) == 1  # make's own
+
+
 def test_jupyterlab_refuses_other_names_and_whoever_has_no_token(tmp_path):
     """Its own defaults; `make lab` must not loosen them."""
-    root = ["--allow-root"] if os.geteuid() == 0 else []
-    with started([*made("lab"), "--no-browser", *root], tmp_path) as (port, url):
+    with started([*made("lab", *["ROOT=1"] * (os.geteuid() == 0)), "--no-browser"], tmp_path) as (port, url):
         token = url.partition("token=")[2]
-        assert ask(port, f"/api/contents?token={token}").status == 200
+        assert url.partition("?")[0] == f"http://localhost:{port}/lab/tree/notebooks/index.ipynb"
+        for path in ("", "/lib/losses.py", "/params/quick/convnet.yaml", "/outputs/published"):
+            assert ask(port, f"/api/contents{path}?content=0&token={token}").status == 200
         assert ask(port, "/api/contents").status == 403
         for path in ("/lab", "/api", f"/api/contents?token={token}", f"/static/favicons/favicon.ico?token={token}"):
             assert ask(port, path, host=f"evil.example:{port}").status in (403, 404), path

@@ -1,5 +1,6 @@
 """The repository's own promises: one list of dependencies, clean notebooks, valid parameter files."""
 
+import importlib
 import os
 import re
 import shlex
@@ -8,6 +9,8 @@ import subprocess
 import sys
 import textwrap
 import tomllib
+from functools import partial
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -20,9 +23,10 @@ from lib.notebook import parameters
 from lib.notebook.parameters import NOTEBOOKS as CHAPTERS
 from lib.notebook.parameters import Plan
 from lib.system import paths
+from longtail_writeup import lab
 from longtail_writeup.report import front
 
-NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
+NOTEBOOKS = sorted(set(paths.NOTEBOOKS.glob("*.ipynb")) - {paths.NOTEBOOKS / "index.ipynb"})
 
 
 def pins(lines):
@@ -89,6 +93,81 @@ def test_every_parameter_has_a_meaning_and_is_seen_by_papermill(path):
     declared = parameters.declared(path)
     assert all(p.meaning for p in declared.values())
     assert set(inspect_notebook(str(path))) == set(declared)
+
+
+def test_the_index_names_every_notebook_and_its_links_lead_to_files():
+    cells = nbformat.read(paths.NOTEBOOKS / "index.ipynb", 4).cells
+    links = [link for cell in cells for link in re.findall(r"\]\(([^)]+)\)", cell.source)]
+    assert {path.name for path in NOTEBOOKS} <= set(links)
+    assert [link for link in links if not (paths.NOTEBOOKS / link).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "room", ["", ".data", ".training", ".runs", ".runs.sweep", ".analysis", ".notebook", ".system"]
+)
+def test_every_package_says_which_names_are_meant_for_people(room):
+    package = importlib.import_module(f"lib{room}")
+    named = {
+        name: getattr(package, name, None) or importlib.import_module(f"lib{room}.{name}") for name in package.__all__
+    }
+    assert None not in named
+    assert "UserError" not in package.__all__
+
+
+def test_tab_lists_what_is_meant_in_a_notebook():
+    code = (
+        "import sys; sys.argv = ['']; from lib import losses; from lib.notebook import session\n"
+        "headless, profile, dataset = True, 'quick', 'sample'; session.begin('explore', globals())\n"
+        "print(*dir(losses))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], cwd=paths.ROOT, capture_output=True, text=True, check=True)
+    listed = said.stdout.split()
+    assert {"focal", "LOSSES"} <= set(listed)
+    assert not {"torch", "partial", "Any", "UserError"} & set(listed)
+
+
+@pytest.fixture
+def tracked(tmp_path):
+    """A repository with a notebook as `make setup` and .gitattributes keep it, saved again with outputs."""
+    setup = next(
+        line
+        for line in dry("-W", "pyproject.toml", f"BIN={Path(sys.executable).parent}", "setup").splitlines()
+        if "git config" in line
+    )
+    (tmp_path / "notebooks").mkdir()
+    for name in (".gitattributes", "notebooks/convnet.ipynb"):
+        shutil.copy(paths.ROOT / name, tmp_path / name)
+    run = partial(subprocess.run, cwd=tmp_path, check=True, capture_output=True, text=True)
+    for command in ("git init", setup, "git add .", "git -c user.name=a -c user.email=a@b commit -m a"):
+        run(command, shell=True)
+
+    def save(name, change=lambda source: source):
+        file = tmp_path / "notebooks" / name
+        notebook = nbformat.read(paths.NOTEBOOKS / "convnet.ipynb", 4)
+        notebook.metadata["language_info"] |= {
+            "version": "3.11.2",
+            "codemirror_mode": {"name": "ipython", "version": 3},
+        }
+        for cell in notebook.cells:
+            cell.source = change(cell.source)
+            if cell.cell_type == "code":
+                cell.update(execution_count=1, outputs=[nbformat.v4.new_output("stream", text="said\n")])
+                cell.metadata["jupyter"] = {"source_hidden": True}
+        nbformat.write(notebook, file)
+        lab.saved(str(file), {"type": "notebook"}, contents_manager=None)
+        return run(["git", "status", "--porcelain"]).stdout.split()
+
+    return save
+
+
+def test_a_notebook_saved_with_outputs_is_no_change_for_git(tracked):
+    assert tracked("convnet.ipynb") == []
+    assert tracked("convnet.ipynb", lambda source: source.replace("epochs = 14", "epochs = 15")) == [
+        "M",
+        "notebooks/convnet.ipynb",
+    ]
+    assert tracked("convnet.ipynb") == []
+    assert tracked("mine.ipynb") == ["??", "notebooks/mine.ipynb"]
 
 
 SHIPPED = ("smoke", "quick", "writeup")  # people add their own

@@ -153,9 +153,7 @@ def test_the_claims_look_at_runs_on_the_whole_training_set(monkeypatch):
 
     monkeypatch.setattr(Notebook, "stored", stored)
     monkeypatch.setitem(swept.values, "validation", 0.1)
-    monkeypatch.setattr(
-        plans, "asked_by", lambda name, profile: swept if name == "beta_sweep" else asked(name, profile)
-    )
+    monkeypatch.setattr(plans, "asked_by", lambda name, *_: swept if name == "beta_sweep" else asked(name))
     plans.evidence("writeup", COUNTS, original.figures())
     assert looked_at
     assert {experiment.validation for experiment in looked_at} == {0}
@@ -184,6 +182,16 @@ def test_what_is_published_is_loaded_and_the_rest_left_out(few, one_thread):
     assert {name: sorted(runs) for name, runs in found.items()} == {"a": [0, 1], "b": []}
     assert not (paths.RUNS / small(seed=0).key).exists()  # read where it is
     assert opened("mine", "train").get(small(seed=0)) is None
+
+
+def test_a_person_finds_the_runs_that_the_repository_keeps_for_any_profile(few, monkeypatch, capsys):
+    stored(paths.PUBLISHED / "mine" / "runs", few, 0)
+    monkeypatch.setattr(session.sweep, "_train", lambda *_: pytest.fail("trained again"))
+    store = opened("quick", "train", kept=True)
+    notebook = Notebook(headless=False, origin="a test", values={"runs": "train"}, store=store)
+    assert [*notebook.grid({"a": small()}, seeds=[0])["a"]] == [0]
+    assert "1 of 1 runs were loaded, not trained: the repository keeps them." in capsys.readouterr().out
+    assert not paths.RUNS.exists() or not [*paths.RUNS.glob("*/record.json")]
 
 
 def test_a_run_that_is_missing_where_nothing_is_trained_is_named(capsys):
