@@ -63,8 +63,8 @@ benchmark-check: .venv/ready .venv/peers  ## measure again the ratios that matte
 test-browser: .venv/browser  ## drive JupyterLab, the page without code and the HTML report in headless Chromium
 	$(BIN)/python -m pytest -m browser tests/browser
 
-app: .venv/ready  ## serve notebooks/explore.ipynb as a page without code
-	$(BIN)/python explore/app.py notebooks/explore.ipynb
+app: .venv/ready  ## serve notebooks/explore.ipynb as a page without code; HOST=0.0.0.0 and PORT=8866 for a class
+	$(BIN)/python explore/app.py $(if $(HOST),--Voila.ip="$(HOST)") $(if $(PORT),--port="$(PORT)") notebooks/explore.ipynb
 
 lab: .venv/ready  ## open JupyterLab on notebooks/index.ipynb
 	@[ $$(id -u) -ne 0 ] || [ -n "$(ROOT)" ] || { echo "JupyterLab would run as root, with all of this machine in its \

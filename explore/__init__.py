@@ -2,6 +2,9 @@
 
 from types import SimpleNamespace
 
+from IPython.display import display
+
+from explore import page
 from explore.imbalance import longtail, loss
 from explore.mistakes import mistakes
 from explore.runs import runs
@@ -15,4 +18,6 @@ def panels(headless: bool) -> SimpleNamespace:
     if headless:
         exhibits.text("The panels of this notebook need a page with widgets; set headless = False.")
         named = dict.fromkeys(named, lambda *_: None)
+    else:
+        display(page.Access())
     return SimpleNamespace(**named)

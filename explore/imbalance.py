@@ -61,10 +61,13 @@ def draw_tail(dataset: Dataset, profile: str, factor: float, number: int) -> tup
             right.text(column * wide, (row + 1) * high - 11, dataset.classes[label], fontsize=6, va="top")
     share = counts / counts.sum()
     head, tail = int(counts.argmax()), int(counts.argmin())
+    name = some = dataset.classes[tail]
+    said = f"{BATCH * share[head]:.1f} images of {dataset.classes[head]} and {BATCH * share[tail]:.1f} of {name}"
+    if counts[head] == counts[tail]:
+        said, some = f"{BATCH * share[tail]:.1f} images of each class", "any one class"
     return figure, (
-        f"{counts.sum():,} training images. A batch of {BATCH} holds on average {BATCH * share[head]:.1f} images of "
-        f"{dataset.classes[head]} and {BATCH * share[tail]:.1f} of {dataset.classes[tail]}; "
-        f"{100 - 100 * (1 - share[tail]) ** BATCH:.0f} % of the batches hold at least one of {dataset.classes[tail]}."
+        f"{counts.sum():,} training images. A batch of {BATCH} holds on average {said}; "
+        f"{100 - 100 * (1 - share[tail]) ** BATCH:.0f} % of the batches hold at least one of {some}."
     )
 
 
@@ -130,7 +133,7 @@ class Plots:
         weight.set(title="class weight (mean 1)", yscale="log", ylim=(0.02, 12))
         weight.yaxis.set_major_formatter("{x:g}")
         value.set(title="loss of an image (nats)", ylim=(0, 3))
-        pull.set(title="negative gradient by the true class's logit", ylim=(0, 1.3))
+        pull.set(title="negative gradient by the true class's logit", ylim=(0, 1.5))
         for axes, plain in zip((value, pull), curve(0.0), strict=True):
             axes.plot(PROBABILITIES, plain, color=COLOUR["CE"], lw=1.2, label="cross-entropy")
             axes.set(xlabel="probability of the true class", xlim=(0, 1))

@@ -1,12 +1,15 @@
 """The mistakes panel: a run's confusion matrix, and the test images of each of its cells."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
+import anywidget
 import ipywidgets as widgets
 import matplotlib as mpl
 import numpy as np
 import torch
+import traitlets
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -24,7 +27,6 @@ from lib.training import Record
 from lib.training.evaluation import predict
 
 MOST = 12  # images of a cell that are shown
-_HEAD = '<div style="text-align: {}; padding-right: .4em; font-size: 85%">{}</div>'
 _ALT = "Test images of one cell of the confusion matrix, the most confident first, each with its class probabilities."
 
 
@@ -37,21 +39,25 @@ def mistakes(dataset: Dataset) -> None:
 
     def choose_run(_=None) -> None:
         record = records[chosen.value]
-        looked_at = has_weights(record)
-        grid.layout.display, train.layout.display = ("", "none") if looked_at else ("none", "")
-        if looked_at:
-            grid.fill(np.array(record.best.test.confusion))
+        matrix.fill(np.array(record.best.test.confusion))
+        if has_weights(record):
+            train.layout.display = "none"
             images.value = page.sentence("Computing the predictions on the test images ...")
-            choose_cell(*most_frequent(record))
+            place = most_frequent(record)
+            if tuple(matrix.chosen) == place:
+                choose_cell()
+            matrix.chosen = place
         else:
+            train.layout.display = ""
             images.value = page.sentence(
-                "The weights of this run are not stored. Train computes them again: "
-                f"{record.experiment.epochs} epochs; the first time they took {record.wall_time / 60:.0f} minutes."
+                "The weights of this run are not stored: its confusion matrix is shown, and no images. Train computes "
+                f"them again: {record.experiment.epochs} epochs; the first time they took "
+                f"{max(1, round(record.wall_time / 60))} min."
             )
 
-    def choose_cell(*place: int) -> None:
-        grid.mark(place)
-        page.fill(images, lambda: html(*draw(records[chosen.value], dataset, *place)))
+    def choose_cell(_=None) -> None:
+        if has_weights(records[chosen.value]):
+            page.fill(images, lambda: html(*draw(records[chosen.value], dataset, *matrix.chosen)))
 
     def html(drawn: Figure | None, said: str) -> str:
         return page.sentence(said) + (page.picture(drawn, alt=_ALT) if drawn else "")
@@ -63,18 +69,17 @@ def mistakes(dataset: Dataset) -> None:
         chosen.options = [(_name(record), key) for key, record in records.items()]
         chosen.value = key or next(iter(records))
         chosen.observe(choose_run, names="value")
-        if grid.layout.display == "none":  # this run may have its weights now
+        if train.layout.display != "none":  # this run may have its weights now
             choose_run()
 
-    wide = {"layout": {"width": "60em", "max_width": "100%"}, "style": {"description_width": "3em"}}
-    chosen, images = widgets.Dropdown(description="run", **wide), widgets.HTML()
+    chosen, images = widgets.Dropdown(description="run", **page.WIDE), widgets.HTML()
     chosen.observe(choose_run, names="value")
-    grid = Grid(dataset.classes, choose_cell)
-    grid.layout.display = "none"
+    matrix = Matrix(dataset.classes)
+    matrix.observe(choose_cell, names="chosen")
     train = widgets.VBox(Trainer(lambda: records[chosen.value].experiment).parts)
     list_runs()
     page.on_stored["mistakes"] = list_runs
-    page.show(chosen, grid, images, train)
+    page.show(chosen, matrix, images, train)
 
 
 def stored_runs(dataset: Dataset) -> dict[str, Record]:
@@ -102,7 +107,12 @@ def probabilities(experiment: Experiment, dataset: Dataset) -> Tensor:
     model.load_state_dict(everything().tensors(experiment, "best"))
     # Emulated bfloat16 takes ten times as long; the few predictions it would change are near ties.
     precision = experiment.precision if has_bfloat16("cpu") else "float32"
-    logits = predict(model, dataset.test.images, precision, dataset)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)  # seconds; with more threads on a machine that trains beside it, half a minute
+        logits = predict(model, dataset.test.images, precision, dataset)
+    finally:
+        torch.set_num_threads(threads)
     return torch.sigmoid(logits) if losses.LOSSES[experiment.loss].sigmoid else logits.softmax(1)
 
 
@@ -142,34 +152,23 @@ def _place(classes: Sequence[str], true: int, predicted: int) -> str:
     return f"{classes[true]} predicted as {classes[predicted]}"
 
 
-class Grid(widgets.GridBox):
-    """A confusion matrix of buttons; `on_click` is called with the true and the predicted class."""
+class Matrix(anywidget.AnyWidget):
+    """A confusion matrix with a chosen cell, in one tab stop; both are [true class, predicted class]."""
 
-    def __init__(self, classes: Sequence[str], on_click: Callable[[int, int], None]):
-        look = {"width": "auto", "height": "2em", "padding": "0", "margin": "1px"}
-        self._classes, self.cells = classes, {}
-        parts = [widgets.HTML(_HEAD.format("right", "true / predicted"))]
-        parts += [widgets.HTML(_HEAD.format("center", name)) for name in classes]
-        for true, name in enumerate(classes):
-            parts.append(widgets.HTML(_HEAD.format("right", name)))
-            for predicted in range(len(classes)):
-                button = self.cells[true, predicted] = widgets.Button(layout=look)
-                button.on_click(lambda _, place=(true, predicted): on_click(*place))
-                parts.append(button)
-        columns = f"9em repeat({len(classes)}, minmax(2.6em, 5.2em))"
-        super().__init__(parts, layout={"grid_template_columns": columns, "overflow": "auto"})
+    _esm = Path(__file__).with_name("matrix.js")
+    classes = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    cells = traitlets.List().tag(sync=True)  # [C][C] of text, title, background and colour
+    chosen = traitlets.Tuple(traitlets.Int(), traitlets.Int()).tag(sync=True)
+
+    def __init__(self, classes: Sequence[str]):
+        super().__init__(classes=list(classes), chosen=(0, 0))
 
     def fill(self, matrix: np.ndarray) -> None:
         """Show images by true and predicted class, [C, C], as shares of each true class, light to dark."""
         shares = matrix / matrix.sum(axis=1, keepdims=True)
-        for place, button in self.cells.items():
-            share = shares[place]
-            button.description = f"{100 * share:.0f}"
-            button.tooltip = f"{_place(self._classes, *place)}: {100 * share:.1f} %"
-            button.style.button_color = mpl.colors.to_hex(mpl.colormaps["Blues"](share))
-            button.style.text_color = "white" if share > plots.DARK else "black"
+        self.cells = [[self._cell(i, j, share) for j, share in enumerate(row)] for i, row in enumerate(shares)]
 
-    def mark(self, chosen: tuple[int, ...]) -> None:
-        """Frame one cell and no other."""
-        for place, button in self.cells.items():
-            button.layout.border = "2px solid black" if place == chosen else None
+    def _cell(self, true: int, predicted: int, share: float) -> list[str]:
+        background = mpl.colors.to_hex(mpl.colormaps["Blues"](share))
+        title = f"{_place(self.classes, true, predicted)}: {100 * share:.1f} %"
+        return [f"{100 * share:.0f}", title, background, "white" if share > plots.DARK else "black"]

@@ -4,7 +4,9 @@ import base64
 import html
 import io
 from collections.abc import Callable
+from pathlib import Path
 
+import anywidget
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,19 +14,52 @@ from IPython import display as ipython
 from matplotlib.figure import Figure
 from PIL import Image
 
+from lib.runs import index
+from lib.runs.store import everything
 from lib.system.errors import UserError
 
 #: Wide enough for every label, narrow enough for two controls side by side.
 CONTROL = {"style": {"description_width": "9em"}, "layout": {"width": "23em"}}
+WIDE = {"style": {"description_width": "9em"}, "layout": {"width": "60em", "max_width": "100%"}}
+SPOKEN = "explore-status"  # class of a widget that a screen reader reads out when it changes
+WRAPPED = {"display": "flex", "flex_flow": "row wrap"}
 #: Called after every run that is trained on this page; by panel, as a cell that is run again replaces its own.
 on_stored: dict[str, Callable[[], None]] = {}
-_LABELS = {"dataset": "data", "factor": "imbalance factor", "beta": "β", "betas": "β", "gamma": "γ (focal)"}
+_LABELS = {"dataset": "data", "factor": "imbalance factor", "beta": "β", "betas": "β", "gamma": "γ"}
 _LABELS |= {"best_accuracy": "best epoch (%)", "last_accuracy": "last epoch (%)"}
+
+
+class Access(anywidget.AnyWidget):
+    """What widgets lack for keyboards and screen readers; and news of runs stored since the panels were made."""
+
+    _esm = Path(__file__).with_name("page.js")
+    _css = Path(__file__).with_name("page.css")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._known = stored_keys()
+        self.on_msg(self._opened)
+
+    def _opened(self, *_: object) -> None:
+        if (found := stored_keys()) != self._known:
+            self._known = found
+            for renew in [*on_stored.values()]:
+                renew()
+
+
+def stored_keys() -> set[str]:
+    """Return the keys of all stored runs, without reading their records."""
+    return {file.parent.name for folder in everything().folders for file in folder.glob(index.RECORDS)}
 
 
 def label(name: str) -> str:
     """Return the label of a parameter or a column: its name in words."""
     return _LABELS.get(name, name.replace("_", " "))
+
+
+def number(value: object) -> str:
+    """Return a value as text, a number with the digits that it has."""
+    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
 def picture(drawn: Figure | np.ndarray, below: str = "", *, alt: str) -> str:
@@ -46,6 +81,12 @@ def sentence(text: str, bad: bool = False) -> str:
     return f'<p style="{colour}line-height: 1.4; max-width: 60em">{html.escape(text)}</p>'
 
 
+def download(text: str, name: str, content: str) -> str:
+    """Return a link, as HTML, that saves a text as a file."""
+    source = base64.b64encode(content.encode()).decode()
+    return f'<p><a download="{html.escape(name)}" href="data:text/plain;base64,{source}">{html.escape(text)}</a></p>'
+
+
 def fill(into: widgets.HTML, content: Callable[[], str]) -> None:
     """Set a widget's HTML; a UserError is shown as a sentence in its place."""
     try:
@@ -62,5 +103,4 @@ def interact(controls: dict[str, widgets.Widget], draw: Callable[..., str]) -> N
 
 def show(*parts: widgets.Widget | list[widgets.Widget]) -> None:
     """Display the parts of a panel below each other; those in a list side by side, if the page is wide enough."""
-    look = {"display": "flex", "flex_flow": "row wrap"}
-    ipython.display(widgets.VBox([widgets.Box(p, layout=look) if isinstance(p, list) else p for p in parts]))
+    ipython.display(widgets.VBox([widgets.Box(p, layout=WRAPPED) if isinstance(p, list) else p for p in parts]))

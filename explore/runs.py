@@ -15,16 +15,36 @@ from lib import data
 from lib.analysis import plots
 from lib.analysis.statistics import mean_interval, per_class, welch
 from lib.experiment import Experiment
+from lib.losses import LOSSES
 from lib.notebook import exhibits
 from lib.runs.store import Store, everything
 from lib.system.errors import UserError
 from lib.training import Record
 
 MOST = 5  # settings that can be told apart in one figure
+Groups = Mapping[str, Sequence[Record]]  # runs by the name of their setting
+_ALT = (
+    "Test accuracy by epoch for each of the picked settings, its last epoch by class, and each difference "
+    "to the chosen setting by class, with 95 percent intervals for settings with several seeds."
+)
+#: Of the table. Its headings sort and filter; buttons show and hide columns, and save the rows that are shown.
+_TABLE = {"select": "multi", "scrollX": True, "pageLength": 8, "showIndex": False, "maxBytes": 0}
+_TABLE |= {"columnControl": ["order", ["search"]], "ordering": {"indicators": False, "handler": True}}
+_TABLE["layout"] = {
+    "topStart": {
+        "buttons": [
+            {"extend": "colvis", "text": "Columns"},
+            {"extend": "csvHtml5", "filename": "runs", "footer": False},
+        ]
+    },
+    "topEnd": "search",
+    "bottomStart": "info",
+    "bottomEnd": "paging",
+}
 
 
 def runs() -> None:
-    """Show the table of runs, and the picked ones' test accuracy by epoch, by class and relative to the first."""
+    """Show the table of runs, and the picked ones' test accuracy by epoch, by class and relative to one of them."""
     store = everything()
     records = {record.key: record for record in store.records()}
     if not records:
@@ -34,35 +54,56 @@ def runs() -> None:
 
     def fill_table() -> None:
         nonlocal records
-        frame, records = table(store), {record.key: record for record in store.records()}
-        look = {"select": "multi", "scrollX": True, "pageLength": 8, "showIndex": False}
-        look["layout"] = {"topStart": None, "topEnd": "search", "bottomStart": "info", "bottomEnd": "paging"}
-        rows = [n for n, key in enumerate(frame["key"]) if key in picked]
-        listed.update(frame, selected_rows=rows, maxBytes=0, **look)  # 0: no limit, a long table is shown whole
-        compare()
+        records, frame = {record.key: record for record in store.records()}, table(store)
+        frame = frame.sort_values("key", key=lambda keys: ~keys.isin(picked), kind="stable", ignore_index=True)
+        listed.update(frame, selected_rows=rows_of(picked, frame), **_TABLE)
+        change()
 
-    def compare(_=None) -> None:
+    def pick(keys: Sequence[str]) -> None:
+        listed.selected_rows = rows_of(keys, listed.df)
+
+    def change(_=None) -> None:
         nonlocal picked
         now = list(listed.df["key"].iloc[list(listed.selected_rows)])
         picked = [key for key in picked if key in now] + [key for key in now if key not in picked]
+        settings, before = list(grouped(chosen())), base.value
+        base.unobserve(compare, names="value")  # new options choose the first of them
+        base.options = [*zip(names(settings), settings, strict=True)]
+        base.value = before if before in settings else next(iter(settings), None)
+        base.observe(compare, names="value")
+        chips.children = [*([clear] if settings else []), *map(chip, names(settings), settings)]
+        compare()
+
+    def chosen() -> list[Record]:
+        return [records[key] for key in picked if key in records]
+
+    def chip(name: str, setting: Experiment) -> widgets.Button:
+        button = widgets.Button(description=f"✕ {name}", tooltip=f"Remove {name}", layout={"width": "auto"})
+        button.on_click(lambda _: pick([r.key for r in chosen() if r.experiment.any_seed != setting]))
+        return button
+
+    def compare(_=None) -> None:
         page.fill(figure, html)
 
     def html() -> str:
-        chosen = [records[key] for key in picked if key in records]
-        groups = by_setting(chosen, records.values() if all_seeds.value else chosen)
-        alt = (
-            "Test accuracy by epoch for each of the picked settings, its last epoch by class, and each difference "
-            "to the first by class, with 95 percent intervals for settings with several seeds."
-        )
-        return page.picture(draw(groups), alt=alt) if groups else page.sentence("Pick at least one run.")
+        groups = by_setting(chosen(), records.values() if all_seeds.value else chosen())
+        if not groups:
+            return page.sentence("Pick at least one run: click its row, or press Enter on it.")
+        first = next(name for name, runs in groups.items() if runs[0].experiment.any_seed == base.value)
+        saved = page.download("Save these curves as CSV", "curves.csv", curves(groups).to_csv(index=False))
+        return page.picture(draw(groups, first), apart(groups, first), alt=_ALT) + saved
 
-    listed, figure = ITable(), widgets.HTML()
+    listed, figure, chips = ITable(), widgets.HTML(), widgets.Box(layout=page.WRAPPED)
+    base = widgets.Dropdown(description="compare with", **page.WIDE)
+    base.observe(compare, names="value")
+    clear = widgets.Button(description="Clear", tooltip="Remove every picked run", layout={"width": "auto"})
+    clear.on_click(lambda _: pick([]))
     all_seeds = widgets.Checkbox(value=True, description="with all seeds of a setting", indent=False)
     fill_table()
-    listed.observe(compare, names="selected_rows")
+    listed.observe(change, names="selected_rows")
     all_seeds.observe(compare, names="value")
     page.on_stored["runs"] = fill_table
-    page.show(listed, all_seeds, figure)
+    page.show(chips, listed, base, all_seeds, figure)
 
 
 def table(store: Store) -> pd.DataFrame:
@@ -72,9 +113,17 @@ def table(store: Store) -> pd.DataFrame:
     columns += ["epochs", "batch_size", "learning_rate", "finished", "key"]
     frame = store.frame()[columns].iloc[::-1].reset_index(drop=True)
     frame[accuracies] = (100 * frame[accuracies]).round(1)
-    frame["beta"] = [f"{value:g}" if pd.notna(value) else "none" for value in frame["beta"]]
+    balanced = np.where(frame["beta"].notna(), "CB-", "")
+    frame["loss"] = balanced + frame["loss"].map({name: kind.label for name, kind in LOSSES.items()})  # as in legends
+    for name in ("beta", "gamma", "factor", "learning_rate"):  # as texts: the table would round a small rate to 0
+        frame[name] = [page.number(value) if pd.notna(value) else "none" for value in frame[name]]
     frame["finished"] = frame["finished"].str.replace("T", " ").str.slice(stop=16)
     return frame.rename(columns=page.label)
+
+
+def rows_of(keys: Sequence[str], frame: pd.DataFrame) -> list[int]:
+    """Return the positions of runs in the table."""
+    return [n for n, key in enumerate(frame["key"]) if key in keys]
 
 
 def grouped(records: Iterable[Record]) -> dict[Experiment, list[Record]]:
@@ -96,63 +145,83 @@ def default_pick(records: Mapping[str, Record]) -> list[str]:
     return [groups[e][0].key for e in best]
 
 
+def names(settings: Sequence[Experiment]) -> list[str]:
+    """Name settings by number, model, loss, data and imbalance, and by whatever else differs among them."""
+    said = {"model", "loss", "beta", "data", "imbalance", "factor"}
+    described = [e.model_dump(mode="json", exclude=said) for e in settings]
+    differing = [field for field in Experiment.model_fields if len({str(own.get(field)) for own in described}) > 1]
+    found = []
+    for n, (e, own) in enumerate(zip(settings, described, strict=True), start=1):
+        images = "all images" if e.imbalance == "none" else f"{e.imbalance} {e.factor:g}"
+        more = [field for field in differing if field != "gamma" or LOSSES[e.loss].has_gamma]
+        values = [f"{page.label(field)} {page.number(own[field])}" for field in more]
+        found.append(", ".join([f"{n}: {e.setting}", e.data, images, *values]))
+    return found
+
+
 def by_setting(picked: Sequence[Record], among: Iterable[Record]) -> dict[str, list[Record]]:
-    """Return the runs of the picked settings by a name that tells them apart, in the order they were picked.
+    """Return the runs of the picked settings by `names`, in the order they were picked.
 
     Raises UserError where the settings are too many for one figure, or have different classes.
     """
     settings, groups = list(grouped(picked)), grouped(among)
     if len(settings) > MOST:
-        raise UserError(f"{len(settings)} settings are picked; the figure has room for {MOST}. Pick fewer.")
+        raise UserError(f"{len(settings)} settings are picked; the figure has room for {MOST}. Remove some.")
     if len({data.classes(e.data) for e in settings}) > 1:
         raise UserError("The picked runs have different classes; pick runs on one data set.")
-    names = [e.setting for e in settings]
-    if len(set(names)) < len(names):
-        described = [e.model_dump(exclude={"model", "loss", "beta"}) for e in settings]
-        differing = [field for field, value in described[0].items() if any(own[field] != value for own in described)]
-        for n, own in enumerate(described):
-            names[n] = ", ".join([names[n], *(f"{page.label(field)} {own[field]}" for field in differing)])
-    return {f"{n}: {name}": groups[e] for n, (name, e) in enumerate(zip(names, settings, strict=True), start=1)}
+    return {name: groups[e] for name, e in zip(names(settings), settings, strict=True)}
 
 
-def colours(settings: Sequence[Experiment]) -> list[str]:
-    """Return a colour for each; cross-entropy and the first class-balanced loss have theirs from all other figures."""
-    own = {name: plots.COLOUR[name] for name in ("CE", "class-balanced")}
-    others = iter(("#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"))  # of Okabe and Ito, not in plots.COLOUR
-    names = ["class-balanced" if e.beta is not None else e.loss_name for e in settings]
-    return [own.pop(name, "") or next(others) for name in names]
+def comparable(groups: Groups, first: str) -> list[str]:
+    """Return the names of the settings that were tested on the same images as `first`."""
+    return [name for name, runs in groups.items() if runs[0].experiment.data == groups[first][0].experiment.data]
+
+
+def apart(groups: Groups, first: str) -> str:
+    """Name the settings that are not subtracted from `first`, with the reason, as a sentence; "" where all are."""
+    other = [name for name in groups if name not in comparable(groups, first)]
+    said = "was" if len(other) == 1 else "were"
+    why = f"{said} tested on other images than {first}: no difference is drawn, as it would be one of the images too."
+    return f"{'; '.join(other)} {why}" if other else ""
+
+
+def curves(groups: Groups) -> pd.DataFrame:
+    """Return the epochs of runs as one table: setting, seed, key, and the columns of `Record.frame`."""
+    runs = [(name, run) for name, runs in groups.items() for run in runs]
+    about = [{"setting": name, "seed": run.experiment.seed, "key": run.key} for name, run in runs]
+    frames = [run.frame().reset_index().assign(**own) for own, (_, run) in zip(about, runs, strict=True)]
+    return pd.concat([frame[[*about[0], *frame.columns.difference([*about[0]], sort=False)]] for frame in frames])
 
 
 @mpl.rc_context(plots.STYLE | {"axes.titlesize": 9, "legend.fontsize": 8})
-def draw(groups: Mapping[str, Sequence[Record]]) -> Figure:
-    """Draw settings, {name: runs from several seeds}: accuracy by epoch and by class, and differences to the first."""
-    first = next(iter(groups.values()))
-    classes, width = data.classes(first[0].experiment.data), 0.8 / len(groups)
+def draw(groups: Groups, first: str) -> Figure:
+    """Draw accuracy by epoch and by class, and by class the differences of settings to the `first`."""
+    classes, width = data.classes(groups[first][0].experiment.data), 0.8 / len(groups)
     figure, (epochs, levels, differences) = plots.subplots(3, 1, height=7.6, height_ratios=(1, 1, 0.9))
-    hatches = ("", "///", "...", "xx", "\\\\")
-    looks = zip(colours([records[0].experiment for records in groups.values()]), "osD^v", hatches, strict=False)
-    for n, ((name, records), (colour, marker, hatch)) in enumerate(zip(groups.items(), looks, strict=True)):
-        label = f"{name} ({len(records)} run{'s' * (len(records) > 1)})"
-        for record in records:
+    colours = plots.colours([runs[0].experiment for runs in groups.values()])
+    looks = zip(colours, "osD^v", ("", "///", "...", "xx", "\\\\"), strict=False)
+    for n, ((name, runs), (colour, marker, hatch)) in enumerate(zip(groups.items(), looks, strict=False)):
+        label = f"{name} ({len(runs)} run{'s' * (len(runs) > 1)})"
+        for run in runs:
             line = {"color": colour, "lw": 1.2, "marker": marker, "ms": 3, "label": label}
-            epochs.plot([e.epoch for e in record.history], [e.test.accuracy for e in record.history], **line)
+            epochs.plot([e.epoch for e in run.history], [e.test.accuracy for e in run.history], **line)
             label = ""  # one entry of the legend for all seeds
         places = np.arange(len(classes)) + (n - (len(groups) - 1) / 2) * width
         error = {"elinewidth": 1, "capsize": 2}
-        mean, half = mean_interval(per_class(records, "last"))
+        mean, half = mean_interval(per_class(runs, "last"))
         bar = {"color": colour, "edgecolor": "white", "lw": 0.5, "hatch": hatch, "ecolor": "black"}
         levels.bar(places, mean, width, yerr=half, error_kw=error, **bar)
-        if n:
-            gain = welch(100 * per_class(records, "last"), 100 * per_class(first, "last"))
+        if name != first and name in comparable(groups, first):
+            gain = welch(100 * per_class(runs, "last"), 100 * per_class(groups[first], "last"))
             differences.errorbar(
                 places, gain.mean, gain.high - gain.mean, color=colour, ls="", marker=marker, ms=5, **error
             )
     epochs.set(title="test accuracy by epoch", xlabel="epoch")
     epochs.xaxis.set_major_locator(MaxNLocator(integer=True))
     levels.set(title="test accuracy by class, last epoch", ylim=(0, 1))
-    differences.set(title="difference to 1 by class, last epoch (percentage points)")
+    differences.set(title=f"difference to {first.partition(':')[0]} by class, last epoch (percentage points)")
     differences.axhline(0, color="black", lw=0.8)
-    if len(groups) == 1:
+    if len(comparable(groups, first)) == 1:
         text = "pick another setting to compare"
         differences.text(0.5, 0.6, text, transform=differences.transAxes, ha="center")
     for each in (levels, differences):

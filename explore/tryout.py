@@ -7,6 +7,7 @@ import re
 import shlex
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,11 +34,14 @@ _FORM += ["epochs", "batch_size", "learning_rate", "seed"]
 _CHOICES = {"model": MODELS, "dataset": DATASETS, "imbalance": ("none", *PROFILES), "loss": LOSSES}
 #: Profiles of the repository, and folders in outputs/ that hold no executed notebooks of a profile.
 _TAKEN = {"smoke", "quick", "writeup", "runs", "published", "benchmark", "reproduced", "screenshots"}
+SPEAK_EVERY = 20  # seconds between two reports of a training's progress to a screen reader
+_WHOLE = 'style="width: 100%; height: auto"'
 _MARK = "# Saved from explore.ipynb"
+_APP = "WRITEUP_APP"  # set in the kernels of `make app`, whose visitors save nothing in this repository
 
 
 def tryout(dataset: str) -> None:
-    """Show a form for one run, train it, and save it as a parameter file."""
+    """Show a form for one run, train it, and save it as a parameter file: in `make app` on the visitor's machine."""
     start = defaults(dataset)
     form = {name: _field(name, start[name]) for name in _FORM}
 
@@ -45,14 +49,21 @@ def tryout(dataset: str) -> None:
         return {name: widget.value for name, widget in form.items()}
 
     def saved() -> str:
+        if _APP in os.environ:
+            file, command = f"{NOTEBOOK.stem}.yaml", f"make report PROFILE={checked_name(name.value)}"
+            link = page.download(f"Download {file}", file, content(values(), name.value))
+            words = (
+                f"Put it into a copy of params/quick in your own clone of this repository, params/{name.value}; then:"
+            )
+            return link + page.sentence(words) + f"<pre>{html.escape(command)}</pre>"
         file, command, replaced = save(values(), name.value)
         replaces = ", replacing the file saved there before" if replaced else ""
         words = f"Saved as {paths.shown(file)}{replaces}. To train cross-entropy and this run with Papermill:"
         return page.sentence(words) + f"<pre>{html.escape(command)}</pre>"
 
     name = widgets.Text(value="mine", description="name", **page.CONTROL)
-    button = widgets.Button(description="Save as parameter file", icon="save", layout={"width": "auto"})
-    status = widgets.HTML()
+    button = widgets.Button(description="Save as parameter file", layout={"width": "auto"})
+    status = widgets.HTML().add_class(page.SPOKEN)
     button.on_click(lambda _: page.fill(status, saved))
     trainer = Trainer(lambda: experiment(values()))
     page.show([*form.values()], *trainer.parts, [name, button], status)
@@ -86,20 +97,33 @@ def experiment(values: dict[str, Any]) -> Experiment:
     return Notebook(headless=True, origin="", values=checked).experiment(beta=checked["betas"][0], validation=0)
 
 
-def save(values: dict[str, Any], name: str) -> tuple[Path, str, bool]:
-    """Write params/<name>/beta_sweep.yaml, valid for Papermill.
-
-    Returns the file, the command that executes the notebook with it, and True if the file replaced one saved before.
-    Raises UserError as `complete`; for a name that is no folder's, or is taken by the repository, a link or a file that
-    was not saved from the form; and where the file cannot be written.
-    """
+def checked_name(name: str) -> str:
+    """Return the name of a profile; UserError for one that is no folder's, or is taken by the repository."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
         raise UserError(f"A name has letters, digits, - and _ only, not {name!r}.")
     if name.lower() in _TAKEN:
         raise UserError(f"{name} is a name used by the repository; choose another one.")
-    chosen = complete(values) | {"headless": True, "profile": name, "repeats": 1}
-    meanings = parameters.declared(NOTEBOOK)
+    return name
+
+
+def content(values: dict[str, Any], name: str) -> str:
+    """Return a parameter file for Papermill with the form's values, for the profile `name`; errors as `complete`."""
+    chosen, meanings = (
+        complete(values) | {"headless": True, "profile": name, "repeats": 1},
+        parameters.declared(NOTEBOOK),
+    )
     lines = [f"{key}: {json.dumps(value)}  # {meanings[key].meaning}\n" for key, value in chosen.items()]  # valid YAML
+    return f"{_MARK}: cross-entropy, and one class-balanced loss.\n{''.join(lines)}"
+
+
+def save(values: dict[str, Any], name: str) -> tuple[Path, str, bool]:
+    """Write params/<name>/beta_sweep.yaml, valid for Papermill.
+
+    Returns the file, the command that executes the notebook with it, and True if the file replaced one saved before.
+    Raises UserError as `complete` and `checked_name`; where a link or a file that was not saved from the form has the
+    name; and where the file cannot be written.
+    """
+    text = content(values, checked_name(name))
     file, folder = paths.PARAMS.resolve() / name / f"{NOTEBOOK.stem}.yaml", paths.OUTPUTS / name
     try:
         # A link may lead out of params/, a fifo would be waited for.
@@ -108,7 +132,7 @@ def save(values: dict[str, Any], name: str) -> tuple[Path, str, bool]:
         if linked or (replaced and not ours):
             raise UserError(f"{paths.shown(file)} was not saved from this form; choose another name.")
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(f"{_MARK}: cross-entropy, and one class-balanced loss.\n{''.join(lines)}", "utf-8")
+        file.write_text(text, "utf-8")
     except OSError as error:
         raise UserError(f"{paths.shown(file)} cannot be written: {error.strerror}.") from error
     executed = [Path(sys.executable).with_name("papermill"), NOTEBOOK, folder / NOTEBOOK.name, "-f", file]
@@ -125,12 +149,14 @@ class Trainer:
     def __init__(self, chosen: Callable[[], Experiment]):
         self._chosen = chosen
         self._stopped = threading.Event()
-        self.start = widgets.Button(description="Train", button_style="primary", icon="play")
-        self.stop = widgets.Button(description="Stop", icon="stop", disabled=True)
+        self.start = widgets.Button(description="▶ Train", button_style="primary")
+        self.stop = widgets.Button(description="■ Stop", disabled=True)
         self.status, self.figure = widgets.HTML(), widgets.HTML()
+        self.spoken = widgets.HTML().add_class(page.SPOKEN).add_class("explore-unseen")  # less often than `status`
+        self._spoke = 0.0
         self.start.on_click(self._begin)
         self.stop.on_click(self._stop)
-        self.parts = (widgets.HBox([self.start, self.stop]), self.status, self.figure)
+        self.parts = (widgets.HBox([self.start, self.stop]), self.status, self.spoken, self.figure)
 
     def _begin(self, _: widgets.Button) -> None:
         if self.start.disabled:
@@ -152,7 +178,7 @@ class Trainer:
 
     def _train(self, experiment: Experiment) -> None:
         live, bad = exhibits.Live(handle=SimpleNamespace(update=self._show)), True
-        watched = {"on_epoch": live.on_epoch, "tell": lambda event: self._say(event.line)}
+        watched = {"on_epoch": live.on_epoch, "tell": lambda event: self._say(event.line, now=False)}
         try:
             (record,) = sweep.run([experiment], origin="notebooks/explore.ipynb", stop=self._stopped.is_set, **watched)
             live.finish([record])
@@ -170,9 +196,13 @@ class Trainer:
         self._say(end, bad)
         self.start.disabled, self.stop.disabled = False, True
 
-    def _say(self, text: str, bad: bool = False) -> None:
+    def _say(self, text: str, bad: bool = False, now: bool = True) -> None:
         self.status.value = page.sentence(text, bad)
+        if now or time.monotonic() > self._spoke + SPEAK_EVERY:
+            self.spoken.value, self._spoke = page.sentence(text), time.monotonic()
 
     def _show(self, data: dict[str, str], raw: bool) -> None:
         svg = data["image/svg+xml"].partition("<svg")[2]
-        self.figure.value = f'<div style="max-width: 60em"><svg role="img" aria-label="{exhibits.ALT}"{svg}</div>'
+        self.figure.value = (
+            f'<div style="max-width: 60em"><svg role="img" aria-label="{exhibits.ALT}" {_WHOLE}{svg}</div>'
+        )

@@ -74,6 +74,15 @@ def environment(folder: Path) -> dict[str, str]:
     }
 
 
+def violations(page, within="body"):
+    """Serious faults that axe-core finds in a part of a page, as lines."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page, context={"include": [within]}).response["violations"]
+    serious = [each for each in found if each["impact"] in ("serious", "critical")]
+    return [f"{each['id']}: {node['html'][:200]}" for each in serious for node in each["nodes"]]
+
+
 @contextmanager
 def served(command: list[str], url: str, folder: Path):
     """A server in a process of its own, ready; its log is in folder."""
@@ -98,4 +107,4 @@ def served(command: list[str], url: str, folder: Path):
         yield url
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=60)

@@ -1,3 +1,3 @@
 """From records to values, tables, plots and verdicts."""
 
-__all__ = ["claims", "findings", "original", "plots", "prose", "statistics", "tables"]
+__all__ = ["claims", "curves", "findings", "original", "plots", "prose", "statistics", "tables"]

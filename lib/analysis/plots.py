@@ -13,24 +13,27 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter
 from torch import Tensor
 
 from lib.analysis.statistics import mean_interval
+from lib.experiment import Experiment
 from lib.losses import class_balanced_weights
-from lib.training import Epoch
 
-__all__ = ["COLOUR", "DARK", "PERCENT", "STYLE", "WIDTH", "class_counts", "closing_rows", "confusion", "examples"]
-__all__ += ["mistakes", "panels", "per_class", "subplots", "sweep_curves", "training", "weights_by_beta"]
+__all__ = ["mistakes", "panels", "per_class", "subplots", "sweep_curves", "weights_by_beta"]
+__all__ += []
 
 Rows = Mapping[str, np.ndarray]
 COLOUR = {"train": "#0072B2", "test": "#D55E00", "CE": "#0072B2", "class-balanced": "#D55E00", "original": "#7F7F7F"}
 #: Every setting of matplotlib but its backend, so that a person's matplotlibrc changes nothing.
 STYLE = dict(mpl.rc_params_from_file(Path(__file__).parent / "writeup.mplstyle"))
 STYLE.pop("backend")
-PERCENT = PercentFormatter(xmax=1, decimals=0)
+#: Colours of a class-balanced loss from β = 0.8 to 1; and colours for settings whose own another one has already.
+_BETAS = LinearSegmentedColormap.from_list("betas", [COLOUR["class-balanced"], "#882255", "#332288"])
+_OTHERS = ("#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+PERCENT = FuncFormatter(lambda share, _: f"{round(100 * share, 6):g}%")  # as many digits as tell two ticks apart
 WIDTH = 7.0  # inches, the report's text width
 DARK = 0.72  # share above which white text is easier to read than black on its shade of blue
 
@@ -39,6 +42,25 @@ def subplots(*shape: int, height: float, width: float = WIDTH, **options: Any) -
     """Return matplotlib's subplots in this project's style; height and width in inches."""
     with mpl.rc_context(STYLE):
         return plt.subplots(*shape, figsize=(width, height), layout="constrained", **options)
+
+
+def colours(experiments: Sequence[Experiment]) -> list[str]:
+    """Return a colour per experiment, one for all seeds of a setting and, if it can be, the same in every figure.
+
+    Cross-entropy is blue; a class-balanced loss is orange up to β = 0.8, which weighs all classes nearly alike on the
+    write-up's counts, and turns to purple towards 1.
+    """
+    found: dict[Experiment, str] = {}
+    for e in experiments:
+        if (setting := e.any_seed) not in found:
+            own = COLOUR["CE"] if e.loss == "cross_entropy" else _OTHERS[0]
+            own = own if e.beta is None else _of_beta(e.beta)
+            found[setting] = next((colour for colour in (own, *_OTHERS) if colour not in found.values()), own)
+    return [found[e.any_seed] for e in experiments]
+
+
+def _of_beta(beta: float) -> str:
+    return to_hex(_BETAS((-math.log10(max(1 - beta, 1e-5)) - 0.7) / 4.3))
 
 
 def panels(classes: int) -> tuple[int, int]:
@@ -108,10 +130,9 @@ def class_counts(counts: Sequence[int], classes: Sequence[str]) -> Figure:
 def weights_by_beta(counts: Sequence[int], betas: Sequence[float], classes: Sequence[str]) -> Figure:
     """Class-balanced weight of every class, one line per beta."""
     figure, axes = subplots(height=2.9)
-    shades = plt.get_cmap("viridis")(np.linspace(0, 0.9, len(betas)))
-    for beta, shade, marker in zip(betas, shades, "osd^vP*X<>hp" * 2, strict=False):
+    for beta, marker in zip(betas, "osd^vP*X<>hp" * 2, strict=False):
         weights = class_balanced_weights(counts, beta)
-        axes.plot(classes, weights, marker=marker, ms=4, lw=1.2, color=shade, label=f"β = {beta:g}")
+        axes.plot(classes, weights, marker=marker, ms=4, lw=1.2, color=_of_beta(beta), label=f"β = {beta:g}")
     axes.set_ylabel("class weight (mean 1)")
     axes.tick_params(axis="x", rotation=30)
     axes.legend(ncols=2, fontsize=8)
@@ -200,93 +221,3 @@ def closing_rows(candidates: Mapping[str, Rows], original: Mapping[str, Sequence
     keys = {label: handle for handle, label in drawn}
     figure.legend(keys.values(), keys, loc="outside upper center", ncols=4, fontsize=8)
     return figure
-
-
-@mpl.rc_context(STYLE)
-def training(
-    histories: Sequence[Sequence[Epoch]],  # the finished epochs of one run or more, each of at least one epoch
-    classes: Sequence[str] = (),  # their names, the labels by default
-    *,
-    counts: Sequence[int] = (),  # training images per class: training accuracy by class, and its mean over the classes
-    settings: Sequence[str] = (),  # of the runs, for a colour each where they differ
-    epochs: int = 0,  # the axis reaches at least as far, for runs that are still under way
-    original: float | None = None,  # an accuracy to compare with, as a dotted line
-) -> Figure:
-    """Loss, accuracy and learning rate by epoch, and below them the test accuracy of every class.
-
-    A line per run, its best epoch on the test set marked. Training values are solid and blue, test values dashed and
-    orange; with several settings both have the setting's colour. Where the runs keep it, training accuracy is averaged
-    over the classes, as test accuracy on the balanced test set is.
-    """
-    names = classes or [str(k) for k in range(len(histories[0][0].test.per_class))]
-    rows, columns = panels(len(names))
-    figure = plt.figure(figsize=(WIDTH, 4.6))
-    # Fixed places: an automatic layout takes most of the time that drawing takes, and moves as numbers grow.
-    above = figure.add_gridspec(1, 3, left=0.07, right=0.99, top=0.9, bottom=0.59, wspace=0.33)
-    below = figure.add_gridspec(rows, columns, left=0.07, right=0.99, top=0.42, bottom=0.09, hspace=0.42, wspace=0.12)
-    loss, accuracy, rate = upper = above.subplots(squeeze=False)[0]
-    places = below.subplots(sharex=True, sharey=True, squeeze=False).ravel()
-    lower = list(places[: len(names)])
-    for axes in places[len(names) :]:
-        axes.remove()
-    reach = max(epochs, *(history[-1].epoch for history in histories), 2)
-    distinct = list(dict.fromkeys(settings))
-    shades = dict(zip(distinct, plt.get_cmap("viridis")(np.linspace(0, 0.9, len(distinct))), strict=True))
-    for number, history in enumerate(histories):
-        colour = shades[settings[number]] if len(distinct) > 1 else None
-        _run(upper, lower, history, counts, colour, label=number == 0, alpha=max(0.3, len(histories) ** -0.5))
-    if original is not None:
-        accuracy.axhline(original, color=COLOUR["original"], ls=":", lw=1.5, label="original")
-    for axes, name in ((loss, "loss (nats)"), (accuracy, "accuracy"), (rate, "learning rate")):
-        axes.set_title(name, fontsize=9, loc="left")
-        axes.set_xlabel("epoch", labelpad=1)
-    accuracy.yaxis.set_major_formatter(PERCENT)
-    loss.ticklabel_format(axis="y", useOffset=False)  # it would overlap the title
-    rate.set_ylim(bottom=0)
-    rate.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    for k, (axes, name) in enumerate(zip(lower, names, strict=True)):
-        axes.set_title(name, fontsize=8, pad=2)
-        axes.tick_params(labelbottom=k >= len(names) - columns, labelleft=k % columns == 0, labelsize=7)
-        axes.yaxis.set_minor_locator(NullLocator())
-    lower[0].set(ylim=(-0.05, 1.05), yticks=[0, 0.5, 1])
-    lower[0].yaxis.set_major_formatter(PERCENT)
-    bottom = lower[(len(names) - 1) // columns * columns :]
-    bottom[len(bottom) // 2].set_xlabel("epoch", labelpad=1)
-    for axes in (*upper, lower[0]):
-        axes.set_xlim(1 - 0.02 * reach, reach + 0.02 * reach)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
-    lines = accuracy.get_legend_handles_labels()
-    figure.legend(*lines, fontsize=8, ncols=4, loc="center right", bbox_to_anchor=(1, 0.472), borderaxespad=0)
-    if len(distinct) > 1:
-        keys = [Line2D([], [], color=shades[name]) for name in distinct]
-        figure.legend(keys, distinct, fontsize=7, ncols=4, loc="lower center", bbox_to_anchor=(0.53, 0.96))
-    figure.text(0.07, 0.465, "accuracy by class", fontsize=9)
-    return figure
-
-
-def _run(
-    upper: Sequence, lower: Sequence, history: Sequence[Epoch], counts: Sequence, colour: Any, label: bool, alpha: float
-) -> None:
-    """Draw one run's lines and its best epoch; the lines of the run with `label` are named in the legend."""
-    loss, accuracy, rate = upper
-    epochs = [e.epoch for e in history]
-    line: dict[str, Any] = {"alpha": alpha, "marker": "." if len(epochs) < 3 else None}  # a point has no line
-    blue, orange, black = (COLOUR["train"], COLOUR["test"], "black") if colour is None else (colour,) * 3
-    train = line | {"color": blue, "label": "training" if label else None}
-    test = line | {"color": orange, "ls": "--", "label": "test" if label else None}
-    loss.plot(epochs, [e.train_loss for e in history], **train)
-    loss.plot(epochs, [e.test.loss for e in history], **test)
-    trained = np.array([e.train_hits for e in history]) / counts if len(counts) and history[0].train_hits else None
-    seen = [e.train_accuracy for e in history] if trained is None else trained.mean(axis=1)
-    accuracy.plot(epochs, seen, **train)
-    accuracy.plot(epochs, [e.test.accuracy for e in history], **test)
-    rate.plot(epochs, [e.learning_rate for e in history], **line, color=black)
-    best = max(history, key=lambda e: e.test.accuracy)
-    dot: dict[str, Any] = {"color": "black", "ls": "", "marker": "o", "zorder": 5}
-    accuracy.plot(best.epoch, best.test.accuracy, ms=4, label="best epoch" if label else None, **dot)
-    by_class = np.array([e.test.per_class for e in history])
-    for k, axes in enumerate(lower):
-        if trained is not None:
-            axes.plot(epochs, trained[:, k], **train | {"lw": 1, "label": None})
-        axes.plot(epochs, by_class[:, k], **test | {"lw": 1.2, "label": None})
-        axes.plot(best.epoch, best.test.per_class[k], ms=2.5, **dot)

@@ -7,7 +7,7 @@ its metadata. The report numbers the captions; in JupyterLab the caption follows
 import io
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -18,7 +18,7 @@ from IPython import display as ipython
 from matplotlib.figure import Figure
 
 from lib import data
-from lib.analysis import plots, prose
+from lib.analysis import curves, prose
 from lib.experiment import Experiment
 from lib.runs.progress import Event
 from lib.runs.store import Store
@@ -118,8 +118,7 @@ class Live:
     handle: Any = None  # of the output that shows the drawings; by default a new one
     line: str = field(default="", init=False)  # how far the training is
     _text: Any = field(default=None, init=False)  # handle of that text
-    _latest: Experiment | None = field(default=None, init=False)
-    _histories: dict[str, list[Epoch]] = field(default_factory=dict, init=False)
+    _histories: dict[Experiment, list[Epoch]] = field(default_factory=dict, init=False)
     _rest_until: float = field(default=0.0, init=False)
 
     def tell(self, event: Event) -> None:
@@ -130,8 +129,8 @@ class Live:
     def stop(self) -> None:
         """Show every epoch so far: the training was stopped."""
         self._say("")
-        if self._latest:
-            self._draw(list(self._histories.values()), self._latest)
+        if self._histories:
+            self._draw(self._histories)
 
     def _say(self, markdown: str) -> None:
         shown = {"text/markdown": markdown, "text/plain": self.line if markdown else ""}
@@ -142,35 +141,36 @@ class Live:
 
     def on_epoch(self, experiment: Experiment, epoch: Epoch) -> None:
         """Take a finished epoch and draw, at most a tenth of the time: watching does not slow a training down much."""
-        history = self._histories.setdefault(experiment.key, [])
+        history = self._histories.setdefault(experiment, [])
         if not history and epoch.epoch > 1:
             history += finished_epochs(self.store.checkpoint(experiment))
         history[:] = [e for e in history if e.epoch < epoch.epoch]  # a run that lost its worker starts again
         history.append(epoch)
-        start, self._latest = time.monotonic(), experiment
+        start = time.monotonic()
         if start < self._rest_until and epoch.epoch < experiment.epochs:
             return
-        self._draw(list(self._histories.values()), experiment)
+        self._draw(self._histories)
         self._rest_until = time.monotonic() + 10 * (time.monotonic() - start)
 
     def finish(self, records: Records) -> None:
         """Show the final figure, of runs trained now or before."""
         self._say("")
         records = list({record.key: record for record in records}.values())  # neutral betas share a run: drawn once
-        histories = [record.history for record in records]
+        histories = {record.experiment: record.history for record in records}
         if records and self.name:
             classes = data.classes(records[0].experiment.data)
-            options = {"counts": records[0].counts, "settings": [record.experiment.setting for record in records]}
-            drawn = plots.training(histories, classes, original=self.original, **options)
+            options = {"counts": records[0].counts, "experiments": [*histories]}
+            drawn = curves.training([*histories.values()], classes, original=self.original, **options)
             figure(drawn, self.name, prose.training_caption(records), alt=ALT, records=records, handle=self.handle)
         elif records and self.handle:
-            self._draw(histories, records[0].experiment)
+            self._draw(histories)
 
-    def _draw(self, histories: Sequence[Sequence[Epoch]], experiment: Experiment) -> None:
-        """Draw epochs of runs, of which `experiment` is one, in the place of the last drawing."""
-        counts, classes = _training_counts(experiment), data.classes(experiment.data)
-        options = {"epochs": experiment.epochs, "counts": counts, "original": self.original}
-        drawn = plots.training(histories, classes, **options)
+    def _draw(self, histories: Mapping[Experiment, Sequence[Epoch]]) -> None:
+        """Draw the epochs of runs in the place of the last drawing."""
+        experiments, last = [*histories], next(reversed(histories))
+        counts, classes = _training_counts(last), data.classes(last.data)
+        options = {"epochs": last.epochs, "counts": counts, "original": self.original, "experiments": experiments}
+        drawn = curves.training([*histories.values()], classes, **options)
         shown = {"image/svg+xml": svg(drawn), "text/plain": self.line}
         if self.handle:
             self.handle.update(shown, raw=True)

@@ -6,9 +6,8 @@ import time
 
 import nbformat
 import pytest
-from headless_browser import SHOTS, served
+from headless_browser import SHOTS, served, violations
 from nbformat.v4 import new_markdown_cell, new_notebook
-from test_explore import made
 
 from lib.notebook import parameters
 from lib.system import paths
@@ -106,7 +105,7 @@ def test_picking_runs_compares_them(explore):
     before = source(explore, "Test accuracy by epoch")
     table.locator("tbody tr").first.click()
     changed(explore, "Test accuracy by epoch", before)
-    explore.locator(".dt-search input").last.fill("cross_entropy")
+    explore.locator(".dt-search input").last.fill("CB-Focal")
     explore.wait_for_function("document.querySelectorAll('table.dataTable tbody tr').length == 1")
     explore.locator(".dt-search input").last.fill("")
     explore.wait_for_function("document.querySelectorAll('table.dataTable tbody tr').length == 2")
@@ -117,16 +116,19 @@ def test_picking_runs_compares_them(explore):
 
 
 def test_a_cell_of_the_confusion_matrix_shows_its_images(explore):
-    cells = explore.locator("button[title*=' predicted as ']")
+    cells = explore.locator("td[role=gridcell]")
     assert cells.count() == 100
     filled = [n for n in range(100) if cells.nth(n).inner_text() not in ("0", "")]
     before = source(explore, "Test images of one cell")
     cells.nth(filled[0]).click()
     changed(explore, "Test images of one cell", before)
-    title = cells.nth(filled[0]).get_attribute("title")
-    words = re.match(r"(\w+) predicted as (\w+)", title)
+    words = re.match(r"\w+ predicted as \w+", cells.nth(filled[0]).get_attribute("title"))
     assert explore.get_by_text(words[0]).count() >= 1
     shot(explore, "mistakes", "The mistakes")
+
+
+def test_axe_finds_no_serious_fault_in_what_the_notebook_shows(explore):
+    assert violations(explore, ".jp-OutputArea-output") == []
 
 
 def field(page, label):
@@ -179,7 +181,7 @@ def test_stop_ends_a_training_from_the_page(explore):
     explore.locator("button:has-text('Train')").last.click()
     explore.get_by_text("/5000 · test").last.wait_for()
     explore.locator("button:has-text('Stop')").last.click()
-    explore.get_by_text(re.compile(r"Stopped after \d+ of 5000 epochs. Train continues from there.")).wait_for()
+    explore.get_by_text(re.compile(r"Stopped after \d+ of 5000 epochs. Train continues from there.")).first.wait_for()
     explore.locator("button:has-text('Train'):enabled").last.wait_for()
     shot(explore, "stopped", "Try it")
 
@@ -199,6 +201,22 @@ def test_a_training_says_how_far_it_is_also_after_a_reload(browser, lab):
     page.close()
 
 
+def test_the_index_leads_to_notebooks_and_to_the_repository(browser, tmp_path):
+    """`make lab` at the repository's root."""
+    command = ["jupyter-lab", "--no-browser", "--allow-root", f"--port={PORT + 2}", f"--IdentityProvider.token={TOKEN}"]
+    command += [f"--notebook-dir={paths.ROOT}", "--LabApp.default_url=/lab/tree/notebooks/index.ipynb"]
+    with served(command, f"http://127.0.0.1:{PORT + 2}/api", tmp_path) as url:
+        page = browser.new_page(viewport={"width": 1400, "height": 1100})
+        page.set_default_timeout(60_000)
+        page.goto(f"{url.removesuffix('/api')}/?token={TOKEN}")
+        page.get_by_role("heading", name="Start here").wait_for()
+        page.get_by_role("button", name="No", exact=True).click()  # to news of Jupyter
+        shot(page, "index")
+        page.get_by_role("link", name="lib/losses.py").click()
+        page.get_by_text("Cross-entropy and focal loss, each plain or class-balanced").first.wait_for()
+        page.close()
+
+
 def test_an_interrupted_training_keeps_its_figure_and_says_how_to_go_on(browser, lab):
     page = opened(browser, lab, "convnet")
     page.locator(".jp-RenderedSVG").first.wait_for()  # the figure has begun to grow
@@ -209,28 +227,6 @@ def test_an_interrupted_training_keeps_its_figure_and_says_how_to_go_on(browser,
     said.scroll_into_view_if_needed()
     shot(page, "interrupted")
     page.close()
-
-
-def test_the_page_without_code(browser, workplace):
-    """Opened by the URL that `make app` prints; its kernel is stopped when it is left."""
-    _, script, notebook = made("app")
-    command = ["python", str(paths.ROOT / script), "--no-browser", f"--port={PORT + 1}", notebook]
-    with served(command, f"http://127.0.0.1:{PORT + 1}/nowhere", workplace):
-        page = browser.new_page(viewport={"width": 1200, "height": 1000})
-        page.set_default_timeout(90_000)
-        page.goto(re.search(r"http://localhost\S+token=\w+", (workplace / "python.log").read_text())[0])
-        page.get_by_role("button", name="Save as parameter file").wait_for()
-        before = source(page, "Four plots")
-        page.locator("[role=slider]").nth(1).press("ArrowRight")
-        changed(page, "Four plots", before)
-        assert "session.begin" not in page.inner_text("body")
-        shot(page, "app")
-        page.goto("about:blank")
-        end = time.monotonic() + 30
-        while "Kernel shutdown" not in (workplace / "python.log").read_text():
-            assert time.monotonic() < end, "the kernel outlives its page"
-            page.wait_for_timeout(100)
-        page.close()
 
 
 @pytest.mark.parametrize(("entry", "begins"), [("Typst_pdf", "%PDF-"), ("Report_html", "<!DOCTYPE html>")])

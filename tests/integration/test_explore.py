@@ -1,5 +1,6 @@
 """The panels of explore.ipynb: left out if headless, quick with widgets; Papermill trains the run that they save."""
 
+import base64
 import http.client
 import json
 import os
@@ -29,7 +30,6 @@ from test_pipeline import run
 
 from explore import mistakes, runs, tryout
 from lib import data, losses, models
-from lib.analysis import plots
 from lib.data import ImageSet
 from lib.experiment import Experiment
 from lib.models import MODELS
@@ -143,15 +143,32 @@ def test_a_batch_holds_what_is_said_of_it(sample):
     assert f"{32 * 128 / kept:.1f} images of airplane and {32 * 12 / kept:.1f} of dog" in said
 
 
+def test_a_batch_of_equal_classes_is_described_as_that(sample):
+    _, said = panel["imbalance"].draw_tail(sample, "exponential", 1.0, 0)
+    expected = "holds on average 3.2 images of each class; 97 % of the batches hold at least one of any one class."
+    assert said == f"{len(sample.train):,} training images. A batch of 32 {expected}"
+
+
+@pytest.mark.parametrize("gamma", [0.0, 1.0, 5.0])
+def test_the_gradient_stays_in_its_plot(gamma):
+    *_, pull = panel["imbalance"].Plots(CLASSES, COUNTS).figure.axes
+    assert panel["imbalance"].curve(gamma)[1].max() < pull.get_ylim()[1]
+
+
+#: Names of the two settings that are trained here.
+ONE = "1: TwoLayerNet CE, sample, exponential 0.05"
+TWO = "2: TwoLayerNet CB-Focal β 0.9, sample, exponential 0.05, γ 1"
+
+
 def test_picked_runs_are_grouped_by_setting_with_all_their_seeds(here):
     assert len(panel["runs"].table(everything())) == 4
     by_key = {r.key: r for r in here}
     first = panel["runs"].default_pick(by_key)
     assert [by_key[k].experiment.loss for k in first] == ["cross_entropy", "focal"]
     groups = panel["runs"].by_setting([by_key[k] for k in first], here)
-    assert list(groups) == ["1: TwoLayerNet CE", "2: TwoLayerNet CB-Focal β 0.9"]
+    assert list(groups) == [ONE, TWO]
     assert [[r.experiment.seed for r in g] for g in groups.values()] == [[0, 1], [0, 1]]
-    differences = panel["runs"].draw(groups).axes[2]
+    differences = panel["runs"].draw(groups, ONE).axes[2]
     drawn = next(line for line in differences.lines if line.get_marker() == "s").get_ydata()
     a, b = ([r.last.test.per_class for r in group] for group in groups.values())
     np.testing.assert_allclose(drawn, 100 * (np.mean(b, axis=0) - np.mean(a, axis=0)))
@@ -160,49 +177,73 @@ def test_picked_runs_are_grouped_by_setting_with_all_their_seeds(here):
 def test_one_setting_has_no_difference_and_says_so(here):
     ce, balanced = here[:2], here[2:]
     for groups, said in (({"a": ce}, ["pick another setting to compare"]), ({"a": ce, "b": balanced}, [])):
-        assert [text.get_text() for text in panel["runs"].draw(groups).axes[2].texts] == said
+        assert [text.get_text() for text in panel["runs"].draw(groups, "a").axes[2].texts] == said
 
 
-def test_losses_have_the_colours_of_every_other_figure_whatever_is_picked_first():
-    ce, balanced = small(), small(loss="focal", gamma=1, beta=0.9)
-    more = [balanced.replace(beta=0.99), ce.replace(epochs=3), small(loss="focal", gamma=2)]
-    chosen = panel["runs"].colours([balanced, *more, ce])
-    assert chosen[0] == plots.COLOUR["class-balanced"]
-    assert panel["runs"].colours([balanced, ce]) == [plots.COLOUR[name] for name in ("class-balanced", "CE")]
-    assert len(set(chosen)) == 5
+def test_runs_on_other_images_are_drawn_but_not_subtracted(here, monkeypatch):
+    moved = [r.model_copy(update={"experiment": r.experiment.replace(data="cifar10")}) for r in here[2:]]
+    groups = panel["runs"].by_setting([here[0], moved[0]], [*here, *moved])
+    one, two = groups
+    assert (one, two) == (ONE, TWO.replace("sample", "cifar10"))
+    drawn = panel["runs"].draw(groups, one)
+    assert [len(axes.containers) for axes in drawn.axes[1:]] == [2 + 2, 0]  # bars and their intervals; no difference
+    assert panel["runs"].apart(groups, one).startswith(f"{two} was tested on other images than {one}: ")
+    assert panel["runs"].apart(dict.fromkeys("ab", here), "a") == ""
 
 
-def test_settings_that_a_title_does_not_tell_apart_are_named_by_what_differs(here):
+def test_settings_are_named_by_data_imbalance_and_what_else_differs(here):
     longer = [r.model_copy(update={"experiment": r.experiment.replace(epochs=7, factor=0.5)}) for r in here[:2]]
-    groups = panel["runs"].by_setting([here[0], longer[0]], [*here, *longer])
+    small_rate = [r.model_copy(update={"experiment": r.experiment.replace(learning_rate=0.00001)}) for r in here[:2]]
+    groups = panel["runs"].by_setting([here[0], longer[0], small_rate[0]], [*here, *longer, *small_rate])
     assert list(groups) == [
-        "1: TwoLayerNet CE, imbalance factor 0.05, epochs 2",
-        "2: TwoLayerNet CE, imbalance factor 0.5, epochs 7",
+        "1: TwoLayerNet CE, sample, exponential 0.05, epochs 2, learning rate 0.01",
+        "2: TwoLayerNet CE, sample, exponential 0.5, epochs 7, learning rate 0.01",
+        "3: TwoLayerNet CE, sample, exponential 0.05, epochs 2, learning rate 1e-05",
     ]
+
+
+def test_the_curves_are_saved_as_a_table(here):
+    frame = panel["runs"].curves({"a": here[:2], "b": here[2:]})
+    assert list(frame.columns[:4]) == ["setting", "seed", "key", "epoch"]
+    assert len(frame) == 4 * 2
+    last = frame[(frame.key == here[2].key) & (frame.epoch == 2)].iloc[0]
+    assert (last.setting, last.test_accuracy) == ("b", here[2].last.test.accuracy)
 
 
 def test_a_long_table_is_shown_whole_and_an_absent_beta_in_words(here, page, monkeypatch):
     frame = panel["runs"].table(everything())
     assert set(frame["β"]) == {"none", "0.9"}
     monkeypatch.setattr(panel["runs"], "table", lambda _: pd.concat([frame] * 600, ignore_index=True))
-    listed, *_ = page(panel["runs"].runs)
+    _, listed, *_ = page(panel["runs"].runs)
     assert len(json.loads(listed._dt_args["data_json"])) == 2400
 
 
-def test_the_first_one_picked_is_what_the_others_are_compared_with(here, page, monkeypatch):
+def test_the_picked_runs_stand_above_the_table_and_one_of_them_is_compared_with(here, page, monkeypatch):
     drawn = []
-    monkeypatch.setattr(panel["runs"], "draw", lambda groups: drawn.append(list(groups)) or plt.figure())
-    listed, *_ = page(panel["runs"].runs)
-    assert drawn[-1] == ["1: TwoLayerNet CE", "2: TwoLayerNet CB-Focal β 0.9"]
+    monkeypatch.setattr(panel["runs"], "draw", lambda groups, first: drawn.append((*groups, first)) or plt.figure())
+    chips, listed, base, _, figure = page(panel["runs"].runs)
+    assert drawn[-1] == (ONE, TWO, ONE)
+    assert [chip.description for chip in chips.children] == ["Clear", f"✕ {ONE}", f"✕ {TWO}"]
+    assert listed.selected_rows == [0, 1]  # at the top
+    assert set(listed.df["loss"]) == {"CE", "CB-Focal"}  # the names of the legend
+    base.value = base.options[1][1]
+    assert drawn[-1] == (ONE, TWO, TWO)
     balanced, ce = sorted(listed.selected_rows, key=lambda row: listed.df["β"][row] == "none")
     listed.selected_rows = [balanced]
     listed.selected_rows = sorted([balanced, ce])
-    assert drawn[-1] == ["1: TwoLayerNet CB-Focal β 0.9", "2: TwoLayerNet CE"]
+    one, two = TWO.replace("2:", "1:"), ONE.replace("1:", "2:")
+    assert drawn[-1] == (one, two, one)  # in the order of the clicks, with the same base
+    assert 'download="curves.csv"' in figure.value
+    chips.children[1].click()  # removes the base
+    assert drawn[-1] == (ONE, ONE)
+    chips.children[0].click()
+    assert listed.selected_rows == chips.children == [] or not [*listed.selected_rows, *chips.children]
+    assert "Pick at least one run" in figure.value
 
 
 def test_a_run_trained_on_the_page_is_there_to_be_compared(here, page, sample):
     (everything().path(here[0].experiment) / "best.safetensors").unlink()
-    listed, *_ = page(panel["runs"].runs)
+    _, listed, *_ = page(panel["runs"].runs)
     chosen, _, said, _ = page(panel["mistakes"].mistakes, sample)
     chosen.value = here[0].key
     assert "weights of this run are not stored" in said.value
@@ -211,7 +252,7 @@ def test_a_run_trained_on_the_page_is_there_to_be_compared(here, page, sample):
         trainer = panel["tryout"].Trainer(lambda experiment=experiment: experiment)
         trainer.start.click()
         trainer.thread.join()
-    assert listed.df["key"][0] == small(seed=6).key
+    assert listed.df["key"][len(picked)] == small(seed=6).key  # below the picked ones
     assert sorted(listed.df["key"].iloc[listed.selected_rows]) == sorted(picked)
     assert chosen.value == here[0].key
     assert small(seed=6).key in [key for _, key in chosen.options]
@@ -219,7 +260,7 @@ def test_a_run_trained_on_the_page_is_there_to_be_compared(here, page, sample):
 
 def test_numbers_on_every_shade_of_the_confusion_matrix_can_be_read():
     """A contrast of 4.5, which WCAG 2 asks of text."""
-    grid = panel["mistakes"].Grid(CLASSES, lambda *_: None)
+    matrix = panel["mistakes"].Matrix(CLASSES)
 
     def light(colour):
         rgb = np.array(mpl.colors.to_rgb(colour))
@@ -227,10 +268,11 @@ def test_numbers_on_every_shade_of_the_confusion_matrix_can_be_read():
         return linear @ [0.2126, 0.7152, 0.0722]
 
     for share in range(0, 101, 4):
-        grid.fill(np.array([[share, 100 - share] + 8 * [0]] * 10))
-        for button in (grid.cells[0, 0], grid.cells[0, 1]):
-            low, high = sorted(light(c) for c in (button.style.button_color, button.style.text_color))
-            assert (high + 0.05) / (low + 0.05) > 4.5, button.description
+        matrix.fill(np.array([[share, 100 - share] + 8 * [0]] * 10))
+        for text, title, *colours in matrix.cells[0][:2]:
+            low, high = sorted(map(light, colours))
+            assert (high + 0.05) / (low + 0.05) > 4.5, text
+            assert title.startswith("airplane predicted as ")
 
 
 def test_the_images_of_a_cell_say_how_probable_the_true_class_was(here, sample):
@@ -290,7 +332,7 @@ def test_the_panels_show_as_many_classes_as_the_data_set_has(here, sample, monke
     assert len(panel["imbalance"].draw_tail(three, "step", 0.5, 0)[0].axes[0].patches) == 3
     labels = panel["imbalance"].Plots(names, [9, 3, 1]).figure.axes[0].get_xticklabels()
     assert [label.get_text() for label in labels] == list(names)
-    assert len(panel["mistakes"].Grid(names, lambda *_: None).cells) == 9
+    assert panel["mistakes"].Matrix(names).classes == list(names)
 
     weights = models.build("TwoLayerNet", 0, 3).state_dict()
     monkeypatch.setattr(panel["mistakes"], "everything", lambda: SimpleNamespace(tensors=lambda *_: weights))
@@ -303,7 +345,7 @@ def test_the_panels_show_as_many_classes_as_the_data_set_has(here, sample, monke
     monkeypatch.setattr(data, "classes", lambda _: names)
     test = here[0].last.test.model_copy(update={"confusion": np.eye(3).tolist()})
     record = here[0].model_copy(update={"history": [here[0].last.model_copy(update={"test": test})]})
-    levels = panel["runs"].draw({"a": [record]}).axes[1]
+    levels = panel["runs"].draw({"a": [record]}, "a").axes[1]
     assert [label.get_text() for label in levels.get_xticklabels()] == list(names)
 
 
@@ -528,7 +570,7 @@ def started(command, folder, **more):
         process = subprocess.Popen([*command, f"--port={port}"], **arguments)
     try:
         # The port that it took, should the free one be taken by now.
-        while not (url := re.search(r"http://localhost:(\d+)/\S*\n", said := (folder / "log").read_text())) or not (
+        while not (url := re.search(r"http://[\w.-]+:(\d+)/\S*\n", said := (folder / "log").read_text())) or not (
             reached(port := int(url[1]))
         ):
             assert process.poll() is None, said
@@ -574,6 +616,67 @@ def app(tmp_path_factory):
         (kernel,) = set(re.findall(r'"kernelId": ?"([\w-]+)"', page.text))
         known = {"token": url.partition("token=")[2], "kernel": kernel, "cookie": "; ".join(cookies)}
         yield SimpleNamespace(port=port, url=url, page=page.text, **known)
+
+
+KEEPS_BUSY = """
+import threading, time
+import ipywidgets
+shown = ipywidgets.HTML()
+def train():
+    while True:
+        shown.value = str(time.monotonic())
+        time.sleep(0.05)
+threading.Thread(target=train, daemon=True).start()
+shown
+"""
+
+
+def test_a_kernel_without_a_page_ends_also_while_it_trains(tmp_path):
+    """A visitor's page that is gone without a word: no shutdown call, no connection, and a thread that goes on."""
+    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+    cells = [nbformat.v4.new_code_cell(KEEPS_BUSY)]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), tmp_path / "busy.ipynb")
+    command = [*made("app")[:-1], str(tmp_path / "busy.ipynb"), "--no-browser"]
+    command += ["--Kernels.cull_idle_timeout=2", "--Kernels.cull_interval=1"]
+    with started(command, tmp_path) as (port, url):
+        page = ask(port, url.partition(str(port))[2])
+        (left,) = set(re.findall(r'"kernelId": ?"([\w-]+)"', page.text))
+        token, end = url.partition("token=")[2], time.monotonic() + 60
+        kernel = json.loads(ask(port, f"/api/kernels/{left}?token={token}").text)
+        assert kernel["connections"] == 0
+        while ask(port, f"/api/kernels/{left}?token={token}").status == 200:
+            assert time.monotonic() < end, "the kernel outlives its page"
+            time.sleep(0.1)
+        again = ask(port, url.partition(str(port))[2])  # what was made ahead for the next visitor has stayed
+        assert again.status == 200
+        assert left not in again.text
+
+
+def test_visitors_of_the_page_save_nothing_in_this_repository(here, page, monkeypatch):
+    monkeypatch.setenv("WRITEUP_APP", "1")
+    *_, (_, button), status = page(panel["tryout"].tryout, "sample")
+    button.click()
+    link = re.search(r'download="beta_sweep.yaml" href="data:text/plain;base64,([^"]+)"', status.value)
+    offered = base64.b64decode(link[1]).decode()
+    assert not list(paths.PARAMS.iterdir())
+    monkeypatch.delenv("WRITEUP_APP")
+    button.click()
+    assert (paths.PARAMS / "mine" / "beta_sweep.yaml").read_text() == offered
+    assert "WRITEUP_APP" in (paths.ROOT / "explore" / "app.py").read_text()
+
+
+def test_other_machines_are_answered_only_where_a_host_is_given(tmp_path):
+    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+    nbformat.write(nbformat.v4.new_notebook(metadata={"kernelspec": kernel}), tmp_path / "empty.ipynb")
+    command = made("app", "HOST=0.0.0.0", "PORT=8866")
+    assert "--port=8866" in command
+    command = [word for word in command if not word.startswith("--port")]
+    with started([*command[:-1], str(tmp_path / "empty.ipynb"), "--no-browser"], tmp_path) as (port, url):
+        said = (tmp_path / "log").read_text()
+        assert "it is not encrypted. Use it in a network that you trust." in said.replace("\n", " ")
+        path = url.partition(str(port))[2]
+        assert ask(port, path, host=f"teacher.example:{port}").status == 200
+        assert ask(port, "/", host=f"teacher.example:{port}").status == 302  # to the login
 
 
 #: Every kind of route, with a status for its owner; {} is the kernel's name.

@@ -1,12 +1,14 @@
 """Text and panels of the figures, for data sets with any classes."""
 
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from conftest import small
 from test_findings import diagonal, record
 
-from lib.analysis import plots
+from lib.analysis import curves, plots
 
 CLASSES = ("ant", "bee", "cat")
 
@@ -40,23 +42,47 @@ def test_the_closing_table_has_a_panel_for_every_candidate():
     assert titles(figure) == ["rate 0.1\nbatch 2", "rate 1\nbatch 2"]
 
 
-def test_several_settings_have_a_key():
+def test_several_settings_have_a_key_and_their_colours():
     run = record([diagonal(700, classes=2)] * 2, counts=[90, 10])
-    figure = plots.training([run.history] * 3, settings=["A", "B", "A"])
+    ce, balanced = small(), small(loss="focal", gamma=1, beta=0.8)
+    figure = curves.training([run.history] * 3, experiments=[ce, balanced, ce.replace(seed=1)])
     plt.close(figure)
     keys = [[text.get_text() for text in legend.get_texts()] for legend in figure.legends]
-    assert ["A", "B"] in keys
+    assert [ce.setting, balanced.setting] in keys
     lines = figure.axes[0].get_lines()
-    assert str(lines[0].get_color()) == str(lines[4].get_color()) != str(lines[2].get_color())
-    assert len(plots.training([run.history] * 2, settings=["A", "A"]).legends) == 1
+    expected = [plots.COLOUR[name] for name in ("CE", "class-balanced", "CE")]
+    assert [mpl.colors.to_hex(lines[n].get_color()).upper() for n in (0, 2, 4)] == expected
+    assert len(curves.training([run.history] * 2, experiments=[ce, ce.replace(seed=1)]).legends) == 1
     plt.close("all")
+
+
+def test_a_setting_has_the_same_colour_whatever_is_drawn_beside_it():
+    ce, focal = small(), small(loss="focal", gamma=1)
+    balanced = [focal.replace(beta=beta) for beta in (0.8, 0.9, 0.99, 0.999, 0.9999)]
+    all_of_them = plots.colours([ce, focal, *balanced])
+    assert len(set(all_of_them)) == 7
+    for e, colour in zip([ce, focal, *balanced], all_of_them, strict=True):
+        assert plots.colours([e.replace(seed=3)]) == [colour]
+    other_model = ce.replace(model="VanillaCNN")
+    assert len(set(plots.colours([ce, other_model]))) == 2
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.1, 0.11), (0.102, 0.104), (0, 1)])
+def test_the_ticks_of_an_axis_of_percentages_do_not_repeat(low, high):
+    figure, axes = plt.subplots()
+    axes.set_ylim(low, high)
+    axes.yaxis.set_major_formatter(plots.PERCENT)
+    figure.draw_without_rendering()
+    plt.close(figure)
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert len(set(labels)) == len(labels) > 3
 
 
 def test_training_accuracy_is_the_mean_over_the_classes():
     run = record([diagonal(700, classes=2)] * 2, counts=[90, 10])
     history = [e.model_copy(update={"train_hits": [90, 0], "train_accuracy": 0.9}) for e in run.history]
     for counts, expected in (([90, 10], 0.5), ((), 0.9)):
-        figure = plots.training([history], counts=counts)
+        figure = curves.training([history], counts=counts)
         line = figure.axes[1].get_lines()[0]
         plt.close(figure)
         assert list(line.get_ydata()) == [expected] * 2
@@ -65,8 +91,8 @@ def test_training_accuracy_is_the_mean_over_the_classes():
 @pytest.mark.parametrize("classes", [CLASSES, tuple("abcdefghij"), tuple("abcdefghijkl")])
 def test_a_panel_for_every_class_of_the_learning_curves(classes):
     run = record([diagonal(700, classes=len(classes))] * 2, counts=[1] * len(classes))
-    assert tuple(titles(plots.training([run.history], classes))) == classes
-    assert titles(plots.training([run.history])) == [str(k) for k in range(len(classes))]
+    assert tuple(titles(curves.training([run.history], classes))) == classes
+    assert titles(curves.training([run.history])) == [str(k) for k in range(len(classes))]
 
 
 @pytest.mark.parametrize(("classes", "grid"), [(2, (1, 5)), (10, (2, 5)), (11, (3, 5)), (100, (10, 10))])
