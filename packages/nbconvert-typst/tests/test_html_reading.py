@@ -58,9 +58,12 @@ def test_what_folds_is_no_target_in_the_pdf(tmp_path):
     notebook = new_notebook(cells=[new_markdown_cell("[run](#run-1)"), folded])
     page = BeautifulSoup(ReportHTMLExporter().from_notebook_node(notebook)[0], "html.parser")
     assert page.find(id=page.select_one("p a")["href"][1:]).text == "One"
-    pdf, resources = TypstPDFExporter().from_notebook_node(notebook)
+    main, _ = TypstPDFExporter().write_project(tmp_path, notebook)
+    source = main.read_text("utf-8")
+    assert "run-1" not in source
+    assert "One" not in source
+    _, resources = TypstPDFExporter().from_notebook_node(notebook)
     assert resources["problems"] == []
-    assert pdf.startswith(b"%PDF")
 
 
 def font_of(page: BeautifulSoup) -> TTFont:
