@@ -18,6 +18,9 @@ README = paths.ROOT / "README.md"
 _SHOWN, _LEDGER, _LOOKED_AT = "closing_rows", "ledger", "mistakes"
 _BLOCK = re.compile(r"(<!-- generated: make publish -->\n).*(<!-- end of generated -->)", re.DOTALL)
 
+#: A link of the report to the record of a run, which lies beside the published report.
+_RECORD = re.compile(r'href="[^":#]*?(runs/[0-9a-f]{16}/record\.json)"')
+
 
 def publish(profile: str) -> Path:
     """Copy a profile's report and the records behind it to outputs/published/, and rewrite the README's block.
@@ -60,6 +63,8 @@ def _publish(profile: str, source: Path, target: Path) -> None:
     new.mkdir(parents=True)
     for file in written:
         shutil.copy(file, new)
+    html = (new / "report.html").read_text("utf-8")
+    (new / "report.html").write_text(_RECORD.sub(r'href="\1"', html), "utf-8")
     for file, notebook in zip(executed, notebooks, strict=True):
         for key in {"input_path", "output_path"} & notebook.metadata.get("papermill", {}).keys():
             notebook.metadata.papermill[key] = paths.shown(Path(notebook.metadata.papermill[key]))

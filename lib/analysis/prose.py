@@ -186,11 +186,13 @@ def same_weights(neutral: Sequence[float]) -> str:
     return f" β = {listed(neutral)} give exactly the same class weights on these counts." if len(neutral) > 1 else ""
 
 
-def likeliest_reading(runs: Mapping[str, stats.Runs], original: float) -> str:
-    """Name the readings of the ConvNet's settings that agree with the original's accuracy."""
+def likeliest_reading(runs: Mapping[str, stats.Runs], original: float, caveat: str = "") -> str:
+    """Name the readings of the ConvNet's settings that agree with the original's accuracy, or why none is a test."""
     reached = {name: [*map(stats.best_accuracy, found.values())] for name, found in runs.items() if found}
     if not reached:
         return "**Not run yet:** the readings of the ConvNet's settings."
+    if caveat:
+        return caveat.strip()
     nearest = min(reached, key=lambda name: abs(float(np.mean(reached[name])) - original))
     intervals = {name: stats.prediction_interval(values) for name, values in reached.items()}
     holding = [name for name, (low, high) in intervals.items() if low <= original <= high]

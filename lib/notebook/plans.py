@@ -14,6 +14,9 @@ from lib.notebook.parameters import EXACT, FIELDS, READINGS, of_profile
 from lib.notebook.session import Found, Notebook, Wanted, asked_by
 
 CE = "CE"
+#: Parameters that decide if runs test what the original states, in words.
+_DECISIVE = {"dataset": "the data set {}", "model": "the {}", "imbalance": "{} imbalance", "factor": "factor {}"}
+_DECISIVE |= {"subset_seed": "draw {}", "epochs": "{} epochs"}
 
 
 def beta_sweep(here: Notebook, counts: Sequence[int], **fields: Any) -> Wanted:
@@ -111,14 +114,17 @@ def joined(first: Found, more: Found) -> Found:
     return {name: {**runs, **more.get(name, {})} for name, runs in first.items()}
 
 
-def departure(here: Notebook) -> str:
-    """Return how a long-tail notebook departs from the original's model or data, as half a sentence, or ""."""
-    exact = of_profile(EXACT, "beta_sweep")
-    decisive = ("dataset", "model", "imbalance", "factor", "subset_seed")
-    departs = [
-        f"{name} {here.values[name]} in place of {exact[name]}" for name in decisive if here.values[name] != exact[name]
-    ]
+def departure(here: Notebook, name: str = "beta_sweep") -> str:
+    """Return how a notebook departs from the original, which the write-up's `name` is, as half a sentence, or ""."""
+    exact, own = of_profile(EXACT, name), here.values
+    changed = [key for key in _DECISIVE if key in exact and own[key] != exact[key]]
+    departs = [f"{_DECISIVE[key].format(own[key])} in place of {exact[key]}" for key in changed]
     return f"not tested by this profile ({', '.join(departs)})" if departs else ""
+
+
+def caveat(here: Notebook, name: str = "beta_sweep") -> str:
+    """Return `departure` as the sentence that ends a headline, or ""."""
+    return f" The original's figures are {found}." if (found := departure(here, name)) else ""
 
 
 def evidence(profile: str, counts: Sequence[int], original: Mapping[str, Any], kept: bool = False) -> Evidence:

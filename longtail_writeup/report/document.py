@@ -19,6 +19,9 @@ from lib.system.paths import shown
 
 METADATA = "writeup"  # key of the metadata in which this repository describes cells and outputs to the exporters
 
+#: A cell of a table that names a run; its link leads to the origins, and is dropped where they do not list the run.
+_RUN_OF_A_CELL = re.compile(r"(?<=<td>)([0-9a-f]{8})(?=</td>)")
+
 
 @dataclass(frozen=True)
 class Execution:
@@ -92,7 +95,7 @@ def _noted(notebook: NotebookNode, key: str) -> Iterator[tuple[NotebookNode, Any
 def assemble(
     notebooks: Sequence[Path],
     title: str,
-    facts: Sequence[tuple[str, str]],
+    facts: Sequence[tuple[str, ...]],
     *,
     summary: str = "",
     notice: str = "",
@@ -163,6 +166,9 @@ def _section(path: Path, notebook: NotebookNode) -> Iterator[NotebookNode]:
             training = "training" in cell.metadata.get("tags", [])
             kept = (output for output in cell.outputs if not (training and output.output_type == "stream"))
             cell.outputs = [o for o in kept if not o.get("metadata", {}).get(METADATA, {}).get("first_page")]
+            for output in cell.outputs:
+                if "text/html" in output.get("data", {}):
+                    output.data["text/html"] = _RUN_OF_A_CELL.sub(r'<a href="#run-\1">\1</a>', output.data["text/html"])
         yield cell
 
 

@@ -8,41 +8,50 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 
 from lib.analysis.prose import details, escaped
 from lib.notebook.parameters import Plan
 from lib.runs.store import opened
-from lib.system import device, paths
+from lib.system import device, files, paths
 from lib.training import Record
 from longtail_writeup.report.document import Execution, exhibits, failed_runs, headlines
 
 TITLE = "A small ConvNet and class-balanced focal loss on CIFAR-10, re-run"
 
 
-def facts(profile: str) -> list[tuple[str, str]]:
-    """Return the lines of a title block: the present time, checkout and machine."""
+def facts(profile: str) -> list[tuple[str, ...]]:
+    """Return the lines of a title block: the present time, checkout and machine; name, value and address if any."""
     machine = device.describe()
     versions = {"Python": machine["python"]} | {name: version(name) for name in ("torch", "torchvision", "papermill")}
     return [
         ("Date", datetime.now(UTC).strftime("%Y-%m-%d")),
-        ("Commit", _commit()),
+        ("Commit", *_commit()),
         ("Profile", profile),
         ("Machine", f"{machine['device']}, {machine['cores']} cores, {machine['platform']}"),
         ("Versions", ", ".join(f"{name} {number}" for name, number in versions.items())),
     ]
 
 
-def _commit() -> str:
-    """The commit of this checkout, of no repository around it or of a hook, and whether files differ from it."""
+def _commit() -> tuple[str, ...]:
+    """The commit of this checkout, of no repository around it or of a hook, and whether files differ from it.
+
+    Its address follows where CITATION.cff knows that of the repository.
+    """
     command = ["git", "--git-dir=.git", "describe", "--always", "--abbrev=7", "--exclude=*", "--dirty=, with changes"]
     settings = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     options: dict[str, Any] = {"cwd": paths.ROOT, "env": settings, "capture_output": True, "text": True, "check": True}
     try:
-        return subprocess.run(command, **options).stdout.strip()
+        commit = subprocess.run(command, **options).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        return "not in a git checkout"
+        return ("not in a git checkout",)
+    citation = paths.ROOT / "CITATION.cff"
+    cited = files.parse_yaml(citation.read_bytes(), citation.name) if citation.exists() else {}
+    if not (repository := cited.get("repository-code")):
+        return (commit,)
+    return commit, f"{repository.rstrip('/')}/commit/{commit.partition(',')[0]}"
 
 
 def summary(plan: Plan, executions: Sequence[Execution]) -> str:
@@ -64,7 +73,8 @@ def shortened(plan: Plan) -> str:
 
 def appendix(plan: Plan, executions: Sequence[Execution]) -> tuple[str, str]:
     """Return the appendix (runs by setting, execution times, references), and the runs by figure with their details."""
-    records = {record.key: record for record in opened(plan.profile, "published").records()}
+    store = opened(plan.profile, "published")
+    records = {record.key: record for record in store.records()}
     noted = [(note, execution.name) for execution in executions for note in exhibits(execution.notebook)]
     figures, numbers = [], Counter[str]()
     shown: dict[str, list[str]] = {}  # figures by the key of a run
@@ -80,6 +90,8 @@ def appendix(plan: Plan, executions: Sequence[Execution]) -> tuple[str, str]:
     for run in runs:
         settings.setdefault(f"{run.experiment.setting}: {details(run.experiment)}", []).append(run)
     known = {"figures": figures, "runs": runs, "shown": shown, "settings": settings, "executions": executions}
+    folder = paths.OUTPUTS / plan.profile  # of the report
+    known["addresses"] = {run.key: quote(os.path.relpath(store.file(run.key), folder)) for run in runs}
     known["kept"] = paths.shown(paths.PUBLISHED / plan.profile / "runs")
     return render("appendix", **known), render("origins", **known)
 
@@ -89,8 +101,13 @@ def render(name: str, **values: Any) -> str:
     folder = jinja2.FileSystemLoader(Path(__file__).with_name("templates"))
     reader = jinja2.Environment(loader=folder, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     reader.filters |= {"details": details, "escaped": escaped, "failed_runs": failed_runs}
-    reader.filters |= {"figures": _figures, "made_on": _made_on}
+    reader.filters |= {"figures": _figures, "made_on": _made_on, "to_origin": _to_origin}
     return reader.get_template(f"{name}.md.j2").render(values).strip()
+
+
+def _to_origin(key: str) -> str:
+    """Name a run, linked with its line in the origins."""
+    return f"[`{key[:8]}`](#run-{key[:8]})"
 
 
 def _made_on(run: Record) -> str:

@@ -128,6 +128,15 @@ def test_what_is_published_is_the_report_its_notebooks_and_its_records(smoke, pu
     assert "What the *smoke* profile found" in readme
 
 
+def test_the_origins_lead_to_the_record_of_each_run_here_and_where_it_is_published(smoke, published):
+    for folder in (smoke[0] / "smoke", published / "smoke"):
+        linked = re.findall(r'href="([^"]*/record\.json)"', (folder / "report.html").read_text())
+        assert {(folder / address).parent.name for address in linked} == {
+            key for name in NOTEBOOKS for key in runs_of(folder / f"{name}.ipynb")
+        }
+        assert all((folder / address).is_file() for address in linked)
+
+
 def runs_of(notebook):
     return {key for note in exhibits(nbformat.read(notebook, 4)) for key in note["runs"]}
 

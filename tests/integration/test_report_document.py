@@ -141,20 +141,21 @@ def test_figures_and_tables_are_numbered_across_notebooks(page):
 
 
 def test_a_reference_names_the_figure_and_every_link_has_its_target(page):
-    links = page.select("a[href]")
+    links = page.select("a[href]:not([download])")
     assert "Figure 1" in [link.text for link in links]
     inside = [link for link in links if link["href"].startswith("#")]
-    assert len(links) - len(inside) == 1
-    assert len(inside) == 2 + len(page.select("nav a"))
+    assert [link.text for link in links if link not in inside] == ["PyTorch", "arXiv:1901.05555"]
+    assert len(inside) == 3 + len(page.select("nav a, .anchor"))  # and the one that leads to the contents
     for link in inside:
         assert page.find(id=link["href"].removeprefix("#")), link
 
 
 def test_html_needs_no_network(report, page):
     html = report[0].read_text(encoding="utf-8").replace("http://www.w3.org/1998/Math/MathML", "")
-    assert re.findall(r"https?://[^\s\"]+", html) == ["https://pytorch.org/docs"]  # a link, which loads nothing
+    links = ["https://pytorch.org/docs", "https://arxiv.org/abs/1901.05555"]  # which load nothing
+    assert re.findall(r"https?://[^\s\"]+", html) == links
     assert page.find("a", href="https://pytorch.org/docs").text == "PyTorch"
-    assert not re.findall(r"""(?:src|href)\s*=\s*["']?//|url\(\s*["']?//|@import""", html)
+    assert not re.findall(r"""(?:src|href)\s*=\s*["']?//|url\(\s*["']?(?!data:)|@import""", html)
     assert not page.select("script, link, iframe, object")
 
 
@@ -229,9 +230,12 @@ def test_what_notebooks_mark_for_the_first_page_comes_first_and_once(tmp_path):
     page = BeautifulSoup(write_report(document, tmp_path / "out")[0].read_text(), "html.parser")
     labels = [caption.get_text() for caption in page.select("figcaption")]
     assert labels == ["Figure 1: The rows.", "Table 1: The ledger.", "Figure 2: Later."]
-    before = [tag.get_text(" ", strip=True) for tag in page.select_one("nav").find_previous_siblings()]
-    assert before[1] == "First. Second."  # between the ledger and the figure
-    assert page.select_one("details").get_text(" ", strip=True).endswith("All runs.")
+    first, second = page.select("main > figure")[:2]
+    between = [
+        tag.get_text(" ", strip=True) for tag in first.find_next_siblings() if tag in second.find_previous_siblings()
+    ]
+    assert between == ["First. Second."]
+    assert page.select_one("main > details").get_text(" ", strip=True).endswith("All runs.")
     read = [nbformat.read(tmp_path / f"{name}.ipynb", 4) for name in ("one", "two")]
     assert headlines(read) == ["Other."]
     assert headlines(read, first_page=True) == ["First.", "Second."]

@@ -301,6 +301,9 @@ def test_a_persons_git_configuration_changes_no_file_and_no_line_of_a_report(tmp
     monkeypatch.setattr(paths, "ROOT", tmp_path / "checkout")
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "of a hook"))
     assert re.fullmatch("[0-9a-f]{7}", dict(front.facts("smoke"))["Commit"])
+    (paths.ROOT / "CITATION.cff").write_text("repository-code: https://git.example/writeup/\n")
+    _, commit, address = front.facts("smoke")[1]
+    assert address == f"https://git.example/writeup/commit/{commit}"
     monkeypatch.setattr(paths, "ROOT", tmp_path / "checkout" / "unpacked")
     paths.ROOT.mkdir()
     assert dict(front.facts("smoke"))["Commit"] == "not in a git checkout"  # not that of the folder around it

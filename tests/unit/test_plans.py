@@ -101,8 +101,32 @@ def test_a_profile_that_departs_in_model_or_data_tests_no_claim_on_runs():
     verdicts = {row.claim.number: row.found.verdict for row in ledger}
     assert verdicts.pop(6) == "contradicted"  # a calculation
     assert set(verdicts.values()) == {"not tested"}
-    assert "model ConvNet in place of ResNet-32" in ledger[0].found.because
+    assert "the ConvNet in place of ResNet-32, 8 epochs in place of 10" in ledger[0].found.because
     assert plans.departure(asked("settings")) == ""
+
+
+@pytest.mark.parametrize(
+    ("profile", "convnet", "sweep"),
+    [
+        ("quick", "14 epochs in place of 80", "the ConvNet in place of ResNet-32, 8 epochs in place of 10"),
+        (
+            "smoke",
+            "the data set sample in place of cifar10, 3 epochs in place of 80",
+            "the data set sample in place of cifar10, the ConvNet in place of ResNet-32, factor 0.1 in place of 0.01, "
+            "2 epochs in place of 10",
+        ),
+    ],
+)
+def test_headlines_of_a_profile_that_departs_say_in_what(profile, convnet, sweep):
+    sentence = " The original's figures are not tested by this profile ({})."
+    assert plans.caveat(asked("convnet", profile), "convnet") == sentence.format(convnet)
+    for name in ("beta_sweep", "data_wrangling", "settings", "ablations"):
+        assert plans.caveat(asked(name, profile)) == sentence.format(sweep)
+
+
+def test_the_exact_profile_departs_in_nothing():
+    assert plans.caveat(asked("convnet"), "convnet") == ""
+    assert [plans.caveat(asked(name)) for name in ("beta_sweep", "data_wrangling", "settings", "ablations")] == [""] * 4
 
 
 def test_readings_change_one_thing_each():

@@ -121,6 +121,7 @@ def test_the_likeliest_reading_is_the_nearest_one():
     one = prose.likeliest_reading({"as stated": reached(0.70)}, 0.807)
     assert one.startswith("One reading was run, *as stated*: 10.7 points below the original's 80.7 %")
     assert "Not run yet" in prose.likeliest_reading({"as stated": {}}, 0.807)
+    assert prose.likeliest_reading(found, 0.807, " Not tested.") == "Not tested."
 
 
 def test_equal_settings_are_compared_where_they_have_the_most_seeds():

@@ -18,6 +18,7 @@ from traitlets.config import Config
 
 from nbconvert_typst.captions import Captions
 from nbconvert_typst.cells import NUMBER, CellReader, Wanted
+from nbconvert_typst.cleaning import is_safe_link
 from nbconvert_typst.command_line import go_on_after_failures, running_nbconvert
 from nbconvert_typst.errors import ExportError
 from nbconvert_typst.formulas import Typesetter
@@ -42,11 +43,12 @@ def _numbered(notebook: NotebookNode) -> NotebookNode:
     return copy
 
 
-def _facts(noted: Any) -> list[tuple[str, str]]:
-    """Return the lines of the title block that the notebook's metadata ask for."""
+def _facts(noted: Any) -> list[tuple[str, str, str]]:
+    """Return the lines of the title block that the notebook's metadata ask for: name, value, address or ""."""
     facts = noted.get("facts") if isinstance(noted, dict) else None
     pairs = facts if isinstance(facts, list) else []
-    return [(str(pair[0]), str(pair[1])) for pair in pairs if isinstance(pair, list) and len(pair) == 2]
+    lines = [[*map(str, pair), ""] for pair in pairs if isinstance(pair, list) and len(pair) in (2, 3)]
+    return [(name, value, address if is_safe_link(address) else "") for name, value, address, *_ in lines]
 
 
 def _check(math: HtmlElement) -> None:
@@ -196,6 +198,7 @@ class BlockExporter(TemplateExporter):
             input=self.wants_code,
             output=not self.exclude_output,
             prompts=self.show_prompts,
+            folded=self.wants_folded,
             raw_mimetypes=self.raw_types,
         )
 
@@ -203,6 +206,11 @@ class BlockExporter(TemplateExporter):
     def wants_code(self) -> bool:
         """The source of code cells goes into the output."""
         return not self.exclude_input
+
+    @property
+    def wants_folded(self) -> bool:
+        """Cells that fold go into the output."""
+        return True
 
     def _set_formulas(self) -> None:
         """Typeset all formulas in order, as a macro holds from its definition on, and put each in its place."""

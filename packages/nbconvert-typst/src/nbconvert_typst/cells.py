@@ -50,6 +50,7 @@ class Wanted:
     input: bool = True
     output: bool = True
     prompts: bool = False
+    folded: bool = True
     raw_mimetypes: tuple[str, ...] = ()
 
 
@@ -90,7 +91,7 @@ class CellReader:
         wanted = self._wanted
         if cell.cell_type == "markdown":
             if wanted.markdown and not hidden:
-                yield self._markdown(cell)
+                yield from self._markdown(cell)
         elif cell.cell_type == "raw":
             if wanted.raw and not hidden:
                 yield from self._raw(cell)
@@ -109,14 +110,15 @@ class CellReader:
     def _prompt(self, name: str, count: Any) -> str:
         return f"{name} [{' ' if count is None else count}]:" if self._wanted.prompts else ""
 
-    def _markdown(self, cell: NotebookNode) -> Block:
+    def _markdown(self, cell: NotebookNode) -> Iterator[Block]:
         noted = _noted(cell.metadata, self._key)
         role = noted.get("kind")
         if role == "contents":
-            return Contents()
-        folded = str(noted.get("summary", "Details")) if role == "details" else ""
-        tree = from_markdown(cell.source, self._reading, cell.get("attachments"))
-        return Prose(tree, boxed=role == "notice", folded=folded)
+            yield Contents()
+        elif role != "details" or self._wanted.folded:
+            folded = str(noted.get("summary", "Details")) if role == "details" else ""
+            tree = from_markdown(cell.source, self._reading, cell.get("attachments"))
+            yield Prose(tree, boxed=role == "notice", folded=folded)
 
     def _raw(self, cell: NotebookNode) -> Iterator[Block]:
         mimetype = str(cell.metadata.get("raw_mimetype") or cell.metadata.get("format") or "").lower()

@@ -103,10 +103,15 @@ def _attributes(element: HtmlElement, text: Callable[[str], str]) -> None:
             element.set(name, text(element.get(name)))
     if "style" in element.attrib:
         _style(element)
-    if not _SAFE_LINK.match(_BLANK.sub("", element.get("href", ""))):
+    if not is_safe_link(element.get("href", "")):
         del element.attrib["href"]
     if classes:
         element.set("class", " ".join(classes))
+
+
+def is_safe_link(address: str) -> bool:
+    """Tell whether an address runs nothing when it is followed."""
+    return bool(_SAFE_LINK.match(_BLANK.sub("", address)))
 
 
 def _style(element: HtmlElement) -> None:

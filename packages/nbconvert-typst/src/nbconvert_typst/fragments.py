@@ -10,6 +10,7 @@ from lxml.html import HtmlElement
 
 from nbconvert_typst import formulas, markdown
 from nbconvert_typst.cleaning import clean, style_cells
+from nbconvert_typst.identifiers import link_identifiers
 from nbconvert_typst.reading import Reading
 
 _NOT_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
@@ -91,6 +92,7 @@ def _tree(source: str, reading: Reading, attachments: Mapping, lifted: list[str]
     style_cells(tree)
     clean(tree, reading, attachments, svgs, lambda value: formulas.restore(value, lifted))
     _set_formulas(tree, reading, lifted)
+    link_identifiers(tree)
     tree.set("data-place", reading.place)
     reading.trees.append(tree)
     return tree

@@ -1,16 +1,19 @@
 """One HTML file that is complete without a network."""
 
 import warnings
+from itertools import chain, count
 from typing import Any
 
 from jinja2 import pass_context
 from lxml.html import HtmlElement
 from nbconvert.exporters import HTMLExporter
 from nbformat import NotebookNode
+from pygments.formatters import HtmlFormatter
 
 from nbconvert_typst.base import BlockExporter
 from nbconvert_typst.html_markup import inner_html
-from nbconvert_typst.mathml_core import for_browsers
+from nbconvert_typst.math_font import subset
+from nbconvert_typst.mathml_core import characters, for_browsers
 from nbconvert_typst.tools import pdf_to_svg
 
 
@@ -32,11 +35,22 @@ class ReportHTMLExporter(BlockExporter, HTMLExporter):
     def compose(self, context: Any, notebook: NotebookNode) -> dict[str, Any]:
         document = super().compose(context, notebook)
         self.each_formula(for_browsers)
+        formulas = [formula for tree in self.reading.trees for formula in tree.iter("math")]
         for heading in document["headings"]:
             for formula in heading.element.iter("math"):
                 for_browsers(formula)
+                formulas.append(formula)
+        document["math_font"] = subset(chain.from_iterable(map(characters, formulas))) if formulas else ""
+        document["dark_code"] = HtmlFormatter(style="github-dark").get_style_defs(".highlight")
         shift = 1 if document["facts"] else 0
-        document["html"] = lambda element: inner_html(element, self._address, shift)
+        unnumbered = count(1)
+
+        def html(element: HtmlElement, name: str = "") -> str:
+            return inner_html(
+                element, self._address, shift, lambda: f"{name or f'unnumbered-table-{next(unnumbered)}'}.csv"
+            )
+
+        document["html"] = html
         document["inline"] = self._inline
         document["address"] = self._address
         return document

@@ -54,6 +54,15 @@ def for_browsers(math: Any) -> None:
         _link(node)
 
 
+def characters(math: Any) -> set[str]:
+    """Return the characters that a browser shows of a <math>: it sets a single letter in italics, and draws a root."""
+    found = set("".join(math.itertext())) | {"√"}
+    single = [
+        node.text for node in math.iter("{*}mi") if len(node.text or "") == 1 and "mathvariant" not in node.attrib
+    ]
+    return found | {_letter(letter, "italic") for letter in single}
+
+
 def _settle(node: Any) -> None:
     """Remove what a formula may not set, and what MathML Core does not know."""
     values = {name: node.attrib.pop(name) for name in _SETTLED if name in node.attrib}

@@ -47,6 +47,10 @@ class TypstPDFExporter(BlockExporter):
     def wants_code(self) -> bool:
         return self.show_code and super().wants_code
 
+    @property
+    def wants_folded(self) -> bool:
+        return False
+
     def default_filters(self):
         yield from super().default_filters()
         yield "literal", literal

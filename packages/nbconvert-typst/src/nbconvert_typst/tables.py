@@ -11,7 +11,8 @@ from lxml.html import HtmlElement
 from nbconvert_typst.css import declarations
 
 _LONG = 32  # characters; a column with a longer cell is prose and may wrap
-_FILLERS = {"", "–", "—", "-", "...", "…", "nan", "NaN", "None", "<NA>", "NaT", "n/a"}
+#: Texts of a cell without a value.
+MISSING = {"", "–", "—", "-", "...", "…", "nan", "NaN", "None", "<NA>", "NaT", "n/a"}
 _SIGNS = str.maketrans("", "", "−–±×")
 _NUMBER = re.compile(r"(?=.*\d)[\d\s.,%+()\[\]/e-]+", re.DOTALL)
 
@@ -31,17 +32,15 @@ class Cell:
         return " ".join(self.element.text_content().split())
 
     @property
-    def first_line(self) -> str:
-        """Text before the first line break: "41.8<br><small>published 41.0</small>" is a number."""
-        parts = []
+    def lines(self) -> list[str]:
+        """Text between the line breaks: of "41.8<br><small>published 41.0</small>" the first is a number."""
+        parts = [""]
         for event, node in etree.iterwalk(self.element, events=("start", "end")):
-            if event == "end" and node is not self.element:
-                parts.append(node.tail or "")
-            elif event == "start" and node.tag == "br":
-                break
-            elif event == "start":
-                parts.append(node.text or "")
-        return " ".join("".join(parts).split())
+            if event == "start" and node.tag == "br":
+                parts.append("")
+            elif event == "start" or node is not self.element:
+                parts[-1] += (node.text if event == "start" else node.tail) or ""
+        return [" ".join(part.split()) for part in parts]
 
 
 @dataclass(frozen=True)
@@ -154,7 +153,7 @@ def _aligns(cells: list[Cell], columns: int, header_rows: int) -> list[str]:
     for cell in cells:
         if cell.colspan == 1 and (align := asked_align(cell.element)):
             asked.setdefault(cell.x, align)
-        if cell.y >= header_rows and (text := cell.first_line) not in _FILLERS:
+        if cell.y >= header_rows and (text := cell.lines[0]) not in MISSING:
             (numbers if _is_number(text) else words).add(cell.x)
     return [asked.get(x) or ("right" if x in numbers - words else "left") for x in range(columns)]
 
@@ -165,8 +164,8 @@ def asked_align(element: HtmlElement) -> str | None:
     return align.lower() if align.lower() in ("left", "right", "center") else None
 
 
-def tidy(element: HtmlElement) -> None:
-    """Bring a <table> into its form for HTML: cells aligned, in a box that scrolls."""
+def tidy(element: HtmlElement) -> Table:
+    """Bring a <table> into its form for HTML: cells aligned, the headings of rows marked; return its grid."""
     table = table_of(element)
     names = [cell.element for cell in table.cells]
     for row in element.findall("thead/tr"):  # the row of the index names, when it moved up
@@ -180,3 +179,6 @@ def tidy(element: HtmlElement) -> None:
         if align != "left" or "style" in cell.element.attrib:
             cell.element.set("style", "; ".join(f"{name}: {value}" for name, value in style.items()))
         cell.element.attrib.pop("align", None)
+        if cell.x == 0 and cell.element.tag == "th" and cell.colspan == 1 < table.columns:
+            cell.element.set("class", "stub")
+    return table
