@@ -30,9 +30,12 @@ COLOUR = {"train": "#0072B2", "test": "#D55E00", "CE": "#0072B2", "class-balance
 #: Every setting of matplotlib but its backend, so that a person's matplotlibrc changes nothing.
 STYLE = dict(mpl.rc_params_from_file(Path(__file__).parent / "writeup.mplstyle"))
 STYLE.pop("backend")
-#: Colours of a class-balanced loss from β = 0.8 to 1; and colours for settings whose own another one has already.
-_BETAS = LinearSegmentedColormap.from_list("betas", [COLOUR["class-balanced"], "#882255", "#332288"])
-_OTHERS = ("#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+#: Colours of a class-balanced loss by the nines of β, in fifths: 0.9 has one, 0.99 has two.
+_BETAS = LinearSegmentedColormap.from_list(
+    "betas", [(0, "#E69F00"), (0.14, COLOUR["class-balanced"]), (0.55, "#882255"), (1, "#332288")], N=2048
+)
+#: Colours for settings whose own another one has already.
+_OTHERS = ("#009E73", "#CC79A7", "#56B4E9", "#000000")
 PERCENT = FuncFormatter(lambda share, _: f"{round(100 * share, 6):g}%")  # as many digits as tell two ticks apart
 WIDTH = 7.0  # inches, the report's text width
 DARK = 0.72  # share above which white text is easier to read than black on its shade of blue
@@ -47,8 +50,7 @@ def subplots(*shape: int, height: float, width: float = WIDTH, **options: Any) -
 def colours(experiments: Sequence[Experiment]) -> list[str]:
     """Return a colour per experiment, one for all seeds of a setting and, if it can be, the same in every figure.
 
-    Cross-entropy is blue; a class-balanced loss is orange up to β = 0.8, which weighs all classes nearly alike on the
-    write-up's counts, and turns to purple towards 1.
+    Cross-entropy is blue; a class-balanced loss is orange at the write-up's β = 0.8, and turns to purple towards 1.
     """
     found: dict[Experiment, str] = {}
     for e in experiments:
@@ -60,7 +62,7 @@ def colours(experiments: Sequence[Experiment]) -> list[str]:
 
 
 def _of_beta(beta: float) -> str:
-    return to_hex(_BETAS((-math.log10(max(1 - beta, 1e-5)) - 0.7) / 4.3))
+    return to_hex(_BETAS(-math.log10(max(1 - beta, 1e-5)) / 5)).upper()
 
 
 def panels(classes: int) -> tuple[int, int]:

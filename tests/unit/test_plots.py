@@ -58,9 +58,10 @@ def test_several_settings_have_a_key_and_their_colours():
 
 def test_a_setting_has_the_same_colour_whatever_is_drawn_beside_it():
     ce, focal = small(), small(loss="focal", gamma=1)
-    balanced = [focal.replace(beta=beta) for beta in (0.8, 0.9, 0.99, 0.999, 0.9999)]
+    balanced = [focal.replace(beta=beta) for beta in (0, 0.8, 0.9, 0.99, 0.999, 0.9999)]
     all_of_them = plots.colours([ce, focal, *balanced])
-    assert len(set(all_of_them)) == 7
+    assert len(set(all_of_them)) == 8
+    assert all_of_them[3] == plots.COLOUR["class-balanced"]
     for e, colour in zip([ce, focal, *balanced], all_of_them, strict=True):
         assert plots.colours([e.replace(seed=3)]) == [colour]
     other_model = ce.replace(model="VanillaCNN")
