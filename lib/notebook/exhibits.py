@@ -4,6 +4,8 @@ A figure or a table is one stored output: vector graphics or an HTML table, with
 its metadata. The report numbers the captions; in JupyterLab the caption follows as text of its own. No widget is used.
 """
 
+import base64
+import html
 import io
 import re
 import time
@@ -28,6 +30,8 @@ from lib.training.checkpoint import finished_epochs
 __all__ = ["Live", "figure", "headline", "table", "text"]
 
 Records = Sequence[Record]
+#: True where a person runs the notebook: pictures then carry their alternative text on JupyterLab's page too.
+watched = False
 #: Below the progress of a training.
 RELOADED = "Reloading the page stops this display, not the training; then run the cell again to see how it ended."
 #: Alternative text of a training's figure.
@@ -53,7 +57,7 @@ def figure(
     """
     note = {"kind": "figure", "name": name, "alt": alt, "width": width, "caption": caption, "first_page": first_page}
     note["float"] = not first_page
-    _publish({"image/svg+xml": svg(drawn), "text/plain": alt}, note, records, handle)
+    _publish(_picture(drawn, alt), note, records, handle)
 
 
 def table(content: pd.DataFrame, name: str, caption: str, *, records: Records = (), first_page: bool = False) -> None:
@@ -92,6 +96,16 @@ def svg(drawn: Figure) -> str:
         drawn.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
     plt.close(drawn)
     return buffer.getvalue()
+
+
+def _picture(drawn: Figure, alt: str, plain: str = "") -> dict[str, str]:
+    """Return the figure as an output's data by type; JupyterLab shows the HTML, exporters take the SVG."""
+    shown = {"image/svg+xml": svg(drawn), "text/plain": plain or alt}
+    if watched:
+        source = base64.b64encode(shown["image/svg+xml"].encode()).decode()
+        style = 'style="max-width: 100%"'
+        shown["text/html"] = f'<img alt="{html.escape(alt)}" src="data:image/svg+xml;base64,{source}" {style}>'
+    return shown
 
 
 def _publish(data: dict[str, str], note: dict[str, Any], records: Records, handle: Any = None) -> None:
@@ -171,7 +185,7 @@ class Live:
         counts, classes = _training_counts(last), data.classes(last.data)
         options = {"epochs": last.epochs, "counts": counts, "original": self.original, "experiments": experiments}
         drawn = curves.training([*histories.values()], classes, **options)
-        shown = {"image/svg+xml": svg(drawn), "text/plain": self.line}
+        shown = _picture(drawn, ALT, plain=self.line)
         if self.handle:
             self.handle.update(shown, raw=True)
         else:

@@ -133,6 +133,7 @@ def begin(name: str, namespace: dict[str, Any]) -> Notebook:
     for module in [m for m in sys.modules.values() if m.__name__.startswith("lib.") and hasattr(m, "__all__")]:
         module.__dir__ = partial(list, module.__all__)  # Tab lists what is meant, without a module's own imports
     matplotlib.rcParams.update(plots.STYLE)
+    exhibits.watched = not values["headless"]
     if values["headless"]:  # an interrupted kernel's event loop logs errors to the runner's terminal
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     store = opened(values["profile"], values.get("runs", "train"), kept=not values["headless"])

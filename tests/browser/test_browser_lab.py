@@ -219,7 +219,8 @@ def test_the_index_leads_to_notebooks_and_to_the_repository(browser, tmp_path):
 
 def test_an_interrupted_training_keeps_its_figure_and_says_how_to_go_on(browser, lab):
     page = opened(browser, lab, "convnet")
-    page.locator(".jp-RenderedSVG").first.wait_for()  # the figure has begun to grow
+    page.locator("img[alt^='Line plots over the epochs']").first.wait_for()  # the figure has begun to grow
+    assert violations(page, ".jp-OutputArea-output") == []
     menu(page, "Kernel", "Interrupt Kernel")
     said = page.get_by_text("of 5000 epochs; run it again to continue").first
     said.wait_for()

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from headless_browser import SHOTS
+from headless_browser import SHOTS, violations
 
 from lib.notebook.parameters import Plan
 from lib.system import paths
@@ -205,3 +205,8 @@ def test_formulas_have_the_font_of_the_page(opened):
     page = opened(1400)
     assert page.evaluate("document.fonts.load('16px Formulas', '∑').then(found => found.length)") == 1
     assert page.locator("math").first.evaluate("m => getComputedStyle(m).fontFamily").startswith("Formulas")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_fault(opened, scheme):
+    assert violations(opened(1400, scheme)) == []
