@@ -15,7 +15,7 @@ from torch import Tensor
 
 from explore import page
 from explore.tryout import Trainer
-from lib import losses, models
+from lib import losses
 from lib.analysis import findings, plots
 from lib.analysis.prose import details
 from lib.data import Dataset
@@ -23,7 +23,7 @@ from lib.experiment import Experiment
 from lib.notebook import exhibits
 from lib.runs.store import everything
 from lib.system.device import has_bfloat16
-from lib.training import Record
+from lib.training import Record, build_model
 from lib.training.evaluation import predict
 
 MOST = 12  # images of a cell that are shown
@@ -103,7 +103,7 @@ def _name(record: Record) -> str:
 @cache  # 0.4 MB for each run
 def probabilities(experiment: Experiment, dataset: Dataset) -> Tensor:
     """Return the best epoch's class probabilities of the test images, [N, C]."""
-    model = models.build(experiment.model, experiment.seed, len(dataset.classes))
+    model = build_model(experiment, len(dataset.classes))
     model.load_state_dict(everything().tensors(experiment, "best"))
     # Emulated bfloat16 takes ten times as long; the few predictions it would change are near ties.
     precision = experiment.precision if has_bfloat16("cpu") else "float32"

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from lib.data import DATASETS
-from lib.losses import LOSSES
-from lib.models import MODELS
+from lib.losses import LOSSES, LossKind
+from lib.models import MODELS, CosineOutput
 from lib.system import device, source
 from lib.system.errors import UserError, explain, quoted
 
@@ -27,11 +27,16 @@ NUMERICS_VERSION = 1
 
 def _code(model: str, loss: str, data: str) -> str:
     """Return which of the three is not as it was shipped, each with the digest of its code; usually ""."""
-    found = {model: source.digest(MODELS[model]), loss: source.digest(LOSSES[loss].build, LOSSES[loss].sigmoid)}
+    found = {model: source.digest(MODELS[model]), loss: loss_code(LOSSES[loss])}
     reads = DATASETS[data]  # the content of the shipped ones is verified whenever they are loaded
     values = [getattr(reads, name, None) for name in ("CLASSES", "MEAN", "STD")]
     found[data] = source.digest(*values, None if data in source.SHIPPED else reads.load)
     return ", ".join(f"{name} {digest}" for name, digest in found.items() if source.SHIPPED.get(name) != digest)
+
+
+def loss_code(kind: LossKind) -> str:
+    """Return the digest of a loss's code, with that of the last layer which it needs."""
+    return source.digest(kind.build, kind.sigmoid, CosineOutput if kind.cosine else None)
 
 
 def _whole(value: Any) -> Any:
@@ -68,11 +73,15 @@ class Experiment(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     subset_seed: Annotated[Whole, Field(ge=0, lt=2**32)] = 0  # draws the subset, apart from the training seed
     validation: Fraction = 0.0  # share of every class held out of training; 0: none, the write-up's way
     augmentation: bool = True  # random crop 32 with padding 4, random horizontal flip
+    sampling: Literal["images", "classes"] = "images"  # every image once an epoch; or a class drawn uniformly first
+    mixup: Annotated[float, Field(ge=0)] = 0.0  # alpha of Beta(alpha, alpha), which mixes two images; 0: none
     # model and loss
     model: Annotated[str, _named_in(MODELS)]
     loss: Annotated[str, _named_in(LOSSES)] = "cross_entropy"
     beta: Annotated[float, Field(ge=0, le=1)] | None = None  # class-balancing; None: every class weighs 1
     gamma: Annotated[float, Field(ge=0)] = 0.0
+    tau: Annotated[float, Field(ge=0)] = 0.0  # logit adjustment of cross-entropy; 1 is the balanced softmax
+    deferred: Annotated[Whole, Field(ge=0, le=10**6)] = 0  # epochs before beta, tau and the sampling of classes act
     normalisation: Literal["count", "weights"] = "count"
     # optimiser and schedule
     epochs: Number
@@ -82,9 +91,11 @@ class Experiment(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     nesterov: bool = False
     weight_decay: Annotated[float, Field(ge=0)] = 0.0005
     schedule: Literal["steps", "one_cycle"] = "steps"
-    steps: tuple[Number, ...] = (6, 8)  # after each of these epochs the rate falls ten-fold
+    steps: tuple[Number, ...] = (6, 8)  # after each of these epochs the rate is multiplied by `decay`
+    decay: Annotated[float, Field(gt=0, le=1)] = 0.1
     warmup: Annotated[Whole, Field(ge=0, le=10**6)] = 0  # epochs of linear warm-up (steps)
-    # numerics
+    # numerics and evaluation
+    evaluate_every: Number = 1  # epochs between two evaluations; the last ten epochs are always evaluated
     seed: Annotated[Whole, Field(ge=0, lt=2**32)] = 0
     precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: autocast; weights stay float32
     code: str = ""  # digests of an own or edited model, loss or data set; set by `make`
@@ -99,15 +110,23 @@ class Experiment(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
                 neutral["subset_seed"] = 0  # it draws the validation split too
         if not LOSSES[self.loss].has_gamma:
             neutral["gamma"] = 0.0
+        if not LOSSES[self.loss].has_tau:
+            neutral["tau"] = 0.0
         if self.beta is None:
             neutral["normalisation"] = "count"  # with weights of 1 both are the mean
+            if not neutral.get("tau", self.tau) and self.sampling == "images":
+                neutral["deferred"] = 0
         if self.schedule == "one_cycle":
             neutral.update(steps=(), warmup=0)
+        if not neutral.get("steps", self.steps):
+            neutral["decay"] = 0.1
         self.__dict__.update(neutral)  # frozen for everybody else
         if list(self.steps) != sorted(self.steps):
             raise ValueError(f"steps have to grow, not {quoted(list(self.steps))}")
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs a momentum above 0")
+        if self.deferred and self.deferred >= self.epochs:
+            raise ValueError(f"deferred has to be less than the {self.epochs} epochs, not {self.deferred}")
         return self
 
     @classmethod
@@ -141,9 +160,23 @@ class Experiment(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
+    def evaluated(self) -> list[int]:
+        """The epochs after which the model is evaluated."""
+        return [n for n in range(1, self.epochs + 1) if n % self.evaluate_every == 0 or n > self.epochs - 10]
+
+    @property
     def loss_name(self) -> str:
-        """The loss as the field writes it: CE, Focal, CB-CE, CB-Focal."""
-        return LOSSES[self.loss].label if self.beta is None else f"CB-{LOSSES[self.loss].label}"
+        """The method as the field writes it: CE, Focal, CB-CE, CB-Focal, LDAM-DRW, CE-DRS, Balanced softmax."""
+        name = LOSSES[self.loss].label
+        if self.tau:
+            name = "Balanced softmax" if self.tau == 1 else f"LA-{name} τ {self.tau:g}"
+        if self.beta is not None:
+            name = f"{name}-DRW" if self.deferred else f"CB-{name}"
+        if self.sampling == "classes":
+            name += "-DRS" if self.deferred else "-CBS"
+        if self.tau and self.deferred and self.beta is None:
+            name += ", deferred"
+        return f"{name}, mixup" if self.mixup else name
 
     @property
     def title(self) -> str:

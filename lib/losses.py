@@ -1,14 +1,19 @@
-"""Cross-entropy and focal loss, each plain or class-balanced by the effective number of samples.
+"""Losses of long-tailed classification, each plain or class-balanced by the effective number of samples.
 
 Shapes: logits are [N, C] (any floating dtype; the arithmetic is done in float32 at least), targets are
 [N] int64 in [0, C), class weights are [C]. Every loss returns a scalar.
 
     Lin, Goyal, Girshick, He, Dollár. Focal Loss for Dense Object Detection. ICCV 2017. arXiv:1708.02002
     Cui, Jia, Lin, Song, Belongie. Class-Balanced Loss Based on Effective Number of Samples. CVPR 2019. arXiv:1901.05555
+    Cao, Wei, Gaidon, Arechiga, Ma. Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss.
+        NeurIPS 2019. arXiv:1906.07413
+    Ren, Yu, Sheng, Ma, Zhao, Yi, Li. Balanced Meta-Softmax for Long-Tailed Visual Recognition. NeurIPS 2020.
+        arXiv:2007.10740
+    Menon, Jayasumana, Rawat, Jain, Veit, Kumar. Long-Tail Learning via Logit Adjustment. ICLR 2021. arXiv:2007.07314
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -18,8 +23,10 @@ from torch import Tensor
 
 from lib.system.errors import UserError
 
-__all__ = ["LOSSES", "Loss", "LossKind", "LossSettings", "build"]
-__all__ += ["class_balanced_weights", "cross_entropy", "effective_number", "focal", "sigmoid_focal"]
+__all__ = ["LOSSES", "SCALE", "Loss", "LossKind", "LossSettings", "build", "class_balanced_weights", "cross_entropy"]
+__all__ += ["effective_number", "focal", "ldam_margins", "sigmoid_focal"]
+
+SCALE = 30.0  # of cosines that are logits (Cao et al. 2019)
 
 
 def effective_number(counts: Sequence[int], beta: float) -> Tensor:
@@ -89,6 +96,12 @@ def sigmoid_focal(logits: Tensor, targets: Tensor, weights: Tensor, gamma: float
     return _reduce(per_class.sum(dim=1), weights[targets], reduction)
 
 
+def ldam_margins(counts: Sequence[int], largest: float = 0.5) -> Tensor:
+    """Margins of LDAM (Cao et al. 2019), [C]: proportional to n^(-1/4), `largest` for the rarest class."""
+    n = torch.as_tensor(counts, dtype=torch.float64)
+    return (largest * (n.min() / n) ** 0.25).float()
+
+
 #: loss(logits [N, C], targets [N], epoch): the scalar loss of a batch; the epoch counts from 1, which is its default.
 Loss = Callable[..., Tensor]
 
@@ -101,6 +114,8 @@ class LossSettings:
     beta: float | None = None  # class-balancing strength; None: every class weighs 1
     gamma: float = 0.0  # focusing strength
     reduction: str = "count"  # "count" or "weights", see _reduce
+    tau: float = 0.0  # strength of logit adjustment
+    deferred: int = 0  # epochs before beta and tau act
     epochs: int = 1  # of the run, for a loss that changes on the way
     device: str | torch.device = "cpu"
 
@@ -117,9 +132,12 @@ class LossKind:
     build: Callable[[LossSettings], Loss]
     label: str  # as the field writes it
     has_gamma: bool = True
+    has_tau: bool = False
     #: Trained as C independent sigmoids: confidence is the largest sigmoid, the output bias starts at -log(C - 1) and
     #: has no weight decay (Cui et al. 2019, section 5.1).
     sigmoid: bool = False
+    #: Trained with `models.CosineOutput`, whose logits are SCALE times the cosines of features and class weights.
+    cosine: bool = False
 
 
 def _constant(function: Callable[..., Tensor], settings: LossSettings, focusing: bool = True) -> Loss:
@@ -129,14 +147,44 @@ def _constant(function: Callable[..., Tensor], settings: LossSettings, focusing:
     return lambda logits, targets, epoch=1: function(logits, targets, **bound)
 
 
+def _adjusted(settings: LossSettings) -> Loss:
+    """Cross-entropy of logits + tau log prior (Menon et al. 2021); tau 1 is the balanced softmax (Ren et al. 2020)."""
+    if not settings.tau:
+        return _constant(cross_entropy, settings, focusing=False)
+    counts = torch.as_tensor(settings.counts, dtype=torch.float64)
+    offset = (settings.tau * (counts / counts.sum()).log()).float().to(settings.device)
+    plain = _constant(cross_entropy, settings, focusing=False)
+    return lambda logits, targets, epoch=1: plain(logits + offset, targets)
+
+
+def _ldam(settings: LossSettings) -> Loss:
+    """Cross-entropy with the true class's logit lowered by its margin; logits and margins are scaled alike."""
+    margins = SCALE * ldam_margins(settings.counts).to(settings.device)
+    plain = _constant(cross_entropy, settings, focusing=False)
+
+    def loss(logits: Tensor, targets: Tensor, epoch: int = 1) -> Tensor:
+        return plain(logits - F.one_hot(targets, len(margins)) * margins, targets)
+
+    return loss
+
+
 #: Every loss by the name that parameter files use. A new loss is added here.
 LOSSES: dict[str, LossKind] = {
-    "cross_entropy": LossKind(partial(_constant, cross_entropy, focusing=False), "CE", has_gamma=False),
+    "cross_entropy": LossKind(_adjusted, "CE", has_gamma=False, has_tau=True),
+    "ldam": LossKind(_ldam, "LDAM", has_gamma=False, cosine=True),
     "focal": LossKind(partial(_constant, focal), "Focal"),
     "sigmoid_focal": LossKind(partial(_constant, sigmoid_focal), "Sigmoid focal", sigmoid=True),
 }
 
 
 def build(name: str, **settings: Any) -> Loss:
-    """Build the loss `name`, a key of LOSSES, from the fields of `LossSettings`."""
-    return LOSSES[name].build(LossSettings(**settings))
+    """Build the loss `name`, a key of LOSSES, from the fields of `LossSettings`.
+
+    Deferred re-weighting (Cao et al. 2019) is that of any loss: class weights and logit adjustment act from epoch
+    `deferred` + 1 on.
+    """
+    chosen, make = LossSettings(**settings), LOSSES[name].build
+    if not chosen.deferred:
+        return make(chosen)
+    early, late = make(replace(chosen, beta=None, tau=0.0)), make(chosen)
+    return lambda logits, targets, epoch=1: (late if epoch > chosen.deferred else early)(logits, targets, epoch)

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from lib.system.errors import UserError
 
-__all__ = ["MODELS", "BasicBlock", "ConvNet", "ResNet32", "TwoLayerNet", "VanillaCNN", "build", "parameter_count"]
+__all__ = ["MODELS", "BasicBlock", "ConvNet", "CosineOutput", "ResNet32", "TwoLayerNet", "VanillaCNN", "build"]
+__all__ += ["parameter_count"]
 
 
 class ConvNet(nn.Module):
@@ -125,6 +126,17 @@ class ResNet32(nn.Module):
         return self.output(x.mean(dim=(2, 3)))
 
 
+class CosineOutput(nn.Module):
+    """Last layer without a bias: logits are `scale` times the cosine of features [N, F] and class weights [C, F]."""
+
+    def __init__(self, weight: Tensor, scale: float):
+        super().__init__()
+        self.weight, self.scale = nn.Parameter(weight.detach().clone()), scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale * F.linear(F.normalize(x), F.normalize(self.weight))
+
+
 #: Every model by the name that parameter files use. A new model is added here; its last layer is `output`.
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "ConvNet": ConvNet,
@@ -135,14 +147,20 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
 }
 
 
-def build(name: str, seed: int, classes: int) -> nn.Module:
-    """Make the model `name`, its initial weights a function of `seed` alone; UserError for an unknown name."""
+def build(name: str, seed: int, classes: int, cosine: float = 0.0) -> nn.Module:
+    """Make the model `name`, its initial weights a function of `seed` alone; UserError for an unknown name.
+
+    With `cosine` its last layer is a `CosineOutput` of this scale, with the same initial weights.
+    """
     if name not in MODELS:
         raise UserError(f"There is no model {name!r}; known models: {', '.join(MODELS)}.")
     # A private stream: building a model neither depends on nor disturbs the caller's random state.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed a GPU's stream too
-        return MODELS[name](classes=classes)
+        model = MODELS[name](classes=classes)
+    if cosine:
+        model.output = CosineOutput(model.get_parameter("output.weight"), cosine)
+    return model
 
 
 def parameter_count(model: nn.Module) -> int:

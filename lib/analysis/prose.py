@@ -92,7 +92,10 @@ def details(e: Experiment) -> str:
     said = {
         f"batch {e.batch_size}, rate {e.learning_rate:g}": True,
         "one-cycle": e.schedule == "one_cycle",
+        f"from epoch {e.deferred + 1} on": e.deferred,
         f"steps {', '.join(map(str, e.steps)) or 'none'}": e.schedule == "steps" and e.steps != (6, 8),
+        f"rate times {e.decay:g} at steps": e.decay != 0.1,
+        f"mixup {e.mixup:g}": e.mixup,
         f"γ {e.gamma:g}": LOSSES[e.loss].has_gamma,
         f"divided by {e.normalisation}": e.normalisation != "count",
         f"draw {e.subset_seed}": e.imbalance != "none" and e.subset_seed,

@@ -23,12 +23,11 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
-from lib import models
 from lib.experiment import NUMERICS_VERSION, Experiment
 from lib.runs import index
 from lib.system import files, paths
 from lib.system.errors import NoRoom, UserError, printable, reason
-from lib.training import Record, Weights
+from lib.training import Record, Weights, build_model
 
 __all__ = ["Store", "everything", "opened"]
 
@@ -116,7 +115,7 @@ class Store:
         if name == "logits":
             expected = {"test": torch.empty(int(np.sum(record.last.test.confusion)), len(record.counts)).half()}
         else:
-            expected = models.build(record.experiment.model, 0, classes=len(record.counts)).state_dict()
+            expected = build_model(record.experiment, len(record.counts)).state_dict()
         forms = [{key: (value.shape, value.dtype) for key, value in each.items()} for each in (tensors, expected)]
         if forms[0] != forms[1]:
             raise ValueError(f"its tensors are not those of {record.experiment.model}")

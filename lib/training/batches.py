@@ -48,6 +48,27 @@ def draw(seed: int, epoch: int, n: int) -> tuple[Tensor, Tensor, Tensor]:
     return torch.from_numpy(order), torch.from_numpy(offsets), torch.from_numpy(flips)
 
 
+def draw_by_class(seed: int, epoch: int, labels: Tensor) -> Tensor:
+    """Draw as many positions as there are labels [N], int64 [N]: uniformly a class, then one of its images."""
+    rng = np.random.Generator(np.random.Philox(key=[seed, epoch], counter=[0, 0, 1, 0]))  # another stream than `draw`'s
+    by_class, counts = np.argsort(labels.numpy(), kind="stable"), np.bincount(labels.numpy())
+    present = np.flatnonzero(counts)
+    chosen = present[rng.integers(len(present), size=len(labels))]
+    first = np.cumsum(counts) - counts
+    return torch.from_numpy(by_class[first[chosen] + rng.integers(counts[chosen])])
+
+
+def mix(images: Tensor, alpha: float, seed: int, epoch: int, step: int) -> tuple[Tensor, Tensor, float]:
+    """Mix each image of a batch [N, 3, H, W] with another one of it (Zhang et al. 2018, arXiv:1710.09412).
+
+    Returns share * images + (1 - share) * images[partner], the partners, int64 [N], and the share, drawn from
+    Beta(alpha, alpha): a function of the arguments alone.
+    """
+    rng = np.random.Generator(np.random.Philox(key=[seed, epoch], counter=[0, 0, 2, step]))
+    share, partner = float(rng.beta(alpha, alpha)), torch.from_numpy(rng.permutation(len(images))).to(images.device)
+    return share * images + (1 - share) * images[partner], partner, share
+
+
 def crop_and_flip(images: Tensor, offsets: Tensor, flips: Tensor) -> Tensor:
     """RandomCrop(32, padding=4) and RandomHorizontalFlip of images, uint8 [N, 3, H, W], as one gather.
 
@@ -65,12 +86,15 @@ def crop_and_flip(images: Tensor, offsets: Tensor, flips: Tensor) -> Tensor:
 
 
 def training_batches(images: ImageSet, dataset: Dataset, experiment: Experiment, epoch: int) -> Iterator[Batch]:
-    """Yield every image once, in the epoch's order; the last, smaller batch is kept.
+    """Yield every image once, in the epoch's order, or as many of classes drawn uniformly; the last batch is smaller.
 
     A batch is float32 [B, 3, H, W], normalised as `dataset` says and channels-last, and int64 [B].
     """
     device, size = images.labels.device, experiment.batch_size
-    order, offsets, flips = (drawn.to(device) for drawn in draw(experiment.seed, epoch, len(images)))
+    order, offsets, flips = draw(experiment.seed, epoch, len(images))
+    if experiment.sampling == "classes" and epoch > experiment.deferred:
+        order = draw_by_class(experiment.seed, epoch, images.labels.cpu())
+    order, offsets, flips = (drawn.to(device) for drawn in (order, offsets, flips))
     block = size * max(1, _BLOCK // size)
     for start in range(0, len(order), block):
         chosen = order[start : start + block]

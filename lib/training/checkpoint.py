@@ -25,6 +25,11 @@ class Checkpoint:
     best: Weights  # weights of the best epoch so far
     parts: list[Part]  # see Record
 
+    @property
+    def done(self) -> int:
+        """The number of epochs that are trained: the last one that was evaluated."""
+        return self.history[-1].epoch if self.history else 0
+
 
 def save(path: Path, key: str, model: nn.Module, optimizer: torch.optim.SGD, state: Checkpoint) -> None:
     """Write the checkpoint whole, or leave the old one; NoRoom where it cannot be written, as on a full disk."""
@@ -58,9 +63,10 @@ def load(path: Path, key: str, model: nn.Module, optimizer: torch.optim.SGD) -> 
         if metadata["digest"] != _digest(tensors, metadata["history"] + metadata.get("parts", "")):
             raise ValueError("its checksum is wrong")
         history = [Epoch.model_validate(epoch) for epoch in json.loads(metadata["history"])]
-        if [epoch.epoch for epoch in history] != [*range(1, len(history) + 1)]:
+        numbers = [epoch.epoch for epoch in history]
+        if numbers != sorted(set(numbers)):
             raise ValueError("its epochs are not in order")
-        done = TypeAdapter(list[Part]).validate_json(metadata.get("parts", f"[[{len(history)}, {{}}]]"))
+        done = TypeAdapter(list[Part]).validate_json(metadata.get("parts", f"[[{max(numbers, default=1)}, {{}}]]"))
         if not all(tensor.isfinite().all() for tensor in tensors.values()):
             raise ValueError("it holds values that are not finite")
         parts: dict[str, Weights] = {"model": {}, "best": {}, "momentum": {}}
@@ -94,6 +100,11 @@ def finished_epochs(path: Path) -> list[Epoch]:
             return [Epoch.model_validate(epoch) for epoch in json.loads((file.metadata() or {})["history"])]
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError):
         return []
+
+
+def finished(path: Path) -> int:
+    """Return the number of epochs that a checkpoint holds; 0 where there is none."""
+    return max((epoch.epoch for epoch in finished_epochs(path)), default=0)
 
 
 def _digest(tensors: dict[str, Tensor], history: str) -> str:

@@ -11,16 +11,16 @@ from pydantic import ValidationError
 from torch import nn
 
 import lib
-from lib import data, losses, models
+from lib import data, losses
 from lib.data import Dataset, ImageSet
 from lib.experiment import NUMERICS_VERSION, Experiment
 from lib.system import device
 from lib.system.errors import UserError, reason
 from lib.training import checkpoint as checkpoints
-from lib.training.batches import training_batches, training_part
+from lib.training.batches import mix, training_batches, training_part
 from lib.training.checkpoint import Checkpoint
 from lib.training.evaluation import evaluate, measure, predict
-from lib.training.optimizer import autocast, learning_rate, make_optimizer, start_as_rare
+from lib.training.optimizer import autocast, build_model, learning_rate, make_optimizer
 from lib.training.results import Epoch, Record, Weights, plain_weights
 
 #: Called before every step with the epoch, its images trained so far and all; True ends the run as Ctrl-C does.
@@ -73,12 +73,10 @@ def train(
     validation = validation and validation.to(on)
 
     sigmoid = losses.LOSSES[experiment.loss].sigmoid
-    model = models.build(experiment.model, experiment.seed, classes=len(dataset.classes))
-    if sigmoid:
-        start_as_rare(model)
-    model = model.to(on).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    fields = experiment.model_dump(include={"beta", "gamma", "epochs"}) | {"reduction": experiment.normalisation}
-    loss = losses.build(experiment.loss, counts=counts, device=on, **fields)
+    model = build_model(experiment, len(dataset.classes)).to(on)
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    fields = experiment.model_dump(include={"beta", "gamma", "tau", "deferred", "epochs"})
+    loss = losses.build(experiment.loss, counts=counts, reduction=experiment.normalisation, device=on, **fields)
     optimizer = make_optimizer(model, experiment)
     state = checkpoint and checkpoints.load(checkpoint, experiment.key, model, optimizer)
     state = state or Checkpoint(history=[], best={}, parts=[])
@@ -87,12 +85,15 @@ def train(
         earlier = earlier[:-1]
     logits = None  # of the newest epoch on the test set
     try:
-        for number in range(len(state.history) + 1, experiment.epochs + 1):
-            start = time.perf_counter()
+        evaluated, start = frozenset(experiment.evaluated), time.perf_counter()
+        for number in range(state.done + 1, experiment.epochs + 1):
+            train_started = time.perf_counter()
             train_loss, correct, rate = train_epoch(
                 model, optimizer, loss, training, dataset, experiment, number, on_step
             )
             trained = time.perf_counter()
+            if number not in evaluated:
+                continue
             logits = predict(model, test.images, experiment.precision, dataset)
             try:
                 epoch = Epoch(
@@ -100,11 +101,11 @@ def train(
                     learning_rate=rate,
                     train_loss=train_loss,
                     train_accuracy=sum(correct) / len(training),
-                    train_hits=correct,
+                    train_hits=None if experiment.mixup or experiment.sampling == "classes" else correct,
                     test=measure(logits, test.labels, sigmoid),
                     validation=validation and evaluate(model, validation, experiment.precision, dataset, sigmoid),
                     seconds=time.perf_counter() - start,
-                    images_per_second=len(training) / (trained - start),
+                    images_per_second=len(training) / (trained - train_started),
                 )
             except ValidationError as error:  # the last step of an epoch can be the one that diverges
                 raise _diverged(f"result of epoch {number} is not finite ({reason(error)})", experiment) from None
@@ -116,9 +117,10 @@ def train(
                 checkpoints.save(checkpoint, experiment.key, model, optimizer, state)
             if on_epoch:
                 on_epoch(epoch)
+            start = time.perf_counter()
     except KeyboardInterrupt:
         kept = "run it again to continue" if checkpoint else "its history is kept in this exception"
-        message = f"Stopped after {len(state.history)} of {experiment.epochs} epochs; {kept}."
+        message = f"Stopped after {state.done} of {experiment.epochs} epochs; {kept}."
         raise Interrupted(message, state.history) from None
 
     if logits is None:  # the checkpoint held every epoch
@@ -167,9 +169,15 @@ def train_epoch(
         rate = learning_rate(experiment, (number - 1) * steps + step, steps)
         for group in optimizer.param_groups:
             group["lr"] = rate
+        partner, share = labels, 1.0
+        if experiment.mixup:
+            images, mate, share = mix(images, experiment.mixup, experiment.seed, number, step)
+            partner = labels[mate]
         with autocast(on, experiment.precision):
             logits = model(images)
         batch_loss = loss(logits, labels, number)
+        if experiment.mixup:
+            batch_loss = share * batch_loss + (1 - share) * loss(logits, partner, number)
         optimizer.zero_grad(set_to_none=True)
         batch_loss.backward()
         optimizer.step()

@@ -1,17 +1,27 @@
-"""SGD with momentum, its learning rate as a pure function of the step, and the precision of the arithmetic."""
+"""Model of a run, SGD with momentum, its learning rate as a function of the step, and the arithmetic's precision."""
 
 import math
 
 import torch
 from torch import nn
 
+from lib import models
 from lib.experiment import Experiment
-from lib.losses import LOSSES
+from lib.losses import LOSSES, SCALE
 
 #: One-cycle (Smith & Topin 2018, arXiv:1708.07120), with the rates of torch's OneCycleLR; momentum stays.
 _RISE = 0.3  # share of the steps before the peak
 _START = 25.0  # peak / first rate
 _END = 1e4  # first rate / last rate
+
+
+def build_model(experiment: Experiment, classes: int) -> nn.Module:
+    """Return an experiment's model with its initial weights, and the last layer that its loss needs."""
+    kind = LOSSES[experiment.loss]
+    model = models.build(experiment.model, experiment.seed, classes, cosine=SCALE if kind.cosine else 0.0)
+    if kind.sigmoid:
+        start_as_rare(model)
+    return model
 
 
 def make_optimizer(model: nn.Module, experiment: Experiment, fused: bool = True) -> torch.optim.SGD:
@@ -37,7 +47,7 @@ def learning_rate(experiment: Experiment, step: int, steps_per_epoch: int) -> fl
     epoch = step // steps_per_epoch + 1
     if epoch <= experiment.warmup:
         return experiment.learning_rate * epoch / experiment.warmup
-    return experiment.learning_rate * 0.1 ** sum(epoch > milestone for milestone in experiment.steps)
+    return experiment.learning_rate * experiment.decay ** sum(epoch > milestone for milestone in experiment.steps)
 
 
 def _one_cycle(peak: float, step: int, steps: int) -> float:

@@ -99,8 +99,8 @@ class Record(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 
     @model_validator(mode="after")
     def _complete(self) -> "Record":
-        if [epoch.epoch for epoch in self.history] != [*range(1, self.experiment.epochs + 1)]:
-            raise ValueError(f"the history has to hold the epochs 1 to {self.experiment.epochs}")
+        if [epoch.epoch for epoch in self.history] != self.experiment.evaluated:
+            raise ValueError(f"the history has to hold the evaluated epochs of 1 to {self.experiment.epochs}")
         if self.parts and self.parts[-1][0] != self.experiment.epochs:
             raise ValueError("its last part has to end with its last epoch")
         if not sum(self.counts) or len({int(np.sum(epoch.test.confusion)) for epoch in self.history}) != 1:

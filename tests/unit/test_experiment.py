@@ -42,6 +42,9 @@ def test_keys_are_pinned():
         ({"factor": 1}, {"imbalance": "none", "factor": 0.5, "subset_seed": 3}),
         ({"beta": None, "normalisation": "weights"}, {"beta": None}),
         ({"schedule": "one_cycle", "steps": [1]}, {"schedule": "one_cycle", "warmup": 3}),
+        ({"steps": [], "decay": 0.5}, {"steps": []}),
+        ({"tau": 1.0}, {}),  # of a focal loss
+        ({"beta": None, "deferred": 5}, {"beta": None}),
     ],
 )
 def test_two_spellings_of_one_run_are_one_experiment(one, other):
@@ -73,12 +76,19 @@ OTHER_VALUES = {
     "warmup": 1,
     "seed": 1,
     "precision": "bfloat16",
+    "sampling": "classes",
+    "mixup": 1.0,
+    "tau": 1.0,
+    "deferred": 8,
+    "decay": 0.01,
+    "evaluate_every": 5,
 }
 
 
 @pytest.mark.parametrize("field", [name for name in Experiment.model_fields if name != "code"])  # see test_source.py
 def test_every_field_changes_the_key_where_it_matters(field):
-    assert key(**{field: OTHER_VALUES[field]}) != key()
+    loss = {"loss": "cross_entropy"} if field == "tau" else {}
+    assert key(**{field: OTHER_VALUES[field]}, **loss) != key(**loss)
 
 
 def test_the_subset_seed_matters_for_a_validation_split_alone():

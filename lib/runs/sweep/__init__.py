@@ -10,7 +10,7 @@ from lib.runs.sweep.job import Job, OnEpoch, RunsFailed
 from lib.system import device, files
 from lib.system.errors import UserError
 from lib.training import Record
-from lib.training.checkpoint import finished_epochs
+from lib.training.checkpoint import finished
 
 __all__ = ["OnEpoch", "RunsFailed", "run"]
 
@@ -55,7 +55,7 @@ def run(
         if not scheduler:
             for name in {e.data for e in missing}:
                 data.load(name)  # fetched once, here, where its messages are seen
-        done = {e.key: len(finished_epochs(store.checkpoint(e))) for e in missing}  # of runs that were interrupted
+        done = {e.key: finished(store.checkpoint(e)) for e in missing}  # of runs that were interrupted
         progress = Progress(missing, tell, done) if tell or not on_epoch else None
         job = Job(missing, store, origin, on_epoch, progress, stop or (lambda: False))
         _train(job, experiments, workers, scheduler)

@@ -13,7 +13,7 @@ from lib.runs.progress import Event, Progress
 from lib.runs.store import Store
 from lib.system.errors import NoRoom, UserError, printable
 from lib.training import Epoch, Interrupted, train
-from lib.training.checkpoint import finished_epochs
+from lib.training.checkpoint import finished
 
 OnEpoch = Callable[[Experiment, Epoch], None]
 Failure = tuple[Experiment, BaseException]
@@ -53,7 +53,7 @@ class Job:
 
     def wait(self, experiment: Experiment) -> None:
         """Say that another program trains a run, and how far it is."""
-        done = len(finished_epochs(self.store.checkpoint(experiment)))
+        done = finished(self.store.checkpoint(experiment))
         state = f"epoch {done} of {experiment.epochs} is done" if done else "no epoch is done yet"
         self.say(experiment.key, f"{experiment.title} is being trained by another program ({state}); waiting for it.")
 
