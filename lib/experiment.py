@@ -164,6 +164,16 @@ class Experiment(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         """The epochs after which the model is evaluated."""
         return [n for n in range(1, self.epochs + 1) if n % self.evaluate_every == 0 or n > self.epochs - 10]
 
+    def prefix(self, epochs: int) -> str:
+        """Key of what decides the first `epochs` epochs: runs that share it have the same state after them."""
+        own: dict[str, Any] = {"evaluate_every": 1}
+        if self.schedule == "steps":
+            own |= {"epochs": epochs, "steps": tuple(step for step in self.steps if step < epochs)}
+        if self.deferred >= epochs:
+            own |= {"beta": None, "tau": 0.0, "sampling": "images"}
+        seen = [epoch for epoch in self.evaluated if epoch <= epochs]
+        return hashlib.sha256(f"{self.replace(**own).key} {seen}".encode()).hexdigest()[:16]
+
     @property
     def loss_name(self) -> str:
         """The method as the field writes it: CE, Focal, CB-CE, CB-Focal, LDAM-DRW, CE-DRS, Balanced softmax."""

@@ -186,5 +186,5 @@ def build(name: str, **settings: Any) -> Loss:
     chosen, make = LossSettings(**settings), LOSSES[name].build
     if not chosen.deferred:
         return make(chosen)
-    early, late = make(replace(chosen, beta=None, tau=0.0)), make(chosen)
+    early, late = make(replace(chosen, beta=None, tau=0.0, reduction="count")), make(chosen)
     return lambda logits, targets, epoch=1: (late if epoch > chosen.deferred else early)(logits, targets, epoch)

@@ -52,6 +52,10 @@ class Store:
         """Return the file for the state of an unfinished run."""
         return self.folder / "unfinished" / f"{experiment.key}.safetensors"
 
+    def state(self, experiment: Experiment, epoch: int) -> Path:
+        """Return the file for the state of a run after an epoch, for all runs that share their epochs up to it."""
+        return self.folder / "states" / f"{experiment.prefix(epoch)}-{epoch}.safetensors"
+
     def lock(self, experiment: Experiment, timeout: float = 0) -> FileLock | None:
         """Lock a run; None while another program has it, NoRoom where the folder cannot be written."""
         try:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -50,8 +50,9 @@ def train(
     checkpoint: Path | None = None,  # file for the state after each epoch
     origin: str = "",  # the parameter file that asked for the run, kept in the record
     on_step: OnStep | None = None,
+    states: Mapping[int, Path] | None = None,  # files for the states after some epochs, shared with other runs
 ) -> tuple[Record, dict[str, Weights]]:
-    """Train one experiment from start to end, or on from the epochs of an existing checkpoint.
+    """Train one experiment from start to end, or on from the epochs of an existing checkpoint or state.
 
     On a CPU with the same number of threads it ends bit-identical to an undisturbed run. Returns the record and tensors
     by name: the weights of the "best" and the "last" epoch, and under "logits" those of the last epoch on the test set
@@ -79,6 +80,9 @@ def train(
     loss = losses.build(experiment.loss, counts=counts, reduction=experiment.normalisation, device=on, **fields)
     optimizer = make_optimizer(model, experiment)
     state = checkpoint and checkpoints.load(checkpoint, experiment.key, model, optimizer)
+    states = {number: file for number, file in (states or {}).items() if number in experiment.evaluated}
+    for number in sorted(states, reverse=True):
+        state = state or checkpoints.load(states[number], experiment.prefix(number), model, optimizer)
     state = state or Checkpoint(history=[], best={}, parts=[])
     here, earlier = device.describe(), state.parts
     if earlier and all(earlier[-1][1].get(name) == here[name] for name in device.DECISIVE):  # the last part goes on
@@ -115,6 +119,8 @@ def train(
             state.parts = [*earlier, (number, here)]
             if checkpoint:
                 checkpoints.save(checkpoint, experiment.key, model, optimizer, state)
+            if number in states and not states[number].exists():
+                checkpoints.save(states[number], experiment.prefix(number), model, optimizer, state)
             if on_epoch:
                 on_epoch(epoch)
             start = time.perf_counter()

@@ -6,6 +6,7 @@ from lib import data
 from lib.experiment import Experiment
 from lib.runs.progress import Event, Progress
 from lib.runs.store import Store
+from lib.runs.sweep.branches import in_waves, shared
 from lib.runs.sweep.job import Job, OnEpoch, RunsFailed
 from lib.system import device, files
 from lib.system.errors import UserError
@@ -57,10 +58,13 @@ def run(
                 data.load(name)  # fetched once, here, where its messages are seen
         done = {e.key: finished(store.checkpoint(e)) for e in missing}  # of runs that were interrupted
         progress = Progress(missing, tell, done) if tell or not on_epoch else None
-        job = Job(missing, store, origin, on_epoch, progress, stop or (lambda: False))
-        _train(job, experiments, workers, scheduler)
-        if job.failures:
-            failures = sorted(job.failures, key=lambda failure: missing.index(failure[0]))
+        states, failures = shared(missing, store), []
+        for wave in in_waves(missing, states):
+            job = Job(wave, store, origin, on_epoch, progress, stop or (lambda: False), states)
+            _train(job, experiments, workers, scheduler)
+            failures += job.failures
+        if failures:
+            failures.sort(key=lambda failure: missing.index(failure[0]))
             raise RunsFailed(failures, len(missing)) from failures[0][1]
     records = [record for e in experiments if (record := store.get(e))]
     if len(records) < len(experiments):

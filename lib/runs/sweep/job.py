@@ -1,10 +1,11 @@
 """Runs to train, with everything that goes with them, and the way to train them without Dask."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from filelock import FileLock
 
@@ -39,6 +40,7 @@ class Job:
     on_epoch: OnEpoch | None
     progress: Progress | None
     stop: Callable[[], bool]
+    states: Mapping[str, Mapping[int, Path]] = field(default_factory=dict)  # by key and epoch, see `train`
     failures: list[Failure] = field(default_factory=list)
     said: dict[str, str] = field(default_factory=dict)  # subject -> the last sentence about it
 
@@ -90,9 +92,10 @@ class Job:
                 if self.stop():
                     raise Interrupted(STOPPED)
             show, step, checkpoint = partial(self.epoch, run), partial(self.step, run), self.store.checkpoint(run)
+            kept = partial(train, checkpoint=checkpoint, states=self.states.get(run.key), origin=self.origin)
             try:
                 if self.store.get(run) is None:
-                    outcome = train(run, on_epoch=show, checkpoint=checkpoint, origin=self.origin, on_step=step)
+                    outcome = kept(run, on_epoch=show, on_step=step)
                     self.store.put(*outcome)
                 self.over(run, lock)
             except NoRoom:  # the next runs could not be stored either

@@ -94,10 +94,11 @@ class Spread:
             self.job.over(experiment, lock)
             return
         checkpoint = store.checkpoint(experiment) if self.local else None
+        states = self.job.states.get(experiment.key) if self.local else None
         only = frozenset[str]() if self.local else frozenset(self.admitted)
         future = self.client.submit(
             worker.work,
-            *(experiment, self.job.origin, self.topic, self.threads, checkpoint),
+            *(experiment, self.job.origin, self.topic, self.threads, checkpoint, states),
             key=f"{experiment.key}-{uuid.uuid4().hex[:8]}",
             workers=sorted(only) or None,
             pure=False,

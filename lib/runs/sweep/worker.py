@@ -1,8 +1,8 @@
 """Code that Dask workers run: their versions, the arrival of the data set, and one run."""
 
 import time
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,12 @@ def receive(content: bytes | None) -> str:
 
 
 def work(
-    experiment: Experiment, origin: str, topic: str, threads: int, checkpoint: Path | None
+    experiment: Experiment,
+    origin: str,
+    topic: str,
+    threads: int,
+    checkpoint: Path | None,
+    states: Mapping[int, Path] | None = None,
 ) -> tuple[Record, dict[str, Weights]] | None:
     """Train a run, as `train`; its start and its epochs are logged under `topic`. None if nobody waits for it."""
     worker = get_worker()
@@ -86,6 +91,7 @@ def work(
         return state is None or state.state == "cancelled"
 
     try:
-        return train(experiment, dataset, on_epoch=on_epoch, checkpoint=checkpoint, origin=origin, on_step=on_step)
+        kept = partial(train, checkpoint=checkpoint, states=states, origin=origin)
+        return kept(experiment, dataset, on_epoch=on_epoch, on_step=on_step)
     except Interrupted:
         return None
