@@ -18,9 +18,6 @@ from torch import Tensor
 
 from lib.system.errors import UserError
 
-__all__ = ["LOSSES", "Loss", "LossKind", "LossSettings", "build"]
-__all__ += ["class_balanced_weights", "cross_entropy", "effective_number", "focal", "sigmoid_focal"]
-
 
 def effective_number(counts: Sequence[int], beta: float) -> Tensor:
     """Effective number of samples E_n = (1 - beta^n) / (1 - beta) (Cui et al. 2019, proposition 1).

@@ -9,8 +9,6 @@ from torch import Tensor, nn
 
 from lib.system.errors import UserError
 
-__all__ = ["MODELS", "BasicBlock", "ConvNet", "ResNet32", "TwoLayerNet", "VanillaCNN", "build", "parameter_count"]
-
 
 class ConvNet(nn.Module):
     """The write-up's ConvNet: three blocks of Conv2d -> ReLU -> MaxPool2d, then four linear layers.

@@ -190,6 +190,21 @@ def test_axe_finds_no_serious_fault_in_the_page(page):
     assert violations(page) == []
 
 
+def test_a_page_whose_kernel_has_ended_says_so(browser, app):
+    page, _ = visit(browser, app)
+    address, token = app.split("?")
+    stop = urllib.request.Request(f"{address}api/kernels/{kernel_of(page)}?{token}", method="DELETE")
+    with pytest.raises(urllib.error.HTTPError):  # not by the token alone
+        urllib.request.urlopen(stop, timeout=20)
+    page.evaluate("""async () => {
+        const {baseUrl, kernelId} = JSON.parse(document.getElementById("jupyter-config-data").textContent);
+        const form = new URLSearchParams({_xsrf: document.cookie.match(/_xsrf=([^;]*)/)[1]});
+        await fetch(`${baseUrl}voila/api/shutdown/${kernelId}`, {method: "POST", body: form});
+    }""")
+    page.get_by_role("alert").filter(has_text="This page has ended. Reload it to go on.").wait_for()
+    page.close()
+
+
 def kernel_of(page):
     config = json.loads(page.locator("#jupyter-config-data").text_content())
     return config["kernelId"]
