@@ -7,10 +7,13 @@ BIN     := .venv/bin
 PIP     := env -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT -u PIP_PYTHON -u PIP_REQUIREMENT -u PIP_NO_DEPS -u PIP_DRY_RUN \
   PIP_USER=0 PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# What opens the page to others is typed with the command; an environment can have these names for other things.
+typed    = $(if $(filter command line,$(origin $(1))),$($(1)))
+
 # Git's filter for notebooks (.gitattributes): what is committed has no outputs, and nothing that a JupyterLab adds.
 ADDED   := $(addprefix metadata.language_info.,codemirror_mode file_extension mimetype nbconvert_exporter pygments_lexer version) \
   cell.metadata.execution cell.metadata.jupyter
-CLEAN    = if [ -x $(BIN)/nbstripout ]; then $(BIN)/nbstripout --keep-id --extra-keys "$(ADDED)"; else cat; fi
+CLEAN    = if [ -x "$(abspath $(BIN))/nbstripout" ]; then "$(abspath $(BIN))/nbstripout" --keep-id --extra-keys "$(ADDED)"; else cat; fi
 
 help:  ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -64,13 +67,13 @@ test-browser: .venv/browser  ## drive JupyterLab, the page without code and the 
 	$(BIN)/python -m pytest -m browser tests/browser
 
 app: .venv/ready  ## serve notebooks/explore.ipynb as a page without code; HOST=0.0.0.0 and PORT=8866 for a class
-	$(BIN)/python explore/app.py $(if $(HOST),--Voila.ip="$(HOST)") $(if $(PORT),--port="$(PORT)") notebooks/explore.ipynb
+	$(BIN)/python explore/app.py $(if $(call typed,HOST),--Voila.ip="$(HOST)") $(if $(call typed,PORT),--port="$(PORT)") notebooks/explore.ipynb
 
 lab: .venv/ready  ## open JupyterLab on notebooks/index.ipynb
-	@[ $$(id -u) -ne 0 ] || [ -n "$(ROOT)" ] || { echo "JupyterLab would run as root, with all of this machine in its \
+	@[ $$(id -u) -ne 0 ] || [ -n "$(call typed,ROOT)" ] || { echo "JupyterLab would run as root, with all of this machine in its \
 	reach. Use an account of your own or, in a container that nobody else uses: make lab ROOT=1" >&2; exit 2; }
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/index.ipynb \
-	  --FileContentsManager.post_save_hook=longtail_writeup.lab.saved $(if $(ROOT),--allow-root)
+	  --FileContentsManager.post_save_hook=longtail_writeup.lab.saved $(if $(call typed,ROOT),--allow-root)
 
 data: .venv/ready  ## get CIFAR-10 into the local cache
 	$(BIN)/writeup fetch

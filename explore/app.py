@@ -5,19 +5,32 @@ machine, and web pages that point their own name at it (DNS rebinding).
 """
 
 import os
+import socket
 import sys
 import tempfile
 import threading
 import time
 import webbrowser
 from pathlib import Path
+from typing import Any
 
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
-from traitlets import Int, List
+from traitlets import Int
 from voila.app import Voila
+from voila.request_info_handler import RequestInfoSocketHandler
 from voila.tornado.handler import TornadoVoilaHandler
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
+
+
+def address() -> str:
+    """Return this machine's address in its network, or its name where it has none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # nothing is sent
+            return probe.getsockname()[0]
+        except OSError:
+            return socket.gethostname()
 
 
 class Kernels(AsyncMappingKernelManager):
@@ -25,9 +38,11 @@ class Kernels(AsyncMappingKernelManager):
 
     cull_interval = Int(5, config=True, help="Seconds between two looks at the kernels.")
     cull_idle_timeout = Int(60, config=True, help="Seconds that a kernel waits for a page that is reloaded or cut off.")
-    allowed_message_types = List(
-        ["comm_open", "comm_msg", "comm_close", "comm_info_request", "kernel_info_request"], config=True
-    )
+
+    def __init__(self, **options: Any):
+        super().__init__(**options)
+        # Voila's own list has the request to end a kernel; a page asks the server for that.
+        self.allowed_message_types = ["comm_open", "comm_msg", "comm_close", "comm_info_request", "kernel_info_request"]
 
     async def cull_kernel_if_idle(self, kernel_id: str) -> None:
         """End a kernel that has had no page for `cull_idle_timeout`; Jupyter's own rule spares one that is active."""
@@ -67,9 +82,15 @@ class App(Voila):
                 flush=True,
             )
 
+    @property
+    def display_url(self) -> str:
+        """The page's URL; for a class with an address in place of a name that other machines may not know."""
+        return super().display_url.replace(f"//{socket.gethostname()}:", f"//{address()}:")
+
     def init_handlers(self) -> list:
         """Register all routes, for the hosts of this machine only if nobody else is meant: any other one gets 404."""
         made = super().init_handlers()
+        made = [route for route in made if route[1] is not RequestInfoSocketHandler]  # it asks for no token
         routes = [(path, Page if kind is TornadoVoilaHandler else kind, *rest) for path, kind, *rest in made]
         self.app.add_handlers(r"(localhost|127\.0\.0\.1|\[::1\])$" if self.ip in LOCAL else ".*", routes)
         return []

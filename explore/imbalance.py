@@ -64,7 +64,7 @@ def draw_tail(dataset: Dataset, profile: str, factor: float, number: int) -> tup
     name = some = dataset.classes[tail]
     said = f"{BATCH * share[head]:.1f} images of {dataset.classes[head]} and {BATCH * share[tail]:.1f} of {name}"
     if counts[head] == counts[tail]:
-        said, some = f"{BATCH * share[tail]:.1f} images of each class", "any one class"
+        said, some = f"{BATCH * share[tail]:.1f} images of each class", "a given class"
     return figure, (
         f"{counts.sum():,} training images. A batch of {BATCH} holds on average {said}; "
         f"{100 - 100 * (1 - share[tail]) ** BATCH:.0f} % of the batches hold at least one of {some}."

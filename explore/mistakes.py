@@ -1,5 +1,6 @@
 """The mistakes panel: a run's confusion matrix, and the test images of each of its cells."""
 
+import threading
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -26,6 +27,7 @@ from lib.system.device import has_bfloat16
 from lib.training import Record, build_model
 from lib.training.evaluation import predict
 
+_ALONE = threading.Lock()  # while the number of threads is another one
 MOST = 12  # images of a cell that are shown
 _ALT = "Test images of one cell of the confusion matrix, the most confident first, each with its class probabilities."
 
@@ -49,7 +51,7 @@ def mistakes(dataset: Dataset) -> None:
             matrix.chosen = place
         else:
             train.layout.display = ""
-            images.value = page.sentence(
+            images.value = spoken.value = page.sentence(
                 "The weights of this run are not stored: its confusion matrix is shown, and no images. Train computes "
                 f"them again: {record.experiment.epochs} epochs; the first time they took "
                 f"{max(1, round(record.wall_time / 60))} min."
@@ -57,7 +59,7 @@ def mistakes(dataset: Dataset) -> None:
 
     def choose_cell(_=None) -> None:
         if has_weights(records[chosen.value]):
-            page.fill(images, lambda: html(*draw(records[chosen.value], dataset, *matrix.chosen)))
+            page.fill(images, lambda: html(*draw(records[chosen.value], dataset, *matrix.chosen)), spoken)
 
     def html(drawn: Figure | None, said: str) -> str:
         return page.sentence(said) + (page.picture(drawn, alt=_ALT) if drawn else "")
@@ -73,13 +75,14 @@ def mistakes(dataset: Dataset) -> None:
             choose_run()
 
     chosen, images = widgets.Dropdown(description="run", **page.WIDE), widgets.HTML()
+    spoken = page.unseen()
     chosen.observe(choose_run, names="value")
     matrix = Matrix(dataset.classes)
     matrix.observe(choose_cell, names="chosen")
     train = widgets.VBox(Trainer(lambda: records[chosen.value].experiment).parts)
     list_runs()
     page.on_stored["mistakes"] = list_runs
-    page.show(chosen, matrix, images, train)
+    page.show(chosen, matrix, images, spoken, train)
 
 
 def stored_runs(dataset: Dataset) -> dict[str, Record]:
@@ -107,12 +110,13 @@ def probabilities(experiment: Experiment, dataset: Dataset) -> Tensor:
     model.load_state_dict(everything().tensors(experiment, "best"))
     # Emulated bfloat16 takes ten times as long; the few predictions it would change are near ties.
     precision = experiment.precision if has_bfloat16("cpu") else "float32"
-    threads = torch.get_num_threads()
-    try:
+    with _ALONE:
+        threads = torch.get_num_threads()
         torch.set_num_threads(1)  # seconds; with more threads on a machine that trains beside it, half a minute
-        logits = predict(model, dataset.test.images, precision, dataset)
-    finally:
-        torch.set_num_threads(threads)
+        try:
+            logits = predict(model, dataset.test.images, precision, dataset)
+        finally:
+            torch.set_num_threads(threads)
     return torch.sigmoid(logits) if losses.LOSSES[experiment.loss].sigmoid else logits.softmax(1)
 
 
@@ -165,7 +169,7 @@ class Matrix(anywidget.AnyWidget):
 
     def fill(self, matrix: np.ndarray) -> None:
         """Show images by true and predicted class, [C, C], as shares of each true class, light to dark."""
-        shares = matrix / matrix.sum(axis=1, keepdims=True)
+        shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)  # a class may have no test images
         self.cells = [[self._cell(i, j, share) for j, share in enumerate(row)] for i, row in enumerate(shares)]
 
     def _cell(self, true: int, predicted: int, share: float) -> list[str]:

@@ -27,6 +27,20 @@ function pressed(event) {
   event.stopPropagation();
 }
 
+// In the app: a page whose kernel has ended (a closed lid, a lost connection) says so.
+async function ended() {
+  const config = JSON.parse(document.getElementById("jupyter-config-data")?.textContent ?? "{}");
+  if (!config.kernelId || document.visibilityState !== "visible") return;
+  const answer = await fetch(`${config.baseUrl}api/kernels/${config.kernelId}`).catch(() => null);
+  const shown = document.querySelector(".explore-ended");
+  if (answer?.ok) return shown?.remove();
+  const said = shown ?? document.createElement("p");
+  said.className = "explore-ended";
+  said.setAttribute("role", "alert");
+  said.textContent = answer ? "This page has ended. Reload it to go on." : "The server cannot be reached.";
+  if (!shown) document.body.prepend(said);
+}
+
 function improve() {
   document.querySelectorAll(".widget-slider .noUi-handle").forEach(slider);
   document.querySelectorAll("table.dataTable tbody tr").forEach(row);
@@ -44,6 +58,8 @@ function render({ model }) {
     const watched = { subtree: true, childList: true, characterData: true, attributes: true, attributeFilter: ["class"] };
     window.exploreObserver.observe(document.body, watched);
     document.addEventListener("keydown", pressed, true);
+    document.addEventListener("visibilitychange", ended);
+    setInterval(ended, 10_000);
   }
   improve();
   model.send({ opened: true }); // the page may have been made before, from the runs of then

@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,7 +31,7 @@ _LABELS |= {"best_accuracy": "best epoch (%)", "last_accuracy": "last epoch (%)"
 
 
 class Access(anywidget.AnyWidget):
-    """What widgets lack for keyboards and screen readers; and news of runs stored since the panels were made."""
+    """Repairs of widgets for keyboards and screen readers; renews the panels where runs were stored since."""
 
     _esm = Path(__file__).with_name("page.js")
     _css = Path(__file__).with_name("page.css")
@@ -59,7 +60,7 @@ def label(name: str) -> str:
 
 def number(value: object) -> str:
     """Return a value as text, a number with the digits that it has."""
-    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def picture(drawn: Figure | np.ndarray, below: str = "", *, alt: str) -> str:
@@ -87,12 +88,19 @@ def download(text: str, name: str, content: str) -> str:
     return f'<p><a download="{html.escape(name)}" href="data:text/plain;base64,{source}">{html.escape(text)}</a></p>'
 
 
-def fill(into: widgets.HTML, content: Callable[[], str]) -> None:
-    """Set a widget's HTML; a UserError is shown as a sentence in its place."""
+def fill(into: widgets.HTML, content: Callable[[], str], spoken: widgets.HTML | None = None) -> None:
+    """Set a widget's HTML; a UserError is shown as a sentence in its place. `spoken` gets its sentences alone."""
     try:
         into.value = content()
     except UserError as error:
         into.value = sentence(str(error), bad=True)
+    if spoken:
+        spoken.value = "".join(re.findall(r"<p style.*?</p>", into.value))
+
+
+def unseen() -> widgets.HTML:
+    """Return a widget that a screen reader reads out when it changes, and that nobody sees."""
+    return widgets.HTML().add_class(SPOKEN).add_class("explore-unseen")
 
 
 def interact(controls: dict[str, widgets.Widget], draw: Callable[..., str]) -> None:

@@ -83,7 +83,7 @@ def runs() -> None:
         return button
 
     def compare(_=None) -> None:
-        page.fill(figure, html)
+        page.fill(figure, html, spoken)
 
     def html() -> str:
         groups = by_setting(chosen(), records.values() if all_seeds.value else chosen())
@@ -94,6 +94,7 @@ def runs() -> None:
         return page.picture(draw(groups, first), apart(groups, first), alt=_ALT) + saved
 
     listed, figure, chips = ITable(), widgets.HTML(), widgets.Box(layout=page.WRAPPED)
+    spoken = page.unseen()
     base = widgets.Dropdown(description="compare with", **page.WIDE)
     base.observe(compare, names="value")
     clear = widgets.Button(description="Clear", tooltip="Remove every picked run", layout={"width": "auto"})
@@ -103,7 +104,7 @@ def runs() -> None:
     listed.observe(change, names="selected_rows")
     all_seeds.observe(compare, names="value")
     page.on_stored["runs"] = fill_table
-    page.show(chips, listed, base, all_seeds, figure)
+    page.show(chips, listed, base, all_seeds, figure, spoken)
 
 
 def table(store: Store) -> pd.DataFrame:
@@ -181,7 +182,7 @@ def apart(groups: Groups, first: str) -> str:
     """Name the settings that are not subtracted from `first`, with the reason, as a sentence; "" where all are."""
     other = [name for name in groups if name not in comparable(groups, first)]
     said = "was" if len(other) == 1 else "were"
-    why = f"{said} tested on other images than {first}: no difference is drawn, as it would be one of the images too."
+    why = f"{said} tested on other images than {first}: a difference would come from the images too, and none is drawn."
     return f"{'; '.join(other)} {why}" if other else ""
 
 
@@ -200,7 +201,7 @@ def draw(groups: Groups, first: str) -> Figure:
     figure, (epochs, levels, differences) = plots.subplots(3, 1, height=7.6, height_ratios=(1, 1, 0.9))
     colours = plots.colours([runs[0].experiment for runs in groups.values()])
     looks = zip(colours, "osD^v", ("", "///", "...", "xx", "\\\\"), strict=False)
-    for n, ((name, runs), (colour, marker, hatch)) in enumerate(zip(groups.items(), looks, strict=False)):
+    for n, ((name, runs), (colour, marker, hatch)) in enumerate(zip(groups.items(), looks, strict=True)):
         label = f"{name} ({len(runs)} run{'s' * (len(runs) > 1)})"
         for run in runs:
             line = {"color": colour, "lw": 1.2, "marker": marker, "ms": 3, "label": label}

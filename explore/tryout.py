@@ -152,7 +152,7 @@ class Trainer:
         self.start = widgets.Button(description="▶ Train", button_style="primary")
         self.stop = widgets.Button(description="■ Stop", disabled=True)
         self.status, self.figure = widgets.HTML(), widgets.HTML()
-        self.spoken = widgets.HTML().add_class(page.SPOKEN).add_class("explore-unseen")  # less often than `status`
+        self.spoken = page.unseen()  # changes less often than `status`
         self._spoke = 0.0
         self.start.on_click(self._begin)
         self.stop.on_click(self._stop)

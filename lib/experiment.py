@@ -17,8 +17,6 @@ from lib.models import MODELS, CosineOutput
 from lib.system import device, source
 from lib.system.errors import UserError, explain, quoted
 
-__all__ = ["NUMERICS_VERSION", "Experiment"]
-
 #: Version of everything that decides the numbers of a run: initialisation, data order, augmentation, loss
 #: arithmetic, schedule, optimiser, evaluation. tests/unit/test_golden.py pins a tiny run; when it fails because
 #: the numbers were meant to change, raise this, and every stored record goes out of use.

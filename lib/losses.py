@@ -23,8 +23,6 @@ from torch import Tensor
 
 from lib.system.errors import UserError
 
-__all__ = ["LOSSES", "SCALE", "Loss", "LossKind", "LossSettings", "build", "class_balanced_weights", "cross_entropy"]
-__all__ += ["effective_number", "focal", "ldam_margins", "sigmoid_focal"]
 
 SCALE = 30.0  # of cosines that are logits (Cao et al. 2019)
 

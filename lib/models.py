@@ -9,9 +9,6 @@ from torch import Tensor, nn
 
 from lib.system.errors import UserError
 
-__all__ = ["MODELS", "BasicBlock", "ConvNet", "CosineOutput", "ResNet32", "TwoLayerNet", "VanillaCNN", "build"]
-__all__ += ["parameter_count"]
-
 
 class ConvNet(nn.Module):
     """The write-up's ConvNet: three blocks of Conv2d -> ReLU -> MaxPool2d, then four linear layers.

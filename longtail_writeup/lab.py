@@ -5,16 +5,22 @@ whatever the filter makes of it, until it is added again.
 """
 
 import subprocess
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 
 def saved(os_path: str, model: dict[str, Any], **_: Any) -> None:
-    """Jupyter's post_save_hook: renew what git's index holds of a tracked notebook without a change of a person's."""
-    file = Path(os_path)
+    """Refresh git's index after a notebook was saved: Jupyter's post_save_hook."""
+    if model["type"] == "notebook":  # beside the server, which is not to wait for git
+        threading.Thread(target=refresh, args=(Path(os_path),), daemon=True).start()
+
+
+def refresh(file: Path) -> None:
+    """Add a tracked file to git's index again if git's filter makes of it what the index holds."""
     with suppress(OSError):  # no git
-        if model["type"] == "notebook" and not _git(file, "diff", "--quiet", "--", file.name):
+        if not _git(file, "diff", "--quiet", "--", file.name):
             _git(file, "add", "--update", "--", file.name)
 
 

@@ -10,11 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from lib.analysis import plots
+from lib.analysis import plots, prose
 from lib.experiment import Experiment
 from lib.training import Epoch
-
-__all__ = ["training"]
 
 
 @mpl.rc_context(plots.STYLE)
@@ -47,10 +45,11 @@ def training(
     for axes in places[len(names) :]:
         axes.remove()
     reach = max(epochs, *(history[-1].epoch for history in histories), 2)
-    keys = dict(zip([e.setting for e in experiments], plots.colours(experiments), strict=True))
-    several = len({e.any_seed for e in experiments}) > 1
+    shades = plots.colours(experiments)
+    keys = dict(zip([e.any_seed for e in experiments], shades, strict=True))
+    several = len(keys) > 1
     for number, history in enumerate(histories):
-        colour = plots.colours(experiments)[number] if several else None
+        colour = shades[number] if several else None
         _run(upper, lower, history, counts, colour, label=number == 0, alpha=max(0.3, len(histories) ** -0.5))
     if original is not None:
         accuracy.axhline(original, color=plots.COLOUR["original"], ls=":", lw=1.5, label="original")
@@ -75,8 +74,11 @@ def training(
     lines = accuracy.get_legend_handles_labels()
     figure.legend(*lines, fontsize=8, ncols=4, loc="center right", bbox_to_anchor=(1, 0.472), borderaxespad=0)
     if several:
-        lines = [Line2D([], [], color=colour) for colour in keys.values()]
-        figure.legend(lines, [*keys], fontsize=7, ncols=4, loc="lower center", bbox_to_anchor=(0.53, 0.96))
+        lines, said = [Line2D([], [], color=colour) for colour in keys.values()], [e.setting for e in keys]
+        alike = len(set(said)) < len(said)  # they differ in what a setting's name leaves out
+        said = [f"{e.setting}, {prose.details(e)}" if alike else e.setting for e in keys]
+        columns = 2 if alike else 4
+        figure.legend(lines, said, fontsize=7, ncols=columns, loc="lower center", bbox_to_anchor=(0.53, 0.96))
     figure.text(0.07, 0.465, "accuracy by class", fontsize=9)
     return figure
 

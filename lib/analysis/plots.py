@@ -5,7 +5,7 @@ styles and markers differ too, for prints in greyscale. Accuracies are percentag
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, to_hex
+from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from torch import Tensor
@@ -21,9 +21,6 @@ from torch import Tensor
 from lib.analysis.statistics import mean_interval
 from lib.experiment import Experiment
 from lib.losses import class_balanced_weights
-
-__all__ = ["mistakes", "panels", "per_class", "subplots", "sweep_curves", "weights_by_beta"]
-__all__ += []
 
 Rows = Mapping[str, np.ndarray]
 COLOUR = {"train": "#0072B2", "test": "#D55E00", "CE": "#0072B2", "class-balanced": "#D55E00", "original": "#7F7F7F"}
@@ -35,7 +32,8 @@ _BETAS = LinearSegmentedColormap.from_list(
     "betas", [(0, "#E69F00"), (0.14, COLOUR["class-balanced"]), (0.55, "#882255"), (1, "#332288")], N=2048
 )
 #: Colours for settings whose own another one has already.
-_OTHERS = ("#009E73", "#CC79A7", "#56B4E9", "#000000")
+_OTHERS = ("#009E73", "#CC79A7", "#56B4E9", "#000000", "#8C510A", "#999999")
+_ALIKE = 0.15  # distance in RGB, each from 0 to 1, below which two lines cannot be told apart
 PERCENT = FuncFormatter(lambda share, _: f"{round(100 * share, 6):g}%")  # as many digits as tell two ticks apart
 WIDTH = 7.0  # inches, the report's text width
 DARK = 0.72  # share above which white text is easier to read than black on its shade of blue
@@ -57,8 +55,12 @@ def colours(experiments: Sequence[Experiment]) -> list[str]:
         if (setting := e.any_seed) not in found:
             own = COLOUR["CE"] if e.loss == "cross_entropy" else _OTHERS[0]
             own = own if e.beta is None else _of_beta(e.beta)
-            found[setting] = next((colour for colour in (own, *_OTHERS) if colour not in found.values()), own)
+            found[setting] = next((new for new in (own, *_OTHERS) if not _alike(new, found.values())), own)
     return [found[e.any_seed] for e in experiments]
+
+
+def _alike(colour: str, others: Iterable[str]) -> bool:
+    return any(math.dist(to_rgb(colour), to_rgb(other)) < _ALIKE for other in others)
 
 
 def _of_beta(beta: float) -> str:

@@ -17,9 +17,6 @@ from scipy.special import stdtrit
 
 from lib.training import Record
 
-__all__ = ["POWER", "Difference", "compare", "mean_interval", "one_image", "paired", "per_class"]
-__all__ += ["prediction_interval", "records_of", "sampling_error", "seeds_needed", "trend", "values", "welch"]
-
 Runs = Mapping[int, Record]  # runs of one setting by their seed
 
 #: Test accuracy at the last epoch. The test set is balanced, so this is the mean over the classes too.

@@ -14,9 +14,6 @@ from lib.analysis.statistics import Difference, Runs, accuracy, best_accuracy, c
 from lib.models import parameter_count
 from lib.training import Record
 
-__all__ = ["NOT_RUN", "_KINDS", "alike", "by_two", "compared", "difference", "means", "model", "per_class"]
-__all__ += ["percent", "quality", "reached", "readings", "sweep", "with_interval"]
-
 NOT_RUN = "not run yet"
 #: Words for the layers that a table describes; others go by their type.
 _KINDS = {

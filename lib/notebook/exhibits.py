@@ -27,8 +27,6 @@ from lib.runs.store import Store
 from lib.training import Epoch, Record, training_part
 from lib.training.checkpoint import finished_epochs
 
-__all__ = ["Live", "figure", "headline", "table", "text"]
-
 Records = Sequence[Record]
 #: True where a person runs the notebook: pictures then carry their alternative text on JupyterLab's page too.
 watched = False

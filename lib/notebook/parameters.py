@@ -27,7 +27,7 @@ EXACT = "writeup"  # the profile with the write-up's own settings, from which th
 VARIABLE = "WRITEUP_PLAN"  # names the plan's file to the kernels of a report
 MODES = {"headless", "profile", "runs", "scheduler"}  # how a notebook is executed, not what it trains
 #: Settings that the write-up states. The others are additions: seeds, and comparisons beyond its own runs.
-_STATED = Experiment.model_fields.keys() - {"validation"} | {"baseline_epochs", "betas", "dataset"}
+STATED = Experiment.model_fields.keys() - {"validation"} | {"baseline_epochs", "betas", "dataset"}
 
 
 class Parameter(NamedTuple):
@@ -240,7 +240,7 @@ def _departures(values: dict[str, Values], exact: dict[str, Values]) -> list[dic
     for notebook, own in values.items():
         for key, value in own.items():
             stated = exact[notebook][key]
-            if key in _STATED and value != stated:
+            if key in STATED and value != stated:
                 departure = {"name": key, "exact": stated, "here": value, "notebooks": []}
                 found.setdefault(repr((key, stated, value)), departure)["notebooks"].append(notebook)
     return list(found.values())

@@ -10,13 +10,15 @@ from lib.analysis.claims import Evidence, Setting
 from lib.analysis.findings import neutral_betas
 from lib.experiment import Experiment
 from lib.losses import class_balanced_weights
-from lib.notebook.parameters import EXACT, FIELDS, READINGS, of_profile
+from lib.notebook.parameters import EXACT, FIELDS, READINGS, STATED, of_profile
 from lib.notebook.session import Found, Notebook, Wanted, asked_by
+from lib.system import paths
 
 CE = "CE"
-#: Parameters that decide if runs test what the original states, in words.
-_DECISIVE = {"dataset": "the data set {}", "model": "the {}", "imbalance": "{} imbalance", "factor": "factor {}"}
-_DECISIVE |= {"subset_seed": "draw {}", "epochs": "{} epochs"}
+#: Words for parameters by which a profile departs from the original; others go by their name.
+_WORDS = {"dataset": "the data set {}", "model": "the {}", "imbalance": "{} imbalance", "factor": "factor {}"}
+_WORDS |= {"subset_seed": "draw {}", "epochs": "{} epochs"}
+_FIRST = 3  # departures that a sentence names
 
 
 def beta_sweep(here: Notebook, counts: Sequence[int], **fields: Any) -> Wanted:
@@ -116,9 +118,15 @@ def joined(first: Found, more: Found) -> Found:
 
 def departure(here: Notebook, name: str = "beta_sweep") -> str:
     """Return how a notebook departs from the original, which the write-up's `name` is, as half a sentence, or ""."""
+    if not (paths.PARAMS / EXACT).is_dir():  # a person's own folder of parameter files
+        return ""
     exact, own = of_profile(EXACT, name), here.values
-    changed = [key for key in _DECISIVE if key in exact and own[key] != exact[key]]
-    departs = [f"{_DECISIVE[key].format(own[key])} in place of {exact[key]}" for key in changed]
+    counted = (STATED - {"betas", "seed", "baseline_epochs"}) & exact.keys() & own.keys()
+    changed = [key for key in [*_WORDS, *sorted(counted - _WORDS.keys())] if key in counted and own[key] != exact[key]]
+    said = {key: _WORDS.get(key, f"{key.replace('_', ' ')} {{}}").format(own[key]) for key in changed[:_FIRST]}
+    departs = [f"{words} in place of {exact[key]}" for key, words in said.items()]
+    if len(changed) > _FIRST:
+        departs.append(f"and {len(changed) - _FIRST} more")
     return f"not tested by this profile ({', '.join(departs)})" if departs else ""
 
 
@@ -128,7 +136,7 @@ def caveat(here: Notebook, name: str = "beta_sweep") -> str:
 
 
 def evidence(profile: str, counts: Sequence[int], original: Mapping[str, Any], kept: bool = False) -> Evidence:
-    """Return the stored runs that the claims are tested on; none where the profile departs in model or data."""
+    """Return the stored runs that the claims are tested on; none where the profile departs from the original."""
     sweep, settings, ablations = (asked_by(name, profile, kept) for name in ("beta_sweep", "settings", "ablations"))
     if departs := next(filter(None, map(departure, (sweep, settings, ablations))), ""):
         return Evidence(original=original, departure=departs)
@@ -138,7 +146,8 @@ def evidence(profile: str, counts: Sequence[int], original: Mapping[str, Any], k
         sweep.stored(confirmation(sweep, counts, validation=0), fresh_seeds(sweep)),
     )
     table = settings.stored(closing_table(settings), seeds(settings))
-    wanted = readings(settings, asked_by("convnet", profile))
+    small = asked_by("convnet", profile, kept)
+    wanted = {} if departure(small, "convnet") else readings(settings, small)
     network = settings.stored(wanted, seeds(settings, "reading_repeats"))
     tuned = ablations.stored(by(ablations, "gamma_betas", "gammas"), seeds(ablations))
     return Evidence(

@@ -20,8 +20,6 @@ from lib.system import paths, source
 from lib.system.errors import UserError
 from lib.training import Interrupted, Record
 
-__all__ = ["Notebook", "asked_by", "begin"]
-
 Wanted = Mapping[Hashable, Experiment]  # experiments by the name that a notebook gives their setting
 Found = dict[Hashable, dict[int, Record]]  # their runs, by the same name and then by seed
 
@@ -87,8 +85,8 @@ class Notebook:
         live.finish(records)
         if not self.trains:
             exhibits.text(not_run(found, seeds))
-        elif kept := sum(not self.store.path(record.experiment).exists() for record in records):
-            exhibits.text(f"*{kept} of {len(records)} runs were loaded, not trained: the repository keeps them.*")
+        elif kept := sum(not self.store.path(own).exists() for own in {record.experiment for record in records}):
+            exhibits.text(f"*Runs that were loaded, not trained, as the repository keeps them: {kept}.*")
         return found
 
     def repeated(self, experiment: Experiment, seeds: Sequence[int], **options: Any) -> list[Record]:
@@ -117,6 +115,14 @@ def _in_words(name: Hashable, symbol: str = "β") -> str:
     return f"draw {name}" if isinstance(name, int) else str(name)
 
 
+def meant(module: types.ModuleType) -> list[str]:
+    """Return what Tab lists of a module: its `__all__`, or its public names without what it imports."""
+    own = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+    imported = [n for n, v in own.items() if getattr(v, "__module__", module.__name__) != module.__name__]
+    modules = [name for name, value in own.items() if isinstance(value, types.ModuleType)]
+    return getattr(module, "__all__", [name for name in own if name not in {*imported, *modules}])
+
+
 def begin(name: str, namespace: dict[str, Any]) -> Notebook:
     """Check the parameters in a notebook's globals() as `check`, put their types right in place, and open its store.
 
@@ -130,8 +136,8 @@ def begin(name: str, namespace: dict[str, Any]) -> Notebook:
     if values["profile"] != declared["profile"].default:
         parameters.check_profile(values["profile"])
     namespace.update(values)
-    for module in [m for m in sys.modules.values() if m.__name__.startswith("lib.") and hasattr(m, "__all__")]:
-        module.__dir__ = partial(list, module.__all__)  # Tab lists what is meant, without a module's own imports
+    for module in [m for m in sys.modules.values() if m.__name__.partition(".")[0] == "lib"]:
+        module.__dir__ = partial(meant, module)
     matplotlib.rcParams.update(plots.STYLE)
     exhibits.watched = not values["headless"]
     if values["headless"]:  # an interrupted kernel's event loop logs errors to the runner's terminal
@@ -143,7 +149,8 @@ def begin(name: str, namespace: dict[str, Any]) -> Notebook:
 def asked_by(name: str, profile: str, kept: bool = False) -> Notebook:
     """Open another notebook of the profile, for its stored runs; its parameters are the last report's or its file's.
 
-    With `kept` the runs that the repository keeps count too, as they do in a notebook that a person runs.
+    With `kept`, in a notebook that a person runs, its parameters are the file's, and runs that the repository keeps
+    count too.
     """
-    values = parameters.executed(profile, name)
+    values = parameters.of_profile(profile, name) if kept else parameters.executed(profile, name)
     return Notebook(headless=True, origin="", values=values, store=opened(profile, values.get("runs", "train"), kept))

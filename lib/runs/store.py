@@ -29,8 +29,6 @@ from lib.system import files, paths
 from lib.system.errors import NoRoom, UserError, printable, reason
 from lib.training import Record, Weights, build_model
 
-__all__ = ["Store", "everything", "opened"]
-
 FORMAT = 1  # layout of record.json; a record of another one is skipped, and set aside before it would be replaced
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError, NotImplementedError)
 

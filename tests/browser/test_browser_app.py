@@ -117,7 +117,7 @@ def test_rows_of_the_runs_are_picked_with_the_keyboard(page):
     page.keyboard.press("ArrowDown")
     assert rows.nth(1).evaluate("row => row === document.activeElement")
     page.get_by_role("button", name="Clear").click()
-    page.get_by_text("Pick at least one run").wait_for()
+    page.get_by_text("Pick at least one run").first.wait_for()
     rows.first.click()
     rows.nth(1).click()
     page.locator("img[alt^='Test accuracy by epoch']").wait_for()
@@ -188,6 +188,15 @@ def test_a_narrow_page_holds_everything(browser, app, width):
 
 def test_axe_finds_no_serious_fault_in_the_page(page):
     assert violations(page) == []
+
+
+def test_a_page_whose_kernel_has_ended_says_so(browser, app):
+    page, _ = visit(browser, app)
+    address, token = app.split("?")
+    stop = urllib.request.Request(f"{address}api/kernels/{kernel_of(page)}?{token}", method="DELETE")
+    urllib.request.urlopen(stop, timeout=20)
+    page.get_by_role("alert").filter(has_text="This page has ended. Reload it to go on.").wait_for()
+    page.close()
 
 
 def kernel_of(page):

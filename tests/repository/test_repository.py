@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from lib.notebook import parameters
+from lib.notebook import parameters, session
 from lib.notebook.parameters import NOTEBOOKS as CHAPTERS
 from lib.notebook.parameters import Plan
 from lib.system import paths
@@ -99,31 +99,42 @@ def test_the_index_names_every_notebook_and_its_links_lead_to_files():
     cells = nbformat.read(paths.NOTEBOOKS / "index.ipynb", 4).cells
     links = [link for cell in cells for link in re.findall(r"\]\(([^)]+)\)", cell.source)]
     assert {path.name for path in NOTEBOOKS} <= set(links)
-    assert [link for link in links if not (paths.NOTEBOOKS / link).exists()] == []
+    assert [link for link in links if not (paths.NOTEBOOKS / link).is_file()] == []  # JupyterLab opens no folder
 
 
-@pytest.mark.parametrize(
-    "room", ["", ".data", ".training", ".runs", ".runs.sweep", ".analysis", ".notebook", ".system"]
-)
+ROOMS = ["", ".data", ".training", ".runs", ".runs.sweep", ".analysis", ".notebook", ".system"]
+#: Modules that cells call by their name.
+CALLED = {"data": "", "models": "", "exhibits": ".notebook", "plans": ".notebook", "session": ".notebook"}
+CALLED |= dict.fromkeys(["claims", "findings", "logits", "original", "plots"], ".analysis")
+CALLED |= dict.fromkeys(["prose", "statistics", "tables"], ".analysis")
+
+
+@pytest.mark.parametrize("room", ROOMS)
 def test_every_package_says_which_names_are_meant_for_people(room):
     package = importlib.import_module(f"lib{room}")
-    named = {
-        name: getattr(package, name, None) or importlib.import_module(f"lib{room}.{name}") for name in package.__all__
-    }
-    assert None not in named
-    assert "UserError" not in package.__all__
+    for name in package.__all__:
+        assert hasattr(package, name) or importlib.import_module(f"lib{room}.{name}")
 
 
-def test_tab_lists_what_is_meant_in_a_notebook():
+@pytest.mark.parametrize("name", CALLED)
+def test_tab_lists_what_notebooks_call_and_no_imports(name):
+    cells = [cell for path in NOTEBOOKS for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+    used = {called for cell in cells for called in re.findall(rf"\b{name}\.([a-zA-Z_]+)\(", cell.source)}
+    listed = set(session.meant(importlib.import_module(f"lib{CALLED[name]}.{name}")))
+    assert used <= listed
+    assert used
+    assert not {"np", "torch", "pd", "UserError", "Any", "Sequence", "Figure"} & listed
+
+
+def test_tab_lists_what_is_meant_once_a_notebook_has_begun():
     code = (
-        "import sys; sys.argv = ['']; from lib import losses; from lib.notebook import session\n"
+        "from lib import losses; from lib.notebook import session\n"
         "headless, profile, dataset = True, 'quick', 'sample'; session.begin('explore', globals())\n"
         "print(*dir(losses))"
     )
     said = subprocess.run([sys.executable, "-c", code], cwd=paths.ROOT, capture_output=True, text=True, check=True)
-    listed = said.stdout.split()
-    assert {"focal", "LOSSES"} <= set(listed)
-    assert not {"torch", "partial", "Any", "UserError"} & set(listed)
+    assert {"focal", "LOSSES"} <= set(said.stdout.split())
+    assert not {"torch", "partial", "UserError"} & set(said.stdout.split())
 
 
 @pytest.fixture
@@ -154,7 +165,7 @@ def tracked(tmp_path):
                 cell.update(execution_count=1, outputs=[nbformat.v4.new_output("stream", text="said\n")])
                 cell.metadata["jupyter"] = {"source_hidden": True}
         nbformat.write(notebook, file)
-        lab.saved(str(file), {"type": "notebook"}, contents_manager=None)
+        lab.refresh(file)
         return run(["git", "status", "--porcelain"]).stdout.split()
 
     return save
@@ -322,6 +333,8 @@ sweep.run([Experiment.make(epochs=2, **fields)], on_epoch=lambda *_: None)
     check = "labels = matplotlib.pyplot.gcf().axes[0].get_legend_handles_labels()[1]\n"
     check += "print(record, [*record.frame().index], labels)"
     environment = os.environ | {"WRITEUP_OUTPUTS": str(tmp_path), "MPLBACKEND": "agg"}
+    fresh = [sys.executable, "-c", "import matplotlib\n" + code + check]  # of what the repository keeps
+    assert subprocess.run(fresh, env=environment, capture_output=True, text=True, cwd=tmp_path).returncode == 0
     command = [sys.executable, "-c", train + code + check]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
     assert re.fullmatch(

@@ -90,3 +90,19 @@ def test_each_table_of_the_page_offers_its_csv():
         "a (%),b\n1,x#y\n",
         '"n & m, α","n & m, α low","n & m, α high"\n5,4,6\n',
     ]
+
+
+@pytest.mark.parametrize(
+    ("head", "cells"),
+    [
+        ("run", ["4812abcf", "812"]),  # keys, one of which begins with digits
+        ("claim", ["9a", "9"]),
+        ("model", ["ResNet-32", "3 layers"]),
+    ],
+)
+def test_a_column_of_names_stays_as_it_is(head, cells):
+    assert rows_of([head, "n"], *([cell, "5"] for cell in cells)) == [[head, "n"], *([cell, "5"] for cell in cells)]
+
+
+def test_a_unit_is_named_also_where_its_letters_are_in_the_name():
+    assert rows_of(["epochs"], ["29 s"], ["3 s"]) == [["epochs (s)"], ["29"], ["3"]]

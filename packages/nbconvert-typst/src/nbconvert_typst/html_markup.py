@@ -28,7 +28,8 @@ def inner_html(
         if any(above.tag == "table" for above in table.iterancestors()):
             tidy(table)  # inside a cell, whose box scrolls already
             continue
-        text = csv_of(tidy(table)) if csv_name else ""
+        grid = tidy(table)
+        text = csv_of(grid) if csv_name else ""
         box = _in_scrolling_box(table)
         if text:
             _offer(box, text, csv_name())

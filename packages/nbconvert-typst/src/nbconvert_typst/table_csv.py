@@ -12,13 +12,13 @@ from nbconvert_typst.tables import MISSING, Table
 _NUMBER = r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[-+]?\d+)?"
 _FIGURE = re.compile(
     rf"(?P<value>{_NUMBER})(?:\s*±\s*(?P<error>{_NUMBER})|\s*\[(?P<low>{_NUMBER}),\s*(?P<high>{_NUMBER})\])?"
-    r"(?:\s*(?P<unit>%|[^\W\d_]+))?"
+    r"(?:\s*(?P<unit>%)|\s+(?P<letters>[^\W\d_]+))?"  # 4812abcf is a name
 )
 
 
 @dataclass(frozen=True)
 class _Figure:
-    """What a cell says: a number as text, the ends of its interval and its unit, or the cell's words as the value."""
+    """Content of a cell: a number as text, the ends of its interval and its unit, or the cell's words as the value."""
 
     value: str
     low: str = ""
@@ -64,11 +64,13 @@ def data_uri(text: str) -> str:
 
 def _column(name: str, texts: list[str]) -> tuple[str, list[_Figure]]:
     figures = [_figure(text) for text in texts]
+    if any(figure.unit is None and figure.value for figure in figures):  # a column of words, with or without numbers
+        return name, [_Figure("" if text in MISSING else text) for text in texts]
     units = {figure.unit for figure in figures if figure.unit is not None}
     if len(units) > 1:
         return name, [_Figure(text) if figure.unit else figure for figure, text in zip(figures, texts, strict=True)]
     unit = next(iter(units), "")
-    return f"{name} ({unit})".strip() if unit and unit not in name else name, figures
+    return f"{name} ({unit})".strip() if unit and f"({unit})" not in name else name, figures
 
 
 def _figure(text: str) -> _Figure:
@@ -80,4 +82,4 @@ def _figure(text: str) -> _Figure:
     value, error, low, high = (part and part.replace(",", "").removeprefix("+") for part in found.groups()[:4])
     if error:
         low, high = f"{Decimal(value) - Decimal(error)}", f"{Decimal(value) + Decimal(error)}"
-    return _Figure(value, low or "", high or "", found["unit"] or "")
+    return _Figure(value, low or "", high or "", found["unit"] or found["letters"] or "")
