@@ -23,7 +23,6 @@ from torch import Tensor
 
 from lib.system.errors import UserError
 
-
 SCALE = 30.0  # of cosines that are logits (Cao et al. 2019)
 
 

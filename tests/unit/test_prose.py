@@ -9,6 +9,7 @@ from test_findings import diagonal, record
 
 from lib.analysis import prose
 from lib.analysis.statistics import Difference
+from longtail_writeup import sentences
 
 
 def test_names_make_a_list_in_a_sentence():
@@ -23,17 +24,17 @@ def difference(mean, low, high, seeds=(5, 5)):
 
 def test_a_gain_is_not_claimed_for_beta_where_the_unweighted_loss_has_it_too():
     shown, open_ = difference(0.06, 0.03, 0.09), difference(0.01, -0.02, 0.04)
-    assert prose.best_gain(SimpleNamespace(gain=shown, matters=True)) == "β gains about 6 points where it matters."
-    assert prose.best_gain(SimpleNamespace(gain=shown, matters=False)) == "No gain is shown to come from β."
-    assert prose.best_gain(SimpleNamespace(gain=open_, matters=True)) == "No β is shown to gain."
-    assert "Fresh seeds, run after that choice, give +6.0 points" in prose.confirmed(shown)
-    assert "were not run" in prose.confirmed(difference(0.06, np.nan, np.nan, seeds=(5, 0)))
+    assert sentences.best_gain(SimpleNamespace(gain=shown, matters=True)) == "β gains about 6 points where it matters."
+    assert sentences.best_gain(SimpleNamespace(gain=shown, matters=False)) == "No gain is shown to come from β."
+    assert sentences.best_gain(SimpleNamespace(gain=open_, matters=True)) == "No β is shown to gain."
+    assert "Fresh seeds, run after that choice, give +6.0 points" in sentences.confirmed(shown)
+    assert "were not run" in sentences.confirmed(difference(0.06, np.nan, np.nan, seeds=(5, 0)))
 
 
 def test_the_tail_is_called_under_trained_where_it_is():
-    assert "overfitting" in prose.tail(0.2, 0.0)
-    assert "under-training" in prose.tail(0.0, 0.0)
-    assert "no sign of overfitting" in prose.tail(0.0, 0.5)
+    assert "overfitting" in sentences.tail(0.2, 0.0)
+    assert "under-training" in sentences.tail(0.0, 0.0)
+    assert "no sign of overfitting" in sentences.tail(0.0, 0.5)
 
 
 def test_what_a_comparison_could_have_shown():
@@ -64,7 +65,7 @@ def test_seeds_are_counted_for_both_settings():
     ],
 )
 def test_the_original_is_reached_or_not(accuracies, difference, verdict):
-    said = prose.against_original(accuracies, 0.807)
+    said = sentences.against_original(accuracies, 0.807)
     assert said.startswith(difference)
     assert "80.7 %" in said
     assert said.endswith(verdict)
@@ -78,8 +79,8 @@ def test_the_caption_of_the_learning_curves_counts_runs_and_names_settings():
 
 
 def test_betas_of_equal_weights_are_named_where_there_are_several():
-    assert "β = 0, 0.1 give exactly the same" in prose.same_weights([0.0, 0.1])
-    assert prose.same_weights([0.0]) == ""
+    assert "β = 0, 0.1 give exactly the same" in sentences.same_weights([0.0, 0.1])
+    assert sentences.same_weights([0.0]) == ""
 
 
 def test_details_tell_runs_of_one_title_apart():

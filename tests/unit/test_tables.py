@@ -5,12 +5,13 @@ import pytest
 from scipy import stats
 from synthetic import CLAIMED, record, runs
 
-from lib.analysis import claims, findings, prose, tables
+from lib.analysis import claims, findings, tables
 from lib.analysis.claims import CLAIMS, Answer, Evidence, Row, Setting, Verdict
 from lib.analysis.claims.closing_table import equal_settings
 from lib.analysis.statistics import accuracy, best_accuracy
 from lib.notebook import session
 from lib.system.errors import UserError
+from longtail_writeup import sentences
 
 COUNTS = CLAIMED["counts"]
 CE_ROW, CB_ROW = np.array(CLAIMED["cross_entropy"]), np.array(CLAIMED["class_balanced_focal"][0.8])
@@ -113,15 +114,15 @@ def reached(*accuracies):
 
 def test_the_likeliest_reading_is_the_nearest_one():
     found = {"as stated": reached(0.70, 0.702), "constant rate": reached(0.80, 0.81), "bfloat16": {}}
-    text = prose.likeliest_reading(found, 0.807)
+    text = sentences.likeliest_reading(found, 0.807)
     assert text.startswith("Of 2 readings the nearest is *constant rate*: 0.2 points below the original's 80.7 %")
     assert "contains the original's accuracy for: constant rate." in text
     far = {"as stated": reached(0.70, 0.701), "bfloat16": reached(0.71, 0.711)}
-    assert "accuracy for: none." in prose.likeliest_reading(far, 0.807)
-    one = prose.likeliest_reading({"as stated": reached(0.70)}, 0.807)
+    assert "accuracy for: none." in sentences.likeliest_reading(far, 0.807)
+    one = sentences.likeliest_reading({"as stated": reached(0.70)}, 0.807)
     assert one.startswith("One reading was run, *as stated*: 10.7 points below the original's 80.7 %")
-    assert "Not run yet" in prose.likeliest_reading({"as stated": {}}, 0.807)
-    assert prose.likeliest_reading(found, 0.807, " Not tested.") == "Not tested."
+    assert "Not run yet" in sentences.likeliest_reading({"as stated": {}}, 0.807)
+    assert sentences.likeliest_reading(found, 0.807, " Not tested.") == "Not tested."
 
 
 def test_equal_settings_are_compared_where_they_have_the_most_seeds():
