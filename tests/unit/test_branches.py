@@ -8,7 +8,7 @@ from lib.runs.store import Store
 from lib.runs.sweep.branches import in_waves, shared
 from lib.training import train
 
-BASE = {"imbalance": "exponential", "factor": 0.1, "epochs": 4, "steps": [2, 3], "decay": 0.1}
+BASE = {"imbalance": "exponential", "factor": 0.2, "epochs": 4, "steps": [2, 3], "decay": 0.1}
 CE = small(**BASE)
 BRANCHES = {
     "CE-DRW": small(**BASE, beta=0.99, deferred=2),
@@ -44,7 +44,7 @@ def test_runs_that_differ_before_share_nothing():
 
 def test_a_step_schedule_is_prolonged_from_its_end(few, one_thread, tmp_path):
     longer, file = CE.replace(epochs=6), tmp_path / "state.safetensors"
-    whole, weights = run(longer, few())
+    _, weights = run(longer, few())
     train(CE, few(), states={4: file})
     trained = []
     _, same = train(longer, few(), states={4: file}, on_epoch=lambda epoch: trained.append(epoch.epoch))
@@ -57,7 +57,7 @@ def test_a_damaged_state_costs_its_epochs_alone(few, one_thread, tmp_path, capsy
     train(CE, few(), states={2: file})
     file.write_bytes(file.read_bytes()[:-100])
     branch = BRANCHES["CE-DRW"]
-    whole, weights = run(branch, few())
+    _, weights = run(branch, few())
     _, same = train(branch, few(), states={2: file})
     assert "cannot be used" in capsys.readouterr().err
     assert all(weights["last"][key].equal(value) for key, value in same["last"].items())

@@ -4,6 +4,7 @@ A run with something deferred is another run up to there (cross-entropy up to ep
 class), and one with a step schedule is the start of a longer one.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,14 +16,12 @@ States = dict[str, dict[int, Path]]  # files by a run's key and by epoch
 
 def shared(experiments: Sequence[Experiment], store: Store) -> States:
     """Return the files for states that at least two of the runs have in common, or that are stored already."""
-    ends = {e.epochs for e in experiments}
+    points = {epoch for e in experiments for epoch in (e.epochs, e.deferred)}
     found: States = {}
-    users: dict[Path, int] = {}
+    users = Counter[Path]()
     for e in {e.key: e for e in experiments}.values():
-        epochs = {epoch for epoch in ends | {e.deferred} if 0 < epoch <= e.epochs and epoch in e.evaluated}
-        found[e.key] = {epoch: store.state(e, epoch) for epoch in epochs}
-        for file in found[e.key].values():
-            users[file] = users.get(file, 0) + 1
+        found[e.key] = {epoch: store.state(e, epoch) for epoch in points.intersection(e.evaluated)}
+        users.update(found[e.key].values())
     return {
         key: {epoch: file for epoch, file in files.items() if users[file] > 1 or file.exists()}
         for key, files in found.items()
