@@ -80,10 +80,23 @@ def fetch(source: Annotated[str, typer.Option(help="auto, disk, torchvision or n
 
 
 @app.command()
-def runs() -> None:
-    """List the stored runs."""
+def runs(
+    states: Annotated[bool, typer.Option("--states", help="List states that runs share, with their sizes.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove these states; no result is lost.")] = False,
+) -> None:
+    """List the stored runs, or the states after epochs that several runs have in common."""
     from lib.runs.store import Store
 
+    if states or remove:
+        found = sorted(Store().folder.glob("states/*.safetensors"))
+        for file in found:
+            key, _, epoch = file.stem.rpartition("-")
+            print(f"{key}  epoch {epoch:>4}  {file.stat().st_size / 1e6:6.1f} MB")
+            if remove:
+                file.unlink(missing_ok=True)
+        total = sum(file.stat().st_size for file in found if file.exists()) / 1e6
+        print(f"{len(found)} states {'removed' if remove else f'of {total:.1f} MB'}")
+        return
     frame = Store().frame()
     if frame.empty:
         print("No run is stored yet. Try: make report")
