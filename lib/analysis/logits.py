@@ -1,7 +1,8 @@
 """Results from the logits that runs keep of their last epoch on the test set: [N, C], by seed.
 
 Logit adjustment: Menon et al., Long-Tail Learning via Logit Adjustment, ICLR 2021, arXiv:2007.07314. Temperature
-scaling: Guo et al., On Calibration of Modern Neural Networks, ICML 2017, arXiv:1706.04599.
+scaling: Guo et al., On Calibration of Modern Neural Networks, ICML 2017, arXiv:1706.04599. Tau-normalisation: Kang
+et al., Decoupling Representation and Classifier for Long-Tailed Recognition, ICLR 2020, arXiv:1910.09217.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,14 @@ def adjusted(logits: Tensor, counts: Sequence[int], tau: float = 1.0) -> Tensor:
     """Subtract tau times the log frequency of each training class: the answer for classes that are equally frequent."""
     frequency = torch.tensor(counts, dtype=logits.dtype) / sum(counts)
     return logits - tau * frequency.log()
+
+
+def tau_normalised(logits: Tensor, weight: Tensor, bias: Tensor, tau: float = 1.0) -> Tensor:
+    """Divide each class's logit by the norm of its weights to the power of tau; `weight` [C, F] and `bias` of `output`.
+
+    The bias is taken away first: it is no part of the method.
+    """
+    return (logits - bias) / weight.norm(dim=1) ** tau
 
 
 def temperature(logits: Tensor, labels: Tensor) -> float:

@@ -95,8 +95,9 @@ class Store:
     def tensors(self, run: Experiment | Record, name: str = "last") -> dict[str, Tensor]:
         """Return tensors of a run by their name: the weights of its "best" or "last" epoch, or its "logits".
 
-        Logits are those of the last epoch on the test set, float16 [N, C] under "test"; runs keep them since
-        2026-11-25. Raises UserError where the tensors are not stored, or are not those that were stored.
+        Logits are those of the last epoch, float16 [N, C], under "test" and, where images were held out, "validation";
+        runs keep the former since 2026-11-25, the latter since 2026-11-30. Raises UserError where the tensors are not
+        stored, or are not those that were stored.
         """
         file, why = self.file(run.key, f"{name}.safetensors"), "not stored"
         try:
@@ -115,7 +116,9 @@ class Store:
             raise ValueError("its checksum is not the one in the record")
         tensors = safetensors.torch.load(content)
         if name == "logits":
-            expected = {"test": torch.empty(int(np.sum(record.last.test.confusion)), len(record.counts)).half()}
+            measured = {"test": record.last.test, "validation": record.last.validation}
+            images = {n: int(np.sum(e.confusion)) for n, e in measured.items() if e and n in {"test", *tensors}}
+            expected = {n: torch.empty(count, len(record.counts)).half() for n, count in images.items()}
         else:
             expected = build_model(record.experiment, len(record.counts)).state_dict()
         forms = [{key: (value.shape, value.dtype) for key, value in each.items()} for each in (tensors, expected)]

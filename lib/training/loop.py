@@ -55,8 +55,8 @@ def train(
     """Train one experiment from start to end, or on from the epochs of an existing checkpoint or state.
 
     On a CPU with the same number of threads it ends bit-identical to an undisturbed run. Returns the record and tensors
-    by name: the weights of the "best" and the "last" epoch, and under "logits" those of the last epoch on the test set
-    ("test", float16 [N, C], in the order of the test set).
+    by name: the weights of the "best" and the "last" epoch, and under "logits" those of the last epoch ("test" and,
+    where images were held out, "validation", float16 [N, C], in the order of the images).
 
     Raises Diverged where the loss is not finite, with epoch, step and settings; Interrupted on Ctrl-C or by `on_step`,
     with the history; NoRoom where the checkpoint cannot be written; and UserError where this program's code of the
@@ -147,8 +147,11 @@ def train(
         origin=origin,
         final_train_correct=[row[k] for k, row in enumerate(final.confusion)],
     )
-    stored = logits.clamp(-65504, 65504).half().cpu()  # the largest numbers of float16
-    return record, {"best": state.best, "last": plain_weights(model), "logits": {"test": stored}}
+    parts = {"test": logits}
+    if validation:
+        parts["validation"] = predict(model, validation.images, experiment.precision, dataset)
+    stored = {name: part.clamp(-65504, 65504).half().cpu() for name, part in parts.items()}  # what float16 can hold
+    return record, {"best": state.best, "last": plain_weights(model), "logits": stored}
 
 
 def train_epoch(

@@ -8,10 +8,12 @@ import torch
 from conftest import run, small
 
 from lib import losses
+from lib.analysis.logits import tau_normalised
 from lib.experiment import Experiment
 from lib.system.errors import UserError
 from lib.training import build_model, train
-from lib.training.batches import draw, draw_by_class, mix, training_batches
+from lib.training.batches import draw, draw_by_class, mix, training_batches, training_part
+from lib.training.evaluation import predict
 from lib.training.optimizer import learning_rate
 
 COUNTS = [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
@@ -231,3 +233,30 @@ def test_every_method_trains_stores_and_loads(few, store, one_thread, fields):
     store.put(*run(experiment, few()))
     assert store.get(experiment).experiment == experiment
     build_model(experiment, 10).load_state_dict(store.tensors(experiment, "last"))
+
+
+def test_a_run_with_held_out_images_keeps_their_logits(sample, store, one_thread):
+    experiment = small(epochs=1, validation=0.25)
+    record, weights = run(experiment, sample)
+    store.put(record, weights)
+    kept = store.tensors(experiment, "logits")
+    _, held_out = training_part(sample, experiment)
+    assert kept["validation"].shape == (len(held_out), 10)
+    right = (kept["validation"].argmax(1) == held_out.labels).float().mean().item()
+    assert right == pytest.approx(record.last.validation.accuracy)
+
+
+def test_tau_normalisation_divides_by_the_norms_of_the_head(sample):
+    """Each weight vector by its norm to the power of tau, without the bias: Kang et al. 2020."""
+    model = build_model(Experiment.make(model="ResNet-32", epochs=1, seed=4), 10).eval()
+    with torch.no_grad():
+        model.output.weight *= torch.linspace(0.5, 2, 10)[:, None]
+        model.output.bias += torch.linspace(-1, 1, 10)
+    seen = []
+    model.output.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    logits = predict(model, sample.test.images[:50], "float32", sample)
+    weight, bias = model.output.weight.detach(), model.output.bias.detach()
+    for tau in (0.0, 0.7, 1.0):
+        scaled = weight.double() / (weight.double() ** 2).sum(1, keepdim=True) ** (tau / 2)
+        expected = seen[0].double() @ scaled.T
+        torch.testing.assert_close(tau_normalised(logits, weight, bias, tau).double(), expected, atol=1e-3, rtol=1e-3)
