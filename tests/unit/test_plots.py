@@ -11,6 +11,7 @@ from conftest import small
 from test_findings import diagonal, record
 
 from lib.analysis import curves, plots
+from longtail_writeup import drawings
 
 CLASSES = ("ant", "bee", "cat")
 
@@ -40,7 +41,7 @@ def test_the_closing_table_has_a_panel_for_every_candidate():
         "rate 0.1, batch 2": {"CE": np.full((2, 3), 0.5), "CB-Focal": []},
         "rate 1, batch 2": {"CE": [], "CB-Focal": []},
     }
-    figure = plots.closing_rows(rows, {"CE": [0.1] * 3, "CB-Focal": [0.2] * 3}, CLASSES)
+    figure = drawings.closing_rows(rows, {"CE": [0.1] * 3, "CB-Focal": [0.2] * 3}, CLASSES)
     assert titles(figure) == ["rate 0.1\nbatch 2", "rate 1\nbatch 2"]
 
 
