@@ -13,7 +13,8 @@ typed    = $(if $(filter command line,$(origin $(1))),$($(1)))
 # Git's filter for notebooks (.gitattributes): what is committed has no outputs, and nothing that a JupyterLab adds.
 ADDED   := $(addprefix metadata.language_info.,codemirror_mode file_extension mimetype nbconvert_exporter pygments_lexer version) \
   cell.metadata.execution cell.metadata.jupyter
-CLEAN    = if [ -x "$(abspath $(BIN))/nbstripout" ]; then "$(abspath $(BIN))/nbstripout" --keep-id --extra-keys "$(ADDED)"; else cat; fi
+TOOL     = $(if $(filter /%,$(BIN)),,$(CURDIR)/)$(BIN)/nbstripout
+CLEAN    = if [ -x "$(TOOL)" ]; then "$(TOOL)" --keep-id --extra-keys "$(ADDED)"; else cat; fi
 
 help:  ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
