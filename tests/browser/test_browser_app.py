@@ -24,7 +24,7 @@ def app(workplace):
     """The server, with its first page made ahead: the URL that it prints."""
     _, script, notebook = made("app")
     command = ["python", str(paths.ROOT / script), "--no-browser", f"--port={PORT}", notebook]
-    command += ["--Kernels.cull_idle_timeout=5", "--Kernels.cull_interval=1"]
+    command += ["--Kernels.cull_idle_timeout=25", "--Kernels.cull_interval=1"]
     with served(command, f"http://127.0.0.1:{PORT}/nowhere", workplace):
         yield re.search(r"http://localhost\S+token=\w+", log(workplace))[0]
 
