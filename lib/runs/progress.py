@@ -60,7 +60,8 @@ class Progress:
 
     def __call__(self, experiment: Experiment, epoch: Epoch) -> None:
         key = experiment.key
-        self._epochs += max(0, self._left.get(key, 0) - (experiment.epochs - epoch.epoch))
+        jump = self._left.get(key, 0) - (experiment.epochs - epoch.epoch)
+        self._epochs += max(1, min(jump, experiment.evaluate_every))  # a resumed run has done the others before
         self._rates.append(epoch.images_per_second)
         self._shares.pop(key, None)
         self._began.pop(key, None)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from conftest import run, small
 
+from lib import models
 from lib.runs.store import Store
 from lib.system.errors import UserError
 from longtail_writeup import verify
@@ -107,7 +108,7 @@ def test_a_run_of_several_parts_is_not_held_to_every_bit(kept):
 
 
 def test_runs_of_other_code_are_not_trained_again(published, monkeypatch):
-    monkeypatch.setitem(verify.train.__globals__["models"].MODELS, "TwoLayerNet", lambda classes: None)
+    monkeypatch.setitem(models.MODELS, "TwoLayerNet", lambda classes: None)
     with pytest.raises(UserError, match="of today's code is kept"):
         verify.verify(published.folder, count=1)
 
