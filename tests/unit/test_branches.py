@@ -84,7 +84,7 @@ def test_states_are_kept_where_two_runs_share_them(store):
         [BRANCHES["CE-DRW"]],
         [BRANCHES["CE-DRW, divided by weights"]],
     ]
-    assert shared([CE], store) == {CE.key: {}}
+    assert shared([CE, CE.replace(seed=1)], store) == {}
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -101,3 +101,13 @@ def test_a_sweep_trains_the_shared_epochs_once(sample, tmp_path, workers):
     epochs.clear()
     sweep.run([later], store=store, workers=1, on_epoch=lambda e, epoch: epochs.append((e, epoch.epoch)))
     assert [epoch for _, epoch in epochs] == [3, 4]
+
+
+def test_a_longer_run_goes_on_from_the_state_of_an_earlier_sweep(sample, tmp_path):
+    store, epochs, longer = Store(tmp_path / "runs"), [], CE.replace(epochs=6)
+    sweep.run([CE, longer], store=store, workers=1, on_epoch=lambda e, epoch: epochs.append((e.epochs, epoch.epoch)))
+    assert sorted(epochs) == [(4, 1), (4, 2), (4, 3), (4, 4), (6, 5), (6, 6)]
+    epochs.clear()
+    longest = CE.replace(epochs=7)
+    sweep.run([longest], store=store, workers=1, on_epoch=lambda e, epoch: epochs.append((e.epochs, epoch.epoch)))
+    assert epochs == [(7, 5), (7, 6), (7, 7)]

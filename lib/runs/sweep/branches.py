@@ -16,7 +16,10 @@ States = dict[str, dict[int, Path]]  # files by a run's key and by epoch
 
 def shared(experiments: Sequence[Experiment], store: Store) -> States:
     """Return the files for states that at least two of the runs have in common, or that are stored already."""
-    points = {epoch for e in experiments for epoch in (e.epochs, e.deferred)}
+    points = {epoch for e in experiments for epoch in (e.epochs, e.deferred)} - {0}
+    points |= {int(file.stem.rpartition("-")[2]) for file in store.folder.glob("states/*-*.safetensors")}
+    if len(points) < 2:
+        return {}
     found: States = {}
     users = Counter[Path]()
     for e in {e.key: e for e in experiments}.values():
