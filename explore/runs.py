@@ -110,12 +110,10 @@ def runs() -> None:
 def table(store: Store) -> pd.DataFrame:
     """Return the table's content: a row per stored run, the newest first; accuracies in percent."""
     accuracies = ["best_accuracy", "last_accuracy"]
-    columns = ["model", "loss", "beta", "gamma", "seed", *accuracies, "data", "imbalance", "factor"]
+    columns = ["model", "method", "beta", "gamma", "seed", *accuracies, "data", "imbalance", "factor"]
     columns += ["epochs", "batch_size", "learning_rate", "finished", "key"]
     frame = store.frame()[columns].iloc[::-1].reset_index(drop=True)
     frame[accuracies] = (100 * frame[accuracies]).round(1)
-    balanced = np.where(frame["beta"].notna(), "CB-", "")
-    frame["loss"] = balanced + frame["loss"].map({name: kind.label for name, kind in LOSSES.items()})  # as in legends
     for name in ("beta", "gamma", "factor", "learning_rate"):  # as texts: the table would round a small rate to 0
         frame[name] = [page.number(value) if pd.notna(value) else "none" for value in frame[name]]
     frame["finished"] = frame["finished"].str.replace("T", " ").str.slice(stop=16)

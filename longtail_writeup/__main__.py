@@ -101,7 +101,7 @@ def runs(
     if frame.empty:
         print("No run is stored yet. Try: make report")
         return
-    columns = ["key", "model", "loss", "beta", "seed", "epochs", "best_accuracy", "last_accuracy", "origin"]
+    columns = ["key", "model", "method", "beta", "seed", "epochs", "best_accuracy", "last_accuracy", "origin"]
     print(frame[columns].to_string(index=False))
 
 

@@ -136,7 +136,7 @@ def begin(name: str, namespace: dict[str, Any]) -> Notebook:
     if values["profile"] != declared["profile"].default:
         parameters.check_profile(values["profile"])
     namespace.update(values)
-    for module in [m for m in sys.modules.values() if m.__name__.partition(".")[0] == "lib"]:
+    for module in [m for name, m in sys.modules.items() if name.partition(".")[0] == "lib"]:
         module.__dir__ = partial(meant, module)
     matplotlib.rcParams.update(plots.STYLE)
     exhibits.watched = not values["headless"]

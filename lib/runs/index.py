@@ -25,6 +25,7 @@ def row(record: Record) -> Row:
     return {
         "key": record.key,
         **record.experiment.model_dump(mode="json"),
+        "method": record.experiment.loss_name,
         "best_epoch": record.best.epoch,
         "best_accuracy": record.best.test.accuracy,
         "last_accuracy": record.last.test.accuracy,

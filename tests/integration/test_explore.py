@@ -240,7 +240,7 @@ def test_the_picked_runs_stand_above_the_table_and_one_of_them_is_compared_with(
     assert drawn[-1] == (ONE, TWO, ONE)
     assert [chip.description for chip in chips.children] == ["Clear", f"✕ {ONE}", f"✕ {TWO}"]
     assert listed.selected_rows == [0, 1]  # at the top
-    assert set(listed.df["loss"]) == {"CE", "CB-Focal"}  # the names of the legend
+    assert set(listed.df["method"]) == {"CE", "CB-Focal"}  # the names of the legend
     base.value = base.options[1][1]
     assert drawn[-1] == (ONE, TWO, TWO)
     balanced, ce = sorted(listed.selected_rows, key=lambda row: listed.df["β"][row] == "none")

@@ -164,17 +164,24 @@ def test_the_ledger_of_an_empty_store_finds_nothing(tmp_path):
     assert set(verdicts.values()) == {"undecided"}
 
 
-def test_the_claims_look_at_runs_on_the_whole_training_set(monkeypatch):
-    """The split that only chooses beta is among the sweep's parameters, and not among the ledger's runs."""
-    from lib.analysis import original
-
-    looked_at, swept = [], asked("beta_sweep")
+@pytest.fixture
+def looked_at(monkeypatch):
+    """The experiments that are asked of a store, which is empty."""
+    asked_for = []
 
     def stored(self, settings, seeds):
-        looked_at.extend(settings.values())
+        asked_for.extend(settings.values())
         return {name: {} for name in settings}
 
     monkeypatch.setattr(Notebook, "stored", stored)
+    return asked_for
+
+
+def test_the_claims_look_at_runs_on_the_whole_training_set(looked_at, monkeypatch):
+    """The split that only chooses beta is among the sweep's parameters, and not among the ledger's runs."""
+    from lib.analysis import original
+
+    swept = asked("beta_sweep")
     monkeypatch.setitem(swept.values, "validation", 0.1)
     monkeypatch.setattr(plans, "asked_by", lambda name, *_: swept if name == "beta_sweep" else asked(name))
     plans.evidence("writeup", COUNTS, original.figures())
@@ -217,16 +224,10 @@ def test_the_writeup_departs_from_nothing_and_every_stated_setting_counts():
     assert " more)" in plans.departure(asked("convnet", "quick"), "convnet")
 
 
-def test_a_shortened_convnet_tests_no_claim_of_the_convnet(monkeypatch):
+def test_a_shortened_convnet_tests_no_claim_of_the_convnet(looked_at, monkeypatch):
     from lib.analysis import original
 
-    looked_at, convnet = [], asked("convnet")
-
-    def stored(self, settings, seeds):
-        looked_at.extend(settings.values())
-        return {name: {} for name in settings}
-
-    monkeypatch.setattr(Notebook, "stored", stored)
+    convnet = asked("convnet")
     convnet.values["epochs"] = 14
     monkeypatch.setattr(plans, "asked_by", lambda name, *_: convnet if name == "convnet" else asked(name))
     assert plans.evidence("writeup", COUNTS, original.figures()).convnet == {}
