@@ -103,6 +103,6 @@ setup: .venv/ready  ## make the virtual environment only
 	@touch $@
 
 clean:  ## remove the reports of the shipped profiles and of the benchmark, but not the stored runs
-	rm -rf outputs/smoke outputs/quick outputs/writeup outputs/benchmark
+	rm -rf outputs/smoke outputs/quick outputs/writeup outputs/field outputs/benchmark
 
 .PHONY: help report publish reproduce verify test test-fast test-faults snapshots test-scale test-slurm test-browser lint benchmark benchmark-check app lab data setup clean

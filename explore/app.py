@@ -38,6 +38,7 @@ class Kernels(AsyncMappingKernelManager):
 
     cull_interval = Int(5, config=True, help="Seconds between two looks at the kernels.")
     cull_idle_timeout = Int(60, config=True, help="Seconds that a kernel waits for a page that is reloaded or cut off.")
+    load_timeout = Int(600, config=True, help="Seconds that a kernel waits for its page's first connection.")
 
     def __init__(self, **options: Any):
         super().__init__(**options)
@@ -45,15 +46,15 @@ class Kernels(AsyncMappingKernelManager):
         self.allowed_message_types = ["comm_open", "comm_msg", "comm_close", "comm_info_request", "kernel_info_request"]
 
     async def cull_kernel_if_idle(self, kernel_id: str) -> None:
-        """End a kernel that has had no page for `cull_idle_timeout`; Jupyter's own rule spares one that is active."""
+        """End a kernel that has no page, or whose page never connects; Jupyter's own rule spares one that is active."""
         model, now = self.kernel_model(kernel_id), time.monotonic()
         kernel = self.get_kernel(kernel_id)
-        if model["connections"] or model["execution_state"] == "busy":  # its page is being made
-            kernel.seen = now
-        elif now - getattr(kernel, "seen", now) > self.cull_idle_timeout:
+        if model["connections"]:
+            kernel.patience = self.cull_idle_timeout
+        if model["connections"] or model["execution_state"] == "busy" or not hasattr(kernel, "seen"):
+            kernel.seen = now  # busy: its page is being made
+        elif now - kernel.seen > getattr(kernel, "patience", self.load_timeout):  # a busy machine loads slowly
             await self.shutdown_kernel(kernel_id)
-        elif not hasattr(kernel, "seen"):
-            kernel.seen = now
 
 
 class Page(TornadoVoilaHandler):

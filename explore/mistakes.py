@@ -17,7 +17,7 @@ from torch import Tensor
 from explore import page
 from explore.tryout import Trainer
 from lib import losses
-from lib.analysis import findings, plots
+from lib.analysis import plots, statistics
 from lib.analysis.prose import details
 from lib.data import Dataset
 from lib.experiment import Experiment
@@ -122,7 +122,7 @@ def probabilities(experiment: Experiment, dataset: Dataset) -> Tensor:
 
 def most_frequent(record: Record) -> tuple[int, int]:
     """Return the most frequent mistake of the best epoch: true class, predicted class."""
-    return findings.confused(np.array(record.best.test.confusion), most=1)[0][:2]
+    return statistics.confused(np.array(record.best.test.confusion), most=1)[0][:2]
 
 
 def cell(record: Record, dataset: Dataset, true: int, predicted: int) -> np.ndarray:

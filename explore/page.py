@@ -27,6 +27,7 @@ WRAPPED = {"display": "flex", "flex_flow": "row wrap"}
 #: Called after every run that is trained on this page; by panel, as a cell that is run again replaces its own.
 on_stored: dict[str, Callable[[], None]] = {}
 _LABELS = {"dataset": "data", "factor": "imbalance factor", "beta": "β", "betas": "β", "gamma": "γ"}
+_LABELS |= {"deferred": "deferral (epochs)", "retrain_epochs": "retrain (epochs)"}
 _LABELS |= {"best_accuracy": "best epoch (%)", "last_accuracy": "last epoch (%)"}
 
 
@@ -104,9 +105,20 @@ def unseen() -> widgets.HTML:
 
 
 def interact(controls: dict[str, widgets.Widget], draw: Callable[..., str]) -> None:
-    """Display controls side by side, and below them the HTML of `draw(**values)`, renewed when one of them changes."""
-    output = widgets.interactive_output(lambda **values: ipython.display(ipython.HTML(draw(**values))), controls)
-    show([*controls.values()], output)
+    """Display controls side by side, and below them the HTML of `draw(**values)`, renewed when one of them changes.
+
+    No Output widget, as `interactive_output` has: on its account nbclient, with which Voila executes the page, sends on
+    the socket on which it waits for the cell's reply, and may then miss that reply and wait for ever.
+    """
+    drawn = widgets.HTML()
+
+    def renew(*_: object) -> None:
+        fill(drawn, lambda: draw(**{name: control.value for name, control in controls.items()}))
+
+    for control in controls.values():
+        control.observe(renew, "value")
+    renew()
+    show([*controls.values()], drawn)
 
 
 def show(*parts: widgets.Widget | list[widgets.Widget]) -> None:

@@ -23,6 +23,8 @@ from lib.training import Record
 
 MOST = 5  # settings that can be told apart in one figure
 Groups = Mapping[str, Sequence[Record]]  # runs by the name of their setting
+#: Fields of a method with their values in cross-entropy; the name of a setting says them, but for the numbers of some.
+_CE = {"loss": "cross_entropy", "beta": None, "tau": 0, "sampling": "images", "mixup": 0, "retrain": False}
 _ALT = (
     "Test accuracy by epoch for each of the picked settings, its last epoch by class, and each difference "
     "to the chosen setting by class, with 95 percent intervals for settings with several seeds."
@@ -56,7 +58,9 @@ def runs() -> None:
         nonlocal records
         records, frame = {record.key: record for record in store.records()}, table(store)
         frame = frame.sort_values("key", key=lambda keys: ~keys.isin(picked), kind="stable", ignore_index=True)
-        listed.update(frame, selected_rows=rows_of(picked, frame), **_TABLE)
+        further = [*range(frame.columns.get_loc("key") + 1, len(frame.columns))]
+        hidden = [{"targets": further, "visible": False}]  # until a person chooses them in Columns
+        listed.update(frame, selected_rows=rows_of(picked, frame), columnDefs=hidden, **_TABLE)
         change()
 
     def pick(keys: Sequence[str]) -> None:
@@ -108,14 +112,21 @@ def runs() -> None:
 
 
 def table(store: Store) -> pd.DataFrame:
-    """Return the table's content: a row per stored run, the newest first; accuracies in percent."""
-    accuracies = ["best_accuracy", "last_accuracy"]
+    """Return the table's content: a row per stored run, the newest first; accuracies in percent.
+
+    After the key stand all further settings in which runs differ.
+    """
+    frame, accuracies = store.frame().iloc[::-1].reset_index(drop=True), ["best_accuracy", "last_accuracy"]
     columns = ["model", "method", "beta", "gamma", "seed", *accuracies, "data", "imbalance", "factor"]
     columns += ["epochs", "batch_size", "learning_rate", "finished", "key"]
-    frame = store.frame()[columns].iloc[::-1].reset_index(drop=True)
+    further = [
+        name for name in Experiment.model_fields if name not in columns and frame[name].astype(str).nunique() > 1
+    ]
+    frame = frame[columns + further].copy()
     frame[accuracies] = (100 * frame[accuracies]).round(1)
-    for name in ("beta", "gamma", "factor", "learning_rate"):  # as texts: the table would round a small rate to 0
-        frame[name] = [page.number(value) if pd.notna(value) else "none" for value in frame[name]]
+    frame["beta"] = frame["beta"].astype(object).where(frame["beta"].notna(), "none")
+    for name in ("beta", "gamma", "factor", "learning_rate", *further):  # as texts: a small rate would be rounded to 0
+        frame[name] = frame[name].map(page.number)
     frame["finished"] = frame["finished"].str.replace("T", " ").str.slice(stop=16)
     return frame.rename(columns=page.label)
 
@@ -134,9 +145,9 @@ def grouped(records: Iterable[Record]) -> dict[Experiment, list[Record]]:
 
 
 def default_pick(records: Mapping[str, Record]) -> list[str]:
-    """Return the keys of the two runs picked at first: cross-entropy and the loss that share the most seeds with it."""
+    """Return the keys of the two runs picked at first: cross-entropy and the method that shares most seeds with it."""
     groups = grouped(records.values())
-    pairs = [(e.replace(loss="cross_entropy", beta=None), e) for e in groups]
+    pairs = [(e.replace(**_CE, epochs=e.scheduled), e) for e in groups]
     pairs = [(plain, e) for plain, e in pairs if plain != e and plain in groups]
     if not pairs:
         return list(records)[-2:]
@@ -145,14 +156,19 @@ def default_pick(records: Mapping[str, Record]) -> list[str]:
 
 
 def names(settings: Sequence[Experiment]) -> list[str]:
-    """Name settings by number, model, loss, data and imbalance, and by whatever else differs among them."""
+    """Name settings by number, model, method, data and imbalance, and by whatever else differs among them.
+
+    Fields of the method are told where settings with the same method and model differ in them.
+    """
     said = {"model", "loss", "beta", "data", "imbalance", "factor"}
     described = [e.model_dump(mode="json", exclude=said) for e in settings]
-    differing = [field for field in Experiment.model_fields if len({str(own.get(field)) for own in described}) > 1]
     found = []
     for n, (e, own) in enumerate(zip(settings, described, strict=True), start=1):
         images = "all images" if e.imbalance == "none" else f"{e.imbalance} {e.factor:g}"
-        more = [field for field in differing if field != "gamma" or LOSSES[e.loss].has_gamma]
+        alike = [other for s, other in zip(settings, described, strict=True) if s.setting == e.setting]
+        among = {field: alike if field in {*_CE, "deferred"} else described for field in own}
+        more = [field for field in own if len({str(other[field]) for other in among[field]}) > 1]
+        more = [field for field in more if field != "gamma" or LOSSES[e.loss].has_gamma]
         values = [f"{page.label(field)} {page.number(own[field])}" for field in more]
         found.append(", ".join([f"{n}: {e.setting}", e.data, images, *values]))
     return found

@@ -80,6 +80,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     gamma: Annotated[float, Field(ge=0)] = 0.0
     tau: Annotated[float, Field(ge=0)] = 0.0  # logit adjustment of cross-entropy; 1 is the balanced softmax
     deferred: Annotated[Whole, Field(ge=0, le=10**6)] = 0  # epochs before beta, tau and the sampling of classes act
+    retrain: bool = False  # after them a new last layer alone is trained, all else frozen (cRT), by a cosine schedule
     normalisation: Literal["count", "weights"] = "count"
     # optimiser and schedule
     epochs: Number
@@ -93,7 +94,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     decay: Annotated[float, Field(gt=0, le=1)] = 0.1
     warmup: Annotated[Whole, Field(ge=0, le=10**6)] = 0  # epochs of linear warm-up (steps)
     # numerics and evaluation
-    evaluate_every: Number = 1  # epochs between two evaluations; the last ten epochs are always evaluated
+    evaluate_every: Number = 1  # epochs between two evaluations; the last ten are evaluated, also before `retrain`
     seed: Annotated[Whole, Field(ge=0, lt=2**32)] = 0
     precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: autocast; weights stay float32
     code: str = ""  # digests of an own or edited model, loss or data set; set by `make`
@@ -112,7 +113,7 @@ class Experiment(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
             neutral["tau"] = 0.0
         if self.beta is None:
             neutral["normalisation"] = "count"  # with weights of 1 both are the mean
-            if not neutral.get("tau", self.tau) and self.sampling == "images":
+            if not neutral.get("tau", self.tau) and self.sampling == "images" and not self.retrain:
                 neutral["deferred"] = 0
         if self.schedule == "one_cycle":
             neutral.update(steps=(), warmup=0)
@@ -125,6 +126,8 @@ class Experiment(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
             raise ValueError("nesterov needs a momentum above 0")
         if self.deferred and self.deferred >= self.epochs:
             raise ValueError(f"deferred has to be less than the {self.epochs} epochs, not {self.deferred}")
+        if self.retrain and not self.deferred:
+            raise ValueError("retrain needs `deferred`, the epochs of the whole network before")
         return self
 
     @classmethod
@@ -158,17 +161,24 @@ class Experiment(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
+    def scheduled(self) -> int:
+        """The epochs of `schedule`: all but those in which the last layer alone is trained."""
+        return self.deferred if self.retrain else self.epochs
+
+    @property
     def evaluated(self) -> list[int]:
         """The epochs after which the model is evaluated."""
-        return [n for n in range(1, self.epochs + 1) if n % self.evaluate_every == 0 or n > self.epochs - 10]
+        ends = {n for end in (self.scheduled, self.epochs) for n in range(end - 9, end + 1)}
+        return [n for n in range(1, self.epochs + 1) if n % self.evaluate_every == 0 or n in ends]
 
     def prefix(self, epochs: int) -> str:
         """Key of what decides the first `epochs` epochs: runs that share it have the same state after them."""
-        own: dict[str, Any] = {"evaluate_every": 1}
-        if self.schedule == "steps":
-            own |= {"epochs": epochs, "steps": tuple(step for step in self.steps if step < epochs)}
+        own: dict[str, Any] = {"evaluate_every": 1, "steps": tuple(step for step in self.steps if step < epochs)}
+        if epochs <= self.scheduled:  # later ones depend on their number
+            free = self.schedule == "steps" and not LOSSES[self.loss].progressive
+            own["epochs"] = epochs if free else self.scheduled
         if self.deferred >= epochs:
-            own |= {"beta": None, "tau": 0.0, "sampling": "images"}
+            own |= {"beta": None, "tau": 0.0, "sampling": "images", "retrain": False}
         seen = [epoch for epoch in self.evaluated if epoch <= epochs]
         return hashlib.sha256(f"{self.replace(**own).key} {seen}".encode()).hexdigest()[:16]
 
@@ -177,14 +187,16 @@ class Experiment(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         """The method as the field writes it: CE, Focal, CB-CE, CB-Focal, LDAM-DRW, CE-DRS, Balanced softmax."""
         name = LOSSES[self.loss].label
         if self.tau:
-            name = "Balanced softmax" if self.tau == 1 else f"LA-{name} τ {self.tau:g}"
+            name = "Balanced softmax" if (name, self.tau) == ("CE", 1) else f"LA-{name} τ {self.tau:g}"
         if self.beta is not None:
             name = f"{name}-DRW" if self.deferred else f"CB-{name}"
-        if self.sampling == "classes":
+        if self.retrain:
+            name = "cRT" if (name, self.sampling) == ("CE", "classes") else f"{name} (retrained output)"
+        elif self.sampling == "classes":
             name += "-DRS" if self.deferred else "-CBS"
         if self.tau and self.deferred and self.beta is None:
-            name += ", deferred"
-        return f"{name}, mixup" if self.mixup else name
+            name += " (deferred)"
+        return f"{name} + mixup" if self.mixup else name
 
     @property
     def title(self) -> str:

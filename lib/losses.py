@@ -113,7 +113,7 @@ class LossSettings:
     reduction: str = "count"  # "count" or "weights", see _reduce
     tau: float = 0.0  # strength of logit adjustment
     deferred: int = 0  # epochs before beta and tau act
-    epochs: int = 1  # of the run, for a loss that changes on the way
+    epochs: int = 1  # of the network, for a loss that changes on the way; cRT's last layer is trained after them
     device: str | torch.device = "cpu"
 
     def weights(self) -> Tensor:
@@ -135,6 +135,7 @@ class LossKind:
     sigmoid: bool = False
     #: Trained with `models.CosineOutput`, whose logits are SCALE times the cosines of features and class weights.
     cosine: bool = False
+    progressive: bool = True  # it may read `LossSettings.epochs`; if not, runs of other lengths share epochs with it
 
 
 def _constant(function: Callable[..., Tensor], settings: LossSettings, focusing: bool = True) -> Loss:
@@ -167,10 +168,10 @@ def _ldam(settings: LossSettings) -> Loss:
 
 #: Every loss by the name that parameter files use. A new loss is added here.
 LOSSES: dict[str, LossKind] = {
-    "cross_entropy": LossKind(_adjusted, "CE", has_gamma=False, has_tau=True),
-    "ldam": LossKind(_ldam, "LDAM", has_gamma=False, cosine=True),
-    "focal": LossKind(partial(_constant, focal), "Focal"),
-    "sigmoid_focal": LossKind(partial(_constant, sigmoid_focal), "Sigmoid focal", sigmoid=True),
+    "cross_entropy": LossKind(_adjusted, "CE", has_gamma=False, has_tau=True, progressive=False),
+    "ldam": LossKind(_ldam, "LDAM", has_gamma=False, cosine=True, progressive=False),
+    "focal": LossKind(partial(_constant, focal), "Focal", progressive=False),
+    "sigmoid_focal": LossKind(partial(_constant, sigmoid_focal), "Sigmoid focal", sigmoid=True, progressive=False),
 }
 
 

@@ -128,7 +128,7 @@ class CosineOutput(nn.Module):
 
     def __init__(self, weight: Tensor, scale: float):
         super().__init__()
-        self.weight, self.scale = nn.Parameter(weight.detach().clone()), scale
+        self.weight, self.scale = nn.Parameter(weight.detach().clone()), scale  # Cao et al. start it at length 1
 
     def forward(self, x: Tensor) -> Tensor:
         return self.scale * F.linear(F.normalize(x), F.normalize(self.weight))

@@ -21,7 +21,7 @@ _profile = partial(typer.Option, callback=paths.profile_name)
 
 @app.command()
 def report(
-    profile: Annotated[str, _profile(help="A folder of params/: smoke, quick, writeup, or yours.")] = "quick",
+    profile: Annotated[str, _profile(help="A folder of params/: smoke, quick, writeup, field, or yours.")] = "quick",
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE, over the profile's own; repeatable.")
     ] = None,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import nbformat
 
-from lib.notebook.parameters import NOTEBOOKS
+from lib.notebook.parameters import chapters
 from lib.runs.store import opened
 from lib.system import files, paths
 from lib.system.errors import UserError
@@ -37,7 +37,7 @@ def publish(profile: str) -> Path:
 
 
 def _publish(profile: str, source: Path, target: Path) -> None:
-    executed = [source / f"{name}.ipynb" for name in NOTEBOOKS]
+    executed = [source / f"{name}.ipynb" for name in chapters(profile)]
     written = [source / "report.html", source / "report.pdf", *executed]
     if absent := [paths.shown(file) for file in written if not file.exists()]:
         raise UserError(f"{', '.join(absent)} does not exist yet. Try: make report PROFILE={profile}")
@@ -47,18 +47,21 @@ def _publish(profile: str, source: Path, target: Path) -> None:
     if failed := [title for notebook in notebooks for title in failed_runs(notebook)]:
         raise UserError(f"This report is without {len(failed)} runs that failed: {', '.join(failed)}.")
     notes = {note["name"]: note for notebook in notebooks for note in exhibits(notebook)}
+    looked_at = notes.get(_LOOKED_AT, {"runs": []})["runs"]
     store, new = opened(profile, "published"), target.with_name(f".new-{profile}")
     records = {record.key: record for record in store.records()}
     runs = {key for note in notes.values() for key in note["runs"]}
-    if lacking := [*({_LEDGER, _SHOWN, _LOOKED_AT} - notes.keys()), *(runs - records.keys())]:
+    needed = {_LEDGER, _SHOWN, _LOOKED_AT} if "claims" in chapters(profile) else set()  # the README shows the claims
+    if lacking := [*(needed - notes.keys()), *(runs - records.keys())]:
         raise UserError(f"This report is without {', '.join(lacking)}. Try: make report PROFILE={profile}")
-    lines = {"first_page": headlines(notebooks, first_page=True), "summary": headlines(notebooks)}
-    ledger = notes[_LEDGER]["data"]["text/html"]
-    known = {"profile": profile, "folder": paths.shown(target), "figure": _SHOWN, "ledger": ledger, "headlines": lines}
-    block = render("readme", **known) + "\n\n"
-    readme, marks = _BLOCK.subn(lambda match: match[1] + block + match[2], README.read_text("utf-8", "surrogateescape"))
-    if not marks:
-        raise UserError("README.md lacks the marks of its generated block; longtail_writeup/publish.py has them.")
+    readme = README.read_text("utf-8", "surrogateescape")
+    if needed:
+        lines = {"first_page": headlines(notebooks, first_page=True), "summary": headlines(notebooks)}
+        known = {"profile": profile, "folder": paths.shown(target), "figure": _SHOWN, "headlines": lines}
+        block = render("readme", **known, ledger=notes[_LEDGER]["data"]["text/html"]) + "\n\n"
+        readme, marks = _BLOCK.subn(lambda match: match[1] + block + match[2], readme)
+        if not marks:
+            raise UserError("README.md lacks the marks of its generated block; longtail_writeup/publish.py has them.")
     shutil.rmtree(new, ignore_errors=True)  # of a program that was killed
     new.mkdir(parents=True)
     for file in written:
@@ -74,12 +77,13 @@ def _publish(profile: str, source: Path, target: Path) -> None:
         shutil.copytree(target / "runs", new / "runs", ignore=weights, copy_function=shutil.copyfile)
     for key in runs:
         (new / "runs" / key).mkdir(parents=True, exist_ok=True)
-        for name in ("logits", "best") if key in notes[_LOOKED_AT]["runs"] else ("logits",):
+        for name in ("logits", "output", "best")[: 3 if key in looked_at else 2]:
             if file := store.file(key, f"{name}.safetensors"):
                 store.tensors(records[key], name)  # else a damaged file would be published
                 shutil.copyfile(file, new / "runs" / key / file.name)  # its mode by umask, whatever the store's is
         shutil.copyfile(store.file(key), new / "runs" / key / "record.json")
-    (new / f"{_SHOWN}.svg").write_text(notes[_SHOWN]["data"]["image/svg+xml"], "utf-8")
+    if _SHOWN in notes:
+        (new / f"{_SHOWN}.svg").write_text(notes[_SHOWN]["data"]["image/svg+xml"], "utf-8")
     with files.replaced(target):
         new.replace(target)
         files.write(README, readme.encode(errors="surrogateescape"))  # bytes of other encodings stay

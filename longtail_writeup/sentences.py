@@ -6,54 +6,87 @@ from types import SimpleNamespace
 import numpy as np
 
 from lib.analysis import statistics as stats
+from lib.analysis.methods import METHODS, Found, error
 from lib.analysis.prose import interval, listed, named, of_seeds, points
 from lib.analysis.tables import percent
+from longtail_writeup.findings import ANCHORS, gain, outside
 
 
 def against_original(accuracies: Sequence[float], original: float) -> str:
     """Compare the mean accuracy of some runs with the original's, by the interval in which one more run would lie."""
     away = float(np.mean(accuracies)) - original
     low, high = stats.prediction_interval(accuracies)
-    verdict = "thus reached" if away >= 0 else "thus not reached"
+    verdict = "from one run" if np.isnan(low) else "reached" if away >= 0 else "not reached"
     if low <= original <= high:
-        verdict = f"within what one more run would reach ({percent(low)} to {percent(high)} %)"
-    return f"{points(away)} the original's {percent(original)} %, which is {verdict}"
+        verdict = f"within what one more run would reach: {percent(low)} to {percent(high)} %"
+    return f"{points(away)} the original's {percent(original)} % ({verdict})"
 
 
 def tail(gap: float, rarest: float) -> str:
     """Name what class-averaged training less test accuracy, and training accuracy of the rarest classes, say."""
     if gap > 0.05:
         return "What remains of the difference is overfitting."
-    learned = "the rare classes are not learned, as by under-training" if rarest < 0.1 else "no sign of overfitting"
+    learned = "no sign of overfitting"
+    if rarest < 0.1:
+        learned = "the rare classes are not learned even on the training images, which points to under-training"
     return f"The difference over all images comes from the class frequencies; {learned}."
 
 
 def best_gain(top: SimpleNamespace) -> str:
     """Open the sentence on the best of several weightings, from `findings.gain_at_best`."""
-    if top.gain.above and top.matters:
-        return f"β gains about {100 * top.gain.mean:.0f} points where it matters."
-    return "No gain is shown to come from β." if top.gain.above else "No β is shown to gain."
+    if top.by_weights and top.by_weights.above:
+        return f"The best β gains {100 * top.by_weights.mean:.1f} points over the loss without weights."
+    alone = "The balanced loss gains over cross-entropy, but no β is shown to gain over the loss without weights."
+    return alone if top.gain.above else "No β is shown to gain."
 
 
 def confirmed(again: stats.Difference) -> str:
     """Return the gain on fresh seeds, as a sentence."""
     if min(again.seeds) < 2:
         return " Fresh seeds to confirm it were not run."
-    return f" Fresh seeds, run after that choice, give {interval(again)} ({of_seeds(again)})."
+    return f" Fresh seeds, run after that choice, give {interval(again)} over cross-entropy ({of_seeds(again)})."
 
 
-def level(top: SimpleNamespace) -> str:
+def tied(top: SimpleNamespace) -> str:
     """Name the weightings that cannot be told apart from the best, as a sentence; "" where there is none."""
-    return f" In mean accuracy β = {named(top.level)} cannot be told apart from it." if top.level else ""
+    return f" In mean accuracy β = {named(top.tied)} cannot be told apart from it." if top.tied else ""
 
 
-def settings_lead(ce_rate: float, balanced_rate: float, departure: str) -> str:
-    """Open the sentence on the closing table, from the learning rates nearest to its rows."""
-    if departure or ce_rate == balanced_rate:
+def over_unweighted(top: SimpleNamespace) -> str:
+    """State the gain over the loss without weights, as a part of a sentence; "" without both."""
+    return f"minus that at β = {top.unweighted} is {interval(top.by_weights)}, and " if top.by_weights else ""
+
+
+def settings_lead(ce_rates: Sequence[float], balanced_rates: Sequence[float], departure: str) -> str:
+    """Open the sentence on the closing table, from `findings.likely_rates` of its rows."""
+    if departure:
         return "Both losses with equal settings."
-    times = round(max(ce_rate, balanced_rate) / min(ce_rate, balanced_rate))
-    lower = "cross-entropy" if ce_rate < balanced_rate else "CB-Focal"
-    return f"The closing table looks as if {lower} was trained at a {times}-fold smaller learning rate."
+    if not ce_rates or not balanced_rates:
+        return "A row of the closing table fits no candidate."
+    rows = [("cross-entropy", ce_rates), ("CB-Focal", balanced_rates)]
+    (lower, few), (_, many) = sorted(rows, key=lambda row: max(row[1]))
+    if max(few) >= min(many):
+        return "Both losses with equal settings."
+    ratios = (min(many) / max(few), max(many) / min(few))
+    least, most = (f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.2g}" for ratio in ratios)
+    times = f"{most}-fold" if least == most else f"{least}- to {most}-fold"
+    return f"The closing table looks as if {lower} was trained at a {times} smaller learning rate."
+
+
+def weights_or_rate(top: SimpleNamespace) -> str:
+    """Say how much of the gain at one beta remains where the mean step is kept, from `findings.by_form`."""
+    lead = f"No gain of β = {top.beta:g} is shown in these runs."
+    if top.gains[0].above:
+        lead = f"Whether β = {top.beta:g} gains by its weights or by a smaller effective learning rate is undecided."
+        if all(lost.above for lost in top.lost):
+            lead = f"Part of what β = {top.beta:g} gains comes from a smaller effective learning rate."
+    (count, weights, rate), (less, least) = map(interval, top.gains), map(interval, top.lost)
+    return (
+        f"**{lead}** The accuracy at β = {top.beta:g} minus that at {top.base} is {count} with the loss divided by the "
+        f"number of images, {weights} divided by the sum of their weights, and {rate} divided by the number with a "
+        f"learning rate that keeps the mean step (last epoch; {of_seeds(*top.gains)}). The first exceeds the others by "
+        f"{less} and {least} (95 % together, corrected, as the first, for the choice among {top.betas} β)."
+    )
 
 
 def against_table(gain: stats.Difference, predicted: stats.Difference, original: float) -> str:
@@ -81,10 +114,52 @@ def likeliest_reading(runs: Mapping[str, stats.Runs], original: float, caveat: s
     nearest = min(reached, key=lambda name: abs(float(np.mean(reached[name])) - original))
     intervals = {name: stats.prediction_interval(values) for name, values in reached.items()}
     holding = [name for name, (low, high) in intervals.items() if low <= original <= high]
+    known = [name for name, (low, _) in intervals.items() if not np.isnan(low)]  # from two runs on
+    contained = (
+        f" The prediction interval of one more run contains the original's accuracy for {len(holding)} of {len(known)} "
+        f"readings: {'; '.join(holding) or 'none'}."
+    )
     if len(reached) == 1:
         return f"One reading was run, *{nearest}*: {against_original(reached[nearest], original)}."
     return (
-        f"Of {len(reached)} readings the nearest is *{nearest}*: {against_original(reached[nearest], original)}. The "
-        f"prediction interval of one more run contains the original's accuracy for: {'; '.join(holding) or 'none'}. "
-        "Nothing in the rest of the report is tuned by it."
+        f"The nearest of {len(reached)} readings is *{nearest}*: {against_original(reached[nearest], original)}."
+        f"{contained if known else ''} Nothing in the rest of the report is tuned by it."
+    )
+
+
+def sources(found: Found) -> str:
+    """Name the published errors of methods with their sources."""
+    said = {name: [f"{value:.2f} ({source})" for value, source in METHODS[name].published] for name in found}
+    return f"Published: {'; '.join(f'{name} {named(values)}' for name, values in said.items() if values)}."
+
+
+def anchors(found: Found) -> str:
+    """Compare each trained method's errors with the range of its published ones; "" where none has some."""
+    said = [f"{name} {points(away) if away else 'inside'}" for name, away in outside(found).items()]
+    lead = "Test error, from best to last epoch, compared with the range of published errors"
+    return f"{lead}: {'; '.join(said)}." if said else ""
+
+
+def provisional(found: Found) -> str:
+    """Name the methods whose published errors have to be met before others are believed, and are not; "" without."""
+    away = outside(found)
+    apart = [name for name in ANCHORS if away.get(name) != 0]
+    return f"**Provisional: not run, or outside the range of published errors: {named(apart)}.** " if apart else ""
+
+
+def methods_found(found: Found, epochs: int) -> str:
+    """Name the methods of the lowest error, and those shown to differ from cross-entropy, as a headline."""
+    ran = {name: runs for name, runs in found.items() if runs}
+    if "CE" not in ran or len(ran) < 2:
+        return "**No method can be compared with cross-entropy yet.**"
+    errors = {name: float(np.mean([*map(error, runs.values())])) for name, runs in ran.items()}
+    gains = {name: gain(ran, name) for name in ran if name != "CE"}
+    top = [name for name in ran if errors[name] == min(errors.values())]
+    above, below = ([name for name, d in gains.items() if getattr(d, side)] for side in ("above", "below"))
+    lead = f"**{named(top)} {'have' if len(top) > 1 else 'has'} the lowest mean error of {len(ran)} methods**"
+    by = f" It gains {interval(gains[top[0]])} over cross-entropy." if len(top) == 1 and top[0] in gains else ""
+    together = " (95 %, all methods together)" if len(gains) > 1 else " (95 %)"
+    return (
+        f"{lead} at the last epoch of the protocol with {epochs} epochs.{by} Shown to have a higher accuracy than "
+        f"cross-entropy{together}: {named(above)}; a lower one: {named(below)}."
     )

@@ -1,3 +1,3 @@
 """From records to values, tables, plots and verdicts."""
 
-__all__ = ["claims", "curves", "findings", "original", "plots", "prose", "statistics", "tables"]
+__all__ = ["balancing", "claims", "curves", "methods", "original", "plots", "prose", "statistics", "tables"]

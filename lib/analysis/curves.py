@@ -47,10 +47,10 @@ def training(
     reach = max(epochs, *(history[-1].epoch for history in histories), 2)
     shades = plots.colours(experiments)
     keys = dict(zip([e.any_seed for e in experiments], shades, strict=True))
-    several = len(keys) > 1
+    several, alpha = len(keys) > 1, max(0.3, (max(1, len(keys)) / len(histories)) ** 0.5)  # by the runs of a setting
     for number, history in enumerate(histories):
         colour = shades[number] if several else None
-        _run(upper, lower, history, counts, colour, label=number == 0, alpha=max(0.3, len(histories) ** -0.5))
+        _run(upper, lower, history, counts, colour, label=number == 0, alpha=alpha)
     if original is not None:
         accuracy.axhline(original, color=plots.COLOUR["original"], ls=":", lw=1.5, label="original")
     for axes, name in ((loss, "loss (nats)"), (accuracy, "accuracy"), (rate, "learning rate")):
@@ -95,7 +95,9 @@ def _run(
     test = line | {"color": orange, "ls": "--", "label": "test" if label else None}
     loss.plot(epochs, [e.train_loss for e in history], **train)
     loss.plot(epochs, [e.test.loss for e in history], **test)
-    trained = np.array([e.train_hits for e in history]) / counts if len(counts) and history[0].train_hits else None
+    kept = len(counts) and any(e.train_hits for e in history)  # not of epochs in which classes are drawn uniformly
+    unknown = np.full(len(counts), np.nan)
+    trained = np.array([e.train_hits or unknown for e in history]) / counts if kept else None
     seen = [e.train_accuracy for e in history] if trained is None else trained.mean(axis=1)
     accuracy.plot(epochs, seen, **train)
     accuracy.plot(epochs, [e.test.accuracy for e in history], **test)

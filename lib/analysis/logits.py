@@ -13,7 +13,6 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from scipy.optimize import minimize_scalar
-from scipy.stats import binomtest
 from torch import Tensor
 
 from lib.analysis.tables import with_interval
@@ -87,6 +86,8 @@ def bootstrap(a: np.ndarray, b: np.ndarray, draws: int = 2000) -> tuple[float, f
 
 def mcnemar(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Images that one of a pair alone classifies correctly, and McNemar's exact p, [pairs, 3]; pairs as they come."""
+    from scipy.stats import binomtest  # half a second, which a notebook's start need not wait for
+
     counts = [(int((x & ~y).sum()), int((y & ~x).sum())) for x, y in zip(a, b, strict=False)]
     return np.array([(n, m, binomtest(n, n + m).pvalue if n + m else 1.0) for n, m in counts])
 

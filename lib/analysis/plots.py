@@ -1,7 +1,7 @@
 """Values in, matplotlib figures out.
 
-One colour per thing everywhere, from the Okabe-Ito palette, which colour-blind readers can tell apart; line
-styles and markers differ too, for prints in greyscale. Accuracies are percentages.
+One colour per thing everywhere, from the Okabe-Ito palette and, for β, from plasma, which colour-blind readers can tell
+apart; line styles and markers differ too, for prints in greyscale. Accuracies are percentages.
 """
 
 import math
@@ -13,7 +13,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from torch import Tensor
@@ -23,14 +23,10 @@ from lib.experiment import Experiment
 from lib.losses import class_balanced_weights
 
 Rows = Mapping[str, np.ndarray]
-COLOUR = {"train": "#0072B2", "test": "#D55E00", "CE": "#0072B2", "class-balanced": "#D55E00", "original": "#7F7F7F"}
+COLOUR = {"train": "#0072B2", "test": "#D55E00", "CE": "#0072B2", "class-balanced": "#E97257", "original": "#7F7F7F"}
 #: Every setting of matplotlib but its backend, so that a person's matplotlibrc changes nothing.
 STYLE = dict(mpl.rc_params_from_file(Path(__file__).parent / "writeup.mplstyle"))
 STYLE.pop("backend")
-#: Colours of a class-balanced loss by the nines of β, in fifths: 0.9 has one, 0.99 has two.
-_BETAS = LinearSegmentedColormap.from_list(
-    "betas", [(0, "#E69F00"), (0.14, COLOUR["class-balanced"]), (0.55, "#882255"), (1, "#332288")], N=2048
-)
 #: Colours for settings whose own another one has already.
 _OTHERS = ("#009E73", "#CC79A7", "#56B4E9", "#000000", "#8C510A", "#999999")
 _ALIKE = 0.15  # distance in RGB, each from 0 to 1, below which two lines cannot be told apart
@@ -48,12 +44,12 @@ def subplots(*shape: int, height: float, width: float = WIDTH, **options: Any) -
 def colours(experiments: Sequence[Experiment]) -> list[str]:
     """Return a colour per experiment, one for all seeds of a setting and, if it can be, the same in every figure.
 
-    Cross-entropy is blue; a class-balanced loss is orange at the write-up's β = 0.8, and turns to purple towards 1.
+    Cross-entropy is blue; a class-balanced loss is orange at β = 0, and turns through purple to dark blue towards 1.
     """
     found: dict[Experiment, str] = {}
     for e in experiments:
         if (setting := e.any_seed) not in found:
-            own = COLOUR["CE"] if e.loss == "cross_entropy" else _OTHERS[0]
+            own = COLOUR["CE"] if e.loss_name == "CE" else _OTHERS[0]
             own = own if e.beta is None else _of_beta(e.beta)
             found[setting] = next((new for new in (own, *_OTHERS) if not _alike(new, found.values())), own)
     return [found[e.any_seed] for e in experiments]
@@ -64,7 +60,8 @@ def _alike(colour: str, others: Iterable[str]) -> bool:
 
 
 def _of_beta(beta: float) -> str:
-    return to_hex(_BETAS(-math.log10(max(1 - beta, 1e-5)) / 5)).upper()
+    nines = -math.log10(max(1 - beta, 1e-5))  # 0.9 has one, 0.99 has two
+    return to_hex(mpl.colormaps["plasma_r"](0.25 + 0.15 * nines)).upper()
 
 
 def panels(classes: int) -> tuple[int, int]:

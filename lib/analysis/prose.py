@@ -50,14 +50,14 @@ def seeds_each(*numbers: int) -> str:
 
 def needed(*differences: stats.Difference, comparisons: int = 1) -> str:
     """Return the seeds that the difference of one point would take, as half a sentence; "" without intervals."""
-    known = [d.deviation for d in differences if d.deviation > 0]
+    known = [deviation for d in differences for deviation in np.ravel(d.deviation) if deviation > 0]
     seeds = stats.seeds_needed(max(known), 0.01, comparisons) if known else 0
     return f"to detect one point takes about {seeds} seeds each" if known else ""
 
 
 def power(*differences: stats.Difference, comparisons: int = 1) -> str:
     """Return the size of a difference that some comparisons could have shown, as a sentence; "" without intervals."""
-    found = [100 * d.detectable for d in differences if np.isfinite(d.detectable) and d.deviation > 0]
+    found = [100 * size for d in differences for size in np.ravel(d.detectable) if 0 < size < np.inf]
     if not found:
         return ""
     low, high = f"{min(found):.1f}", f"{max(found):.1f}"
@@ -105,23 +105,25 @@ def details(e: Experiment) -> str:
     return ", ".join(part for part, holds in said.items() if holds)
 
 
-def with_errors(records: Sequence[Record], rule: str = "best") -> str:
-    """Return the mean accuracy of some runs in percent with its errors: over seeds, and of one by the test images."""
-    rows = stats.per_class(records, rule)
+def with_errors(records: Sequence[Record]) -> str:
+    """Return the mean accuracy of some runs at their best epochs in percent, with its errors: seeds, test images."""
+    rows = stats.per_class(records)
     images = int(np.sum(records[0].last.test.confusion)) // rows.shape[1]
     seeds = f"95 % interval over {seeds_in_words(len(rows))}" if len(rows) > 1 else "one seed"
     drawn = f"test-set sampling error at most ± {100 * stats.sampling_error(rows.mean(axis=0), images):.1f}"
     return f"{with_interval(rows.mean(axis=1))} % ({seeds}; {drawn})"
 
 
-def training_caption(records: Sequence[Record]) -> str:
-    """Return the caption of the figure that shows the training of these runs."""
+def training_caption(records: Sequence[Record], every: int) -> str:
+    """Return the caption of the figure that shows the training of these runs, of `every` so many."""
     settings = list(dict.fromkeys(r.experiment.setting for r in records))
     named = settings[0] if len(settings) == 1 else f"{len(settings)} settings, {settings[0]} to {settings[-1]}"
     runs = f"{len(records)} runs" if len(records) > 1 else "one run"
+    if every > len(records):
+        runs, named = f"{runs}, the first of each setting", f"{every} in all; {named}"
     return (
-        f"Learning curves of {runs} ({named}): loss, accuracy, learning rate, a line per run, and training and test "
-        "accuracy of every class. Dots are the best epochs on the test set. Accuracies in the upper panel are means "
-        "over the classes. Training values are means over the epoch, on augmented images; the training loss is the "
-        "one that was minimised, the test loss plain cross-entropy."
+        f"Learning curves of {runs} ({named}), one line per run: loss, accuracy and learning rate, and below training "
+        "and test accuracy of every class. Dots are the best epochs on the test set. Accuracies above are means over "
+        "the classes, where runs keep them, else over the images. Training values are means over the epoch, on "
+        "augmented images; the training loss is the one that is minimised, the test loss plain cross-entropy."
     )

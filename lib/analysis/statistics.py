@@ -57,7 +57,7 @@ def mean_interval(values: ArrayLike, comparisons: ArrayLike = 1, floor: float = 
     array = np.asarray(values, dtype=float)
     n, mean = len(array), array.mean(axis=0)
     if n < 2:
-        return mean, np.full_like(mean, np.nan)
+        return mean, np.full(np.broadcast_shapes(np.shape(comparisons), mean.shape), np.nan)
     deviation = np.maximum(array.std(axis=0, ddof=1), floor)
     return mean, stdtrit(n - 1, 1 - 0.025 / np.asarray(comparisons)) * deviation / math.sqrt(n)
 
@@ -146,12 +146,18 @@ def compare(value: Callable[[Record], Any], a: Runs, b: Runs, comparisons: int =
     return welch(values(value, a), values(value, b), comparisons, **options)
 
 
+def detectable(deviation: float, seeds: int, comparisons: int = 1) -> float:
+    """Difference of two settings with so many runs each that is found with a probability of POWER."""
+    quantiles = stdtrit(2 * seeds - 2, [1 - 0.025 / comparisons, POWER])
+    return float(quantiles.sum() * deviation * math.sqrt(2 / seeds))
+
+
 def seeds_needed(deviation: float, margin: float, comparisons: int = 1) -> int:
     """Runs of each of two settings with which a difference of `margin` is found with a probability of POWER."""
     if not deviation > 0:
         return 2
-    n, levels = 2, [1 - 0.025 / comparisons, POWER]
-    while stdtrit(2 * n - 2, levels).sum() * deviation * math.sqrt(2 / n) > margin:
+    n = 2
+    while detectable(deviation, n, comparisons) > margin:
         n += 1
     return n
 
@@ -167,3 +173,10 @@ def trend(groups: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     order, stacked = np.repeat(np.arange(len(groups)), list(map(len, groups))), np.concatenate(groups)
     found = [kendalltau(order, column, method="asymptotic") for column in stacked.T]
     return np.nan_to_num([f.statistic for f in found]), np.nan_to_num([f.pvalue for f in found], nan=1.0)
+
+
+def confused(matrix: np.ndarray, most: int = 3) -> list[tuple[int, int, int]]:
+    """Return the most frequent mistakes of a confusion matrix [C, C] as (true class, predicted class, images)."""
+    off = matrix - np.diag(matrix.diagonal())
+    order = np.argsort(off, axis=None)[::-1][:most]
+    return [(int(y), int(p), int(off[y, p])) for y, p in zip(*np.unravel_index(order, off.shape), strict=True)]

@@ -1,6 +1,6 @@
 """Records in, data frames out, and numbers as a reader sees them. Accuracies are percentages."""
 
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
 
-from lib.analysis.statistics import Difference, Runs, accuracy, best_accuracy, compare, mean_interval
+from lib.analysis.statistics import Difference, Runs, accuracy, mean_interval
 from lib.models import parameter_count
 from lib.training import Record
 
@@ -75,16 +75,6 @@ def per_class(rows: Mapping[Any, np.ndarray], classes: Sequence[str], axis: Any 
     return pd.DataFrame(lines, index=[*classes, "mean"]).T.rename_axis(axis)
 
 
-def sweep(rows: Mapping[str, np.ndarray], original: Mapping[str, np.ndarray], classes: Sequence[str]) -> pd.DataFrame:
-    """Two rows per group of betas, as `per_class`: reproduced [seeds, C], and the mean of the original's [betas, C]."""
-    lines: dict[tuple[str, str], Any] = {}
-    for name, seeds in rows.items():
-        lines[name, "reproduced"] = seeds
-        if n := len(original[name]):
-            lines[name, f"original (mean of {n})" if n > 1 else "original"] = original[name].mean(axis=0)
-    return per_class(lines, classes, ["β", "accuracy (%)"])
-
-
 def means(
     rows: Mapping[str, Collection[Record]], columns: Mapping[str, Callable[[Record], float]], axis: str
 ) -> pd.DataFrame:
@@ -96,61 +86,26 @@ def means(
     return pd.DataFrame(lines).T.rename_axis(axis)
 
 
+def by_rank(accuracies: np.ndarray, counts: Sequence[int]) -> np.ndarray:
+    """Means [..., 3] of accuracies [..., C] over the three most frequent classes, those between, and the three rarest.
+
+    The literature's thresholds (more than 100 images, fewer than 20) leave the tail of CIFAR-10 at factor 0.01 empty.
+    """
+    head, middle, tail = np.split(np.argsort(-np.asarray(counts), kind="stable"), [3, -3])
+    return np.stack([accuracies[..., group].mean(axis=-1) for group in (head, middle, tail)], axis=-1)
+
+
 def quality(rows: Mapping[str, Collection[Record]]) -> pd.DataFrame:
     """One row per name, as `means`, at the last epoch.
 
-    Accuracy over all classes, of the head (the three most frequent ones), the tail (the three rarest), those between,
-    and of the worst class; calibration error. Head and tail go by rank, as the literature's thresholds (more than 100
-    images, fewer than 20) leave the tail of CIFAR-10 at factor 0.01 empty.
+    Accuracy over all classes, of head, middle and tail (`by_rank`), and of the worst class; calibration error.
     """
-
-    def by_rank(record: Record) -> np.ndarray:
-        return record.last.test.per_class[np.argsort(-np.asarray(record.counts), kind="stable")]
-
     columns: dict[str, Callable[[Record], float]] = {
         "mean": lambda record: record.last.test.per_class.mean(),
-        "head": lambda record: by_rank(record)[:3].mean(),
-        "middle": lambda record: by_rank(record)[3:-3].mean(),
-        "tail": lambda record: by_rank(record)[-3:].mean(),
+        "head": lambda record: by_rank(record.last.test.per_class, record.counts)[0],
+        "middle": lambda record: by_rank(record.last.test.per_class, record.counts)[1],
+        "tail": lambda record: by_rank(record.last.test.per_class, record.counts)[2],
         "worst class": lambda record: record.last.test.per_class.min(),
         "calibration error": attrgetter("last.test.calibration_error"),
     }
     return means(rows, columns, "accuracy (%)")
-
-
-def readings(runs: Mapping[str, Runs], original: float) -> pd.DataFrame:
-    """One row per reading of the ConvNet's settings: accuracy, and the best epoch's difference to the original's."""
-    rules = {"best epoch (%)": best_accuracy, "last epoch (%)": accuracy}
-    table = means({name: own.values() for name, own in runs.items()}, rules, "reading")
-    best = [[best_accuracy(record) for record in own.values()] for own in runs.values()]
-    away = [f"{100 * (np.mean(values) - original):+.1f}" if values else NOT_RUN for values in best]
-    table.insert(2, "difference to the original (points)", away)
-    return table
-
-
-def by_two(runs: Mapping[tuple, Runs], rows: str, columns: str) -> pd.DataFrame:
-    """Accuracy at the last epoch of runs by two numbers, {(row, column): runs by seed}."""
-    cells = {(f"{rows} = {row:g}", f"{columns} = {column:g}"): reached(own) for (row, column), own in runs.items()}
-    return pd.Series(cells).unstack(sort=False).rename_axis("accuracy (%)")
-
-
-def compared(runs: Mapping[str, Runs], base: str) -> pd.DataFrame:
-    """One row per setting: accuracy at the last epoch, and its difference to `base` (95 % interval)."""
-    lines = {}
-    for name, own in runs.items():
-        gain = "–" if name == base else difference(compare(accuracy, own, runs[base]))
-        lines[name] = {"last epoch (%)": reached(own), f"difference to {base} (points)": gain, "seeds": len(own)}
-    return pd.DataFrame(lines).T.rename_axis("setting")
-
-
-def alike(settings: Mapping[Hashable, tuple[Runs, Runs]]) -> pd.DataFrame:
-    """One row per setting, {setting: (CE, balanced)}: accuracies at the last epoch, and their difference."""
-    lines = {}
-    for name, (ce, balanced) in settings.items():
-        lines[str(name)] = {
-            "CE (%)": reached(ce),
-            "CB-Focal (%)": reached(balanced),
-            "difference (points)": difference(compare(accuracy, balanced, ce)),
-            "seeds": f"{len(ce)}" if len(ce) == len(balanced) else f"{len(ce)}, {len(balanced)}",
-        }
-    return pd.DataFrame(lines).T.rename_axis("setting")

@@ -33,7 +33,8 @@ watched = False
 #: Below the progress of a training.
 RELOADED = "Reloading the page stops this display, not the training; then run the cell again to see how it ended."
 #: Alternative text of a training's figure.
-ALT = "Line plots over the epochs: loss, accuracy and learning rate, and below them the test accuracy of each class."
+ALT = "Line plots over the epochs: loss, accuracy and learning rate, below them both accuracies of each class."
+LEGIBLE = 20  # runs, at the most, of which one figure can show every line
 
 
 def figure(
@@ -165,15 +166,19 @@ class Live:
         self._rest_until = time.monotonic() + 10 * (time.monotonic() - start)
 
     def finish(self, records: Records) -> None:
-        """Show the final figure, of runs trained now or before."""
+        """Show the final figure, of runs trained now or before; of many runs the first one of every setting."""
         self._say("")
         records = list({record.key: record for record in records}.values())  # neutral betas share a run: drawn once
+        first = {record.experiment.any_seed: record for record in reversed(records)}
+        every, records = len(records), records if len(records) <= LEGIBLE else [*reversed(first.values())]
         histories = {record.experiment: record.history for record in records}
         if records and self.name:
             classes = data.classes(records[0].experiment.data)
             options = {"counts": records[0].counts, "experiments": [*histories]}
             drawn = curves.training([*histories.values()], classes, original=self.original, **options)
-            figure(drawn, self.name, prose.training_caption(records), alt=ALT, records=records, handle=self.handle)
+            figure(
+                drawn, self.name, prose.training_caption(records, every), alt=ALT, records=records, handle=self.handle
+            )
         elif records and self.handle:
             self._draw(histories)
 

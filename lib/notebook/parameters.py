@@ -13,6 +13,7 @@ import nbformat
 import yaml
 from pydantic import BaseModel
 
+from lib.analysis.methods import TRAINED, experiments
 from lib.experiment import Experiment
 from lib.runs.store import SOURCES
 from lib.system import files, paths
@@ -20,14 +21,16 @@ from lib.system.errors import UserError, quoted, reason
 
 Values = dict[str, Any]
 _CONTRACT = yaml.safe_load(Path(__file__).with_name("contract.yaml").read_bytes())
-FIELDS, CANDIDATE, READINGS = (_CONTRACT[key] for key in ("fields", "candidate", "readings"))
+FIELDS, GROUPS, READINGS = (_CONTRACT[key] for key in ("fields", "groups", "readings"))
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list"}
-NOTEBOOKS = ("convnet", "data_wrangling", "beta_sweep", "settings", "ablations", "claims")  # of the report, in order
-EXACT = "writeup"  # the profile with the write-up's own settings, from which the others depart
+#: Chapters of a report, in order; a profile has those for which it has a file.
+NOTEBOOKS = ("convnet", "data_wrangling", "beta_sweep", "settings", "ablations", "methods", "claims")
+#: Profiles with the original's own settings, from which the others depart: the write-up's, and the field's protocol.
+EXACT = dict.fromkeys(NOTEBOOKS, "writeup") | {"methods": "field"}
 VARIABLE = "WRITEUP_PLAN"  # names the plan's file to the kernels of a report
 MODES = {"headless", "profile", "runs", "scheduler"}  # how a notebook is executed, not what it trains
 #: Settings that the write-up states. The others are additions: seeds, and comparisons beyond its own runs.
-STATED = Experiment.model_fields.keys() - {"validation"} | {"baseline_epochs", "betas", "dataset"}
+STATED = Experiment.model_fields.keys() - {"validation"} | {"baseline_epochs", "betas", "dataset", "retrain_epochs"}
 
 
 class Parameter(NamedTuple):
@@ -78,10 +81,11 @@ def check(values: Values, notebook: Path, where: str) -> Values:
             _check_value(name, value)
         complete = {name: parameter.default for name, parameter in known.items()} | typed
         described(complete)  # values that are right one by one may contradict each other
-        for first, numbers in _CONTRACT["seeds"].items():
-            for number in numbers:
-                if complete.get(first, 0) + complete.get(number, 0) > 2**32:
-                    raise UserError(f"{first} and {number} give seeds of 2^32 and more; choose a smaller {first}.")
+        for shorter in (1, complete["shorter"]) if "methods" in complete else ():
+            experiments(complete, shorter)
+        for first, number in _CONTRACT["seeds"]:
+            if complete.get(first, 0) + complete.get(number, 0) > 2**32:
+                raise UserError(f"{first} and {number} give seeds of 2^32 and more; choose a smaller {first}.")
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
     return complete
@@ -97,10 +101,10 @@ def injected(cells: Sequence[str]) -> list[str]:
 
 
 def _unknown(name: str, known: Collection[str]) -> str:
-    """Return an unknown parameter's name, the nearest known one, if any, and all known ones."""
+    """Return an unknown parameter's name with the nearest known one, or with all known ones."""
     fields = [parameter for parameter, field in FIELDS.items() if field == name and parameter in known]
     near = fields or difflib.get_close_matches(str(name), known, 1)
-    return f"{quoted(name)}{f' (near: {near[0]})' if near else ''}; there are {', '.join(known)}"
+    return f"{quoted(name)}; " + (f"the nearest one is {near[0]}" if near else f"there are {', '.join(known)}")
 
 
 def described(values: Values) -> Experiment:
@@ -126,11 +130,15 @@ def _check_value(name: str, value: Any) -> None:
         raise UserError(f"{name} has to be one of {', '.join(map(repr, SOURCES))}, not {quoted(value)}.")
     if name == "readings" and (unknown := [each for each in value if each not in READINGS]):
         raise UserError(f"there is no reading {quoted(unknown[0])}; known ones: {', '.join(READINGS)}.")
-    if name == "candidates" and (wrong := [each for each in value if len(each) != len(CANDIDATE)]):
-        raise UserError(f"each of the candidates has to be [{', '.join(CANDIDATE)}], not {quoted(wrong[0])}.")
+    if name == "methods" and (unknown := [each for each in value if each not in TRAINED]):
+        raise UserError(f"no method {quoted(unknown[0])} is trained; known ones: {', '.join(map(quoted, TRAINED))}.")
+    if name == "methods" and value and "CE" not in value:
+        raise UserError("methods has to have 'CE' too, which the others are compared with.")
+    if name in GROUPS and (wrong := [each for each in value if len(each) != len(GROUPS[name])]):
+        raise UserError(f"each of the {name} has to be [{', '.join(GROUPS[name])}], not {quoted(wrong[0])}.")
     try:
-        for each in items if name in FIELDS or name == "candidates" else [value]:
-            described(dict(zip(CANDIDATE, each, strict=True)) if name == "candidates" else {field: each})
+        for each in items if name in FIELDS | GROUPS else [value]:
+            described(dict(zip(GROUPS[name], each, strict=True)) if name in GROUPS else {field: each})
     except UserError as error:
         raise UserError(f"{name}: {str(error).removeprefix(f'{field}: ')}") from None
 
@@ -139,8 +147,8 @@ def _as(default: Any, value: Any, what: str) -> Any:
     """Return `value` as the type of `default`, numbers for an empty list; Papermill's YAML reads 1e-3 as a text."""
     if isinstance(default, list) and isinstance(value, list | tuple):
         typed = [_as(default[0] if default else 0.0, item, what) for item in value]
-        # Each value once, but for the epochs at which the learning rate falls and the numbers of a candidate.
-        return [item for n, item in enumerate(typed) if item not in typed[:n] or what in ("steps", "candidates")]
+        # Each value once, but for the epochs at which the learning rate falls and the numbers of a group.
+        return [item for n, item in enumerate(typed) if item not in typed[:n] or what in ("steps", *GROUPS)]
     if type(default) in (int, float):
         text = isinstance(value, str) and files.NUMBER.fullmatch(value)
         if text or (isinstance(value, int | float) and not isinstance(value, bool)):
@@ -164,8 +172,7 @@ class Plan(BaseModel, frozen=True):
     @classmethod
     def of(cls, profile: str, changes: Values | None = None) -> "Plan":
         """Read and check a profile, and `changes` for every notebook that declares them; UserError for a wrong one."""
-        check_profile(profile)
-        files, changes = {name: of_profile(profile, name) for name in NOTEBOOKS}, changes or {}
+        files, changes = {name: of_profile(profile, name) for name in chapters(profile)}, changes or {}
         declared = sorted({key for own in files.values() for key in own})
         if "profile" in changes:
             raise UserError("The profile is chosen by --profile, not by a parameter.")
@@ -175,8 +182,7 @@ class Plan(BaseModel, frozen=True):
         for name, own in files.items():
             changed = {key: changes.get(key, value) for key, value in own.items()}
             values[name] = check(changed, paths.NOTEBOOKS / f"{name}.ipynb", where="the command line")
-        exact = files if profile == EXACT else {name: of_profile(EXACT, name) for name in NOTEBOOKS}
-        return cls(profile=profile, files=files, values=values, departures=_departures(values, exact))
+        return cls(profile=profile, files=files, values=values, departures=_departures(values))
 
     def save(self, file: Path) -> None:
         """Write the plan for the kernels that are started with it."""
@@ -229,18 +235,35 @@ def check_profile(profile: str) -> None:
         raise UserError(f"There is no profile {quoted(profile)}; known profiles: {', '.join(known)}.")
 
 
+def chapters(profile: str) -> list[str]:
+    """The notebooks of a profile's report, in order; UserError where there is no such profile, or no file in it."""
+    check_profile(profile)
+    files = {file.stem: file for file in (paths.PARAMS / profile).glob("*.yaml")}
+    if wrong := next((file for name, file in files.items() if name not in NOTEBOOKS), None):
+        raise UserError(f"{paths.shown(wrong)} is for no notebook of the report; there are {', '.join(NOTEBOOKS)}.")
+    if files:
+        return [name for name in NOTEBOOKS if name in files]
+    raise UserError(f"{paths.shown(paths.PARAMS / profile)} has no parameter file, such as {NOTEBOOKS[0]}.yaml.")
+
+
+def departing(own: Values, exact: Values) -> list[str]:
+    """Names of the stated settings in which a notebook's values depart from the original's, and which they use."""
+    unused = {"steps", "decay", "warmup"} if own.get("schedule") == "one_cycle" else set()
+    if "methods" in own:  # published from float32 and other epochs of evaluation, which make no other method of one
+        unused |= {"precision", "evaluate_every"}
+    return [name for name in own if name in (STATED & exact.keys()) - unused and own[name] != exact[name]]
+
+
 def of_profile(profile: str, name: str) -> Values:
     """A profile's parameters for one notebook; errors as `read`."""
     values = read(paths.PARAMS / profile / f"{name}.yaml", paths.NOTEBOOKS / f"{name}.ipynb")
     return values | {"profile": profile}  # a copied folder is a profile of its own, whatever its files still say
 
 
-def _departures(values: dict[str, Values], exact: dict[str, Values]) -> list[dict[str, Any]]:
+def _departures(values: dict[str, Values]) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for notebook, own in values.items():
-        for key, value in own.items():
-            stated = exact[notebook][key]
-            if key in STATED and value != stated:
-                departure = {"name": key, "exact": stated, "here": value, "notebooks": []}
-                found.setdefault(repr((key, stated, value)), departure)["notebooks"].append(notebook)
+        for key in departing(own, exact := of_profile(EXACT[notebook], notebook)):
+            departure = {"name": key, "exact": (stated := exact[key]), "here": own[key], "notebooks": []}
+            found.setdefault(repr((key, stated, own[key])), departure)["notebooks"].append(notebook)
     return list(found.values())

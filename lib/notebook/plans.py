@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from lib.analysis.balancing import neutral_betas
 from lib.analysis.claims import Evidence, Setting
-from lib.analysis.findings import neutral_betas
+from lib.analysis.methods import experiments
 from lib.experiment import Experiment
 from lib.losses import class_balanced_weights
-from lib.notebook.parameters import EXACT, FIELDS, READINGS, STATED, of_profile
+from lib.notebook import parameters
+from lib.notebook.parameters import EXACT, FIELDS, READINGS, of_profile
 from lib.notebook.session import Found, Notebook, Wanted, asked_by
 from lib.system import paths
 
@@ -38,6 +40,11 @@ def by(here: Notebook, *lists: str, **fields: Any) -> Wanted:
     """Experiments by the values of parameters that are lists: {(value of the first list, ...): experiment}."""
     names, combinations = [FIELDS[name] for name in lists], product(*(here.values[name] for name in lists))
     return {values: here.experiment(**dict(zip(names, values, strict=True)), **fields) for values in combinations}
+
+
+def by_gamma(here: Notebook) -> Wanted:
+    """The class-balanced loss by beta and gamma: {(beta, gamma): experiment}."""
+    return {(beta, gamma): here.experiment(beta=beta, gamma=gamma) for beta, gamma in here.values["gammas"]}
 
 
 def both_losses(here: Notebook, *lists: str) -> Wanted:
@@ -75,19 +82,25 @@ def readings(here: Notebook, convnet: Notebook) -> Wanted:
 
 
 def rescaled(here: Notebook, counts: Sequence[int]) -> Wanted:
-    """Cross-entropy, and the balanced loss by beta in three forms, under the names of a table's rows.
+    """The balanced loss at the notebook's beta, and at others in three forms, under the names of a table's rows.
 
     Divided by the number of images; by the sum of their weights; and by their number with the learning rate divided by
     the mean weight of a training image, so that the mean step is that without weights.
     """
-    wanted: dict[Hashable, Experiment] = {CE: cross_entropy(here)}
+    wanted: dict[Hashable, Experiment] = {f"β = {here.values['beta']:g}": here.experiment()}
     for beta in here.values["rescaled_betas"]:
         mean_weight = np.average(class_balanced_weights(counts, beta), weights=counts)
         rate = round(here.values["learning_rate"] / float(mean_weight), 4)
         wanted[f"β = {beta:g}, by count"] = here.experiment(beta=beta)
         wanted[f"β = {beta:g}, by weights"] = here.experiment(beta=beta, normalisation="weights")
-        wanted[f"β = {beta:g}, by count, rescaled rate"] = here.experiment(beta=beta, learning_rate=rate)
+        if rate != here.values["learning_rate"]:  # where weights are near 1 it is the first form again
+            wanted[f"β = {beta:g}, by count, rescaled rate"] = here.experiment(beta=beta, learning_rate=rate)
     return wanted
+
+
+def methods(here: Notebook, shorter: int = 1) -> dict[str, Experiment]:
+    """Long-tail methods by name, as `lib.analysis.methods.experiments` of the notebook's parameters."""
+    return experiments(here.values, shorter)
 
 
 def seeds(here: Notebook, repeats: str = "repeats", first: str = "seed") -> range:
@@ -118,11 +131,11 @@ def joined(first: Found, more: Found) -> Found:
 
 def departure(here: Notebook, name: str = "beta_sweep") -> str:
     """Return how a notebook departs from the original, which the write-up's `name` is, as half a sentence, or ""."""
-    if not (paths.PARAMS / EXACT).is_dir():  # a person's own folder of parameter files
+    if not (paths.PARAMS / EXACT[name]).is_dir():  # a person's own folder of parameter files
         return ""
-    exact, own = of_profile(EXACT, name), here.values
-    counted = (STATED - {"betas", "seed", "baseline_epochs"}) & exact.keys() & own.keys()
-    changed = [key for key in [*_WORDS, *sorted(counted - _WORDS.keys())] if key in counted and own[key] != exact[key]]
+    exact, own = of_profile(EXACT[name], name), here.values
+    counted = set(parameters.departing(own, exact)) - {"betas", "seed", "baseline_epochs"}
+    changed = [key for key in [*_WORDS, *sorted(counted - _WORDS.keys())] if key in counted]
     said = {key: _WORDS.get(key, f"{key.replace('_', ' ')} {{}}").format(own[key]) for key in changed[:_FIRST]}
     departs = [f"{words} in place of {exact[key]}" for key, words in said.items()]
     if len(changed) > _FIRST:
@@ -149,7 +162,7 @@ def evidence(profile: str, counts: Sequence[int], original: Mapping[str, Any], k
     small = asked_by("convnet", profile, kept)
     wanted = {} if departure(small, "convnet") else readings(settings, small)
     network = settings.stored(wanted, seeds(settings, "reading_repeats"))
-    tuned = ablations.stored(by(ablations, "gamma_betas", "gammas"), seeds(ablations))
+    tuned = ablations.stored(by_gamma(ablations), seeds(ablations))
     return Evidence(
         original=original,
         cross_entropy=swept.pop(CE),

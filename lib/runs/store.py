@@ -93,11 +93,11 @@ class Store:
         return next((record for record in found if record and record.experiment == experiment), None)
 
     def tensors(self, run: Experiment | Record, name: str = "last") -> dict[str, Tensor]:
-        """Return tensors of a run by their name: the weights of its "best" or "last" epoch, or its "logits".
+        """Return tensors of a run by their name: the weights of its "best" or "last" epoch, its "output" or "logits".
 
-        Logits are those of the last epoch, float16 [N, C], under "test" and, where images were held out, "validation";
-        runs keep the former since 2026-11-25, the latter since 2026-11-30. Raises UserError where the tensors are not
-        stored, or are not those that were stored.
+        "output" is the last layer of the last epoch. Logits are those of the last epoch, float16 [N, C], under "test"
+        and, where images were held out, "validation"; runs keep the former since 2026-11-25, the others since
+        2026-11-30. Raises UserError where the tensors are not stored, or are not those that were stored.
         """
         file, why = self.file(run.key, f"{name}.safetensors"), "not stored"
         try:
@@ -120,7 +120,8 @@ class Store:
             images = {n: int(np.sum(e.confusion)) for n, e in measured.items() if e and n in {"test", *tensors}}
             expected = {n: torch.empty(count, len(record.counts)).half() for n, count in images.items()}
         else:
-            expected = build_model(record.experiment, len(record.counts)).state_dict()
+            built = build_model(record.experiment, len(record.counts))
+            expected = (built.get_submodule("output") if name == "output" else built).state_dict()
         forms = [{key: (value.shape, value.dtype) for key, value in each.items()} for each in (tensors, expected)]
         if forms[0] != forms[1]:
             raise ValueError(f"its tensors are not those of {record.experiment.model}")

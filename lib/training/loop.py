@@ -20,7 +20,7 @@ from lib.training import checkpoint as checkpoints
 from lib.training.batches import mix, training_batches, training_part
 from lib.training.checkpoint import Checkpoint
 from lib.training.evaluation import evaluate, measure, predict
-from lib.training.optimizer import autocast, build_model, learning_rate, make_optimizer
+from lib.training.optimizer import autocast, build_model, freeze, learning_rate, make_optimizer
 from lib.training.results import Epoch, Record, Weights, plain_weights
 
 #: Called before every step with the epoch, its images trained so far and all; True ends the run as Ctrl-C does.
@@ -55,8 +55,9 @@ def train(
     """Train one experiment from start to end, or on from the epochs of an existing checkpoint or state.
 
     On a CPU with the same number of threads it ends bit-identical to an undisturbed run. Returns the record and tensors
-    by name: the weights of the "best" and the "last" epoch, and under "logits" those of the last epoch ("test" and,
-    where images were held out, "validation", float16 [N, C], in the order of the images).
+    by name: the weights of the "best" and the "last" epoch, of the latter's last layer alone ("output"), and under
+    "logits" those of the last epoch ("test" and, where images were held out, "validation", float16 [N, C], in the order
+    of the images).
 
     Raises Diverged where the loss is not finite, with epoch, step and settings; Interrupted on Ctrl-C or by `on_step`,
     with the history; NoRoom where the checkpoint cannot be written; and UserError where this program's code of the
@@ -76,8 +77,9 @@ def train(
     sigmoid = losses.LOSSES[experiment.loss].sigmoid
     model = build_model(experiment, len(dataset.classes)).to(on)
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    fields = experiment.model_dump(include={"beta", "gamma", "tau", "deferred", "epochs"})
-    loss = losses.build(experiment.loss, counts=counts, reduction=experiment.normalisation, device=on, **fields)
+    fields = experiment.model_dump(include={"beta", "gamma", "tau", "deferred"})
+    fields |= {"epochs": experiment.scheduled, "reduction": experiment.normalisation}
+    loss = losses.build(experiment.loss, counts=counts, device=on, **fields)
     optimizer = make_optimizer(model, experiment)
     state = checkpoint and checkpoints.load(checkpoint, experiment.key, model, optimizer)
     states = {number: file for number, file in (states or {}).items() if number in experiment.evaluated}
@@ -87,11 +89,14 @@ def train(
     here, earlier = device.describe(), state.parts
     if earlier and all(earlier[-1][1].get(name) == here[name] for name in device.DECISIVE):  # the last part goes on
         earlier = earlier[:-1]
+    by_class, network = experiment.sampling == "classes", experiment.retrain * experiment.deferred  # see Record.best
     logits = None  # of the newest epoch on the test set
     try:
         evaluated, start = frozenset(experiment.evaluated), time.perf_counter()
         for number in range(state.done + 1, experiment.epochs + 1):
             train_started = time.perf_counter()
+            if number > experiment.scheduled:
+                freeze(model, optimizer, experiment, len(counts), new=number == experiment.scheduled + 1)
             train_loss, correct, rate = train_epoch(
                 model, optimizer, loss, training, dataset, experiment, number, on_step
             )
@@ -105,7 +110,7 @@ def train(
                     learning_rate=rate,
                     train_loss=train_loss,
                     train_accuracy=sum(correct) / len(training),
-                    train_hits=None if experiment.mixup or experiment.sampling == "classes" else correct,
+                    train_hits=None if experiment.mixup or (by_class and number > experiment.deferred) else correct,
                     test=measure(logits, test.labels, sigmoid),
                     validation=validation and evaluate(model, validation, experiment.precision, dataset, sigmoid),
                     seconds=time.perf_counter() - start,
@@ -113,7 +118,7 @@ def train(
                 )
             except ValidationError as error:  # the last step of an epoch can be the one that diverges
                 raise _diverged(f"result of epoch {number} is not finite ({reason(error)})", experiment) from None
-            if epoch.test.accuracy > max((e.test.accuracy for e in state.history), default=-1.0):
+            if epoch.test.accuracy > max((e.test.accuracy for e in state.history if e.epoch > network), default=-1.0):
                 state.best = plain_weights(model)
             state.history.append(epoch)
             state.parts = [*earlier, (number, here)]
@@ -151,7 +156,9 @@ def train(
     if validation:
         parts["validation"] = predict(model, validation.images, experiment.precision, dataset)
     stored = {name: part.clamp(-65504, 65504).half().cpu() for name, part in parts.items()}  # what float16 can hold
-    return record, {"best": state.best, "last": plain_weights(model), "logits": stored}
+    last = plain_weights(model)
+    output = {name.removeprefix("output."): value for name, value in last.items() if name.startswith("output.")}
+    return record, {"best": state.best, "last": last, "output": output, "logits": stored}
 
 
 def train_epoch(
@@ -168,7 +175,7 @@ def train_epoch(
 
     Returns the mean loss over the images, the images classified correctly by class [C], and the last learning rate.
     """
-    model.train()
+    model.train(number <= experiment.scheduled)  # frozen features have frozen statistics of batch normalisation
     on = training.labels.device
     steps = math.ceil(len(training) / experiment.batch_size)
     batch_losses, outputs, targets = [], [], []

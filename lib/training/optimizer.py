@@ -34,6 +34,17 @@ def make_optimizer(model: nn.Module, experiment: Experiment, fused: bool = True)
     )
 
 
+def freeze(model: nn.Module, optimizer: torch.optim.SGD, experiment: Experiment, classes: int, new: bool) -> None:
+    """Freeze all but the last layer; `new`: from its first weights, no momentum (cRT, Kang et al. 2020, 1910.09217)."""
+    model.requires_grad_(False)
+    model.get_submodule("output").requires_grad_(True)
+    if new:
+        fresh = build_model(experiment, classes).get_submodule("output")
+        model.get_submodule("output").load_state_dict(fresh.state_dict())
+        for parameter in model.get_submodule("output").parameters():
+            optimizer.state.pop(parameter, None)
+
+
 def start_as_rare(model: nn.Module) -> None:
     """Set the output bias to -log(C - 1): every sigmoid starts at 1 / C (Cui et al. 2019, section 5.1)."""
     bias = model.get_parameter("output.bias")
@@ -42,22 +53,26 @@ def start_as_rare(model: nn.Module) -> None:
 
 def learning_rate(experiment: Experiment, step: int, steps_per_epoch: int) -> float:
     """Learning rate of a step, counted from 0 over the whole run."""
-    if experiment.schedule == "one_cycle":
-        return _one_cycle(experiment.learning_rate, step, experiment.epochs * steps_per_epoch)
     epoch = step // steps_per_epoch + 1
+    if epoch > experiment.scheduled:  # of the last layer alone (Kang et al. 2020)
+        first, end = (n * steps_per_epoch for n in (experiment.scheduled, experiment.epochs))
+        return _cosine(experiment.learning_rate, 0.0, (step - first) / (end - first))
+    if experiment.schedule == "one_cycle":
+        return _one_cycle(experiment.learning_rate, step, experiment.scheduled * steps_per_epoch)
     if epoch <= experiment.warmup:
         return experiment.learning_rate * epoch / experiment.warmup
     return experiment.learning_rate * experiment.decay ** sum(epoch > milestone for milestone in experiment.steps)
 
 
-def _one_cycle(peak: float, step: int, steps: int) -> float:
-    def cosine(start: float, end: float, share: float) -> float:
-        return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
+def _cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
 
+
+def _one_cycle(peak: float, step: int, steps: int) -> float:
     top, last = _RISE * steps - 1, steps - 1
     if step <= top:
-        return cosine(peak / _START, peak, step / top)
-    return cosine(peak, peak / _START / _END, (step - top) / (last - top)) if last > top else peak
+        return _cosine(peak / _START, peak, step / top)
+    return _cosine(peak, peak / _START / _END, (step - top) / (last - top)) if last > top else peak
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

@@ -64,16 +64,16 @@ class Evaluation(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 
 
 class Epoch(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
-    """Result of one pass over the training images, and of the model after it."""
+    """Result of one evaluated pass over the training images, and of the model after it."""
 
     epoch: Positive
     learning_rate: Nonnegative  # of its last step
-    train_loss: Nonnegative  # mean of the trained loss over the steps, as the weights moved
-    train_accuracy: Share  # on the augmented images, as the weights moved
+    train_loss: Nonnegative  # mean of the trained loss over the images, as the weights moved
+    train_accuracy: Share  # on the augmented images, of mixed ones for the first label, as the weights moved
     train_hits: list[Count] | None = None  # of them by class, [C]; None in records from before this was kept
     test: Evaluation
     validation: Evaluation | None = None
-    seconds: Nonnegative  # training and evaluation
+    seconds: Nonnegative  # training since the last evaluated epoch, and evaluation
     images_per_second: Nonnegative  # training alone
 
 
@@ -143,7 +143,8 @@ class Record(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     @property
     def best(self) -> Epoch:
         """The write-up's rule: the epoch of the highest test accuracy, the first of equals."""
-        return max(self.history, key=lambda epoch: epoch.test.accuracy)
+        network = self.experiment.retrain * self.experiment.deferred  # epochs of a model without the new last layer
+        return max((e for e in self.history if e.epoch > network), key=lambda epoch: epoch.test.accuracy)
 
     @property
     def last(self) -> Epoch:

@@ -97,6 +97,7 @@ def assemble(
     title: str,
     facts: Sequence[tuple[str, ...]],
     *,
+    introduction: str = "",
     summary: str = "",
     notice: str = "",
     appendix: str = "",
@@ -105,15 +106,17 @@ def assemble(
 ) -> NotebookNode:
     """One notebook out of executed ones, in their order: first page, summary, contents, a section each, appendix.
 
-    The first page has the notice, and what the notebooks mark for it: figures, headlines, tables. `facts` are the
-    lines of the title block; summary, notice, appendix and origins are markdown, in which a heading of the class
-    "unnumbered" gets no number. The origins come last, folded in HTML and left out of the PDF. A notebook without a
-    first-level heading gets its name as heading. One that does not exist, or failed with a reason in `missing`, leaves
-    a box that says so in its place.
+    The first page has the introduction, the notice, and what the notebooks mark for it: figures, headlines, tables.
+    `facts` are the lines of the title block; introduction, summary, notice, appendix and origins are markdown, in which
+    a heading of the class "unnumbered" gets no number. The origins come last, folded in HTML and left out of the PDF. A
+    notebook without a first-level heading gets its name as heading. One that does not exist, or failed with a reason in
+    `missing`, leaves a box that says so in its place.
     """
     absent = {path.stem: "It was not executed." for path in notebooks if not path.is_file()} | dict(missing or {})
     made = {path.stem: read(path) for path in notebooks if path.stem not in absent}
-    cells = [_cell(notice, kind="notice")] if notice else []
+    cells = [new_markdown_cell(introduction)] if introduction else []
+    if notice:
+        cells.append(_cell(notice, kind="notice"))
     cells.extend(_first_page([*made.values()]))
     if summary:
         cells.append(new_markdown_cell(summary))

@@ -1,6 +1,7 @@
 """Values of the report's parts that belong to no notebook, whose texts are templates/*.md.j2, and its title block."""
 
 import os
+import re
 import subprocess
 from collections import Counter
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from urllib.parse import quote
 
 import jinja2
 
+from lib.analysis import original
 from lib.analysis.prose import details, escaped
 from lib.notebook.parameters import Plan
 from lib.runs.store import opened
@@ -19,20 +21,28 @@ from lib.system import device, files, paths
 from lib.training import Record
 from longtail_writeup.report.document import Execution, exhibits, failed_runs, headlines
 
+#: Blanks between a setting's name and its number, which are not to be broken in a narrow column.
+_UNBROKEN = re.compile(r"\b(β|γ|rate|draw|batch) (?=\d)")
 TITLE = "A small ConvNet and class-balanced focal loss on CIFAR-10, re-run"
+FIELD = "Methods for long-tailed CIFAR-10, re-run under one training loop"
+
+
+def title(plan: Plan) -> str:
+    """Return the title of a profile's report, which has the write-up's chapters or the field's methods alone."""
+    return FIELD if [*plan.values] == ["methods"] else TITLE
 
 
 def facts(profile: str) -> list[tuple[str, ...]]:
-    """Return the lines of a title block: the present time, checkout and machine; name, value and address if any."""
+    """Return the lines of a title block: the present time and checkout; name, value and address if any."""
+    return [("Date", datetime.now(UTC).strftime("%Y-%m-%d")), ("Commit", *_commit()), ("Profile", profile)]
+
+
+def _machine() -> str:
+    """Name this machine, and the versions of the programs that make the report."""
     machine = device.describe()
     versions = {"Python": machine["python"]} | {name: version(name) for name in ("torch", "torchvision", "papermill")}
-    return [
-        ("Date", datetime.now(UTC).strftime("%Y-%m-%d")),
-        ("Commit", *_commit()),
-        ("Profile", profile),
-        ("Machine", f"{machine['device']}, {machine['cores']} cores, {machine['platform']}"),
-        ("Versions", ", ".join(f"{name} {number}" for name, number in versions.items())),
-    ]
+    named = ", ".join(f"{name} {number}" for name, number in versions.items())
+    return f"{machine['device']}, {machine['cores']} cores, {machine['platform']}, with {named}"
 
 
 def _commit() -> tuple[str, ...]:
@@ -54,8 +64,13 @@ def _commit() -> tuple[str, ...]:
     return commit, f"{repository.rstrip('/')}/commit/{commit.partition(',')[0]}"
 
 
+def introduction(plan: Plan) -> str:
+    """Say which write-up the report is about, and by which rules it chooses an epoch."""
+    return render("introduction", plan=plan)
+
+
 def summary(plan: Plan, executions: Sequence[Execution]) -> str:
-    """The main results that are not on the first page, and the terms used in the report; "" without any result."""
+    """The main results that are not on the first page, and where all come from; "" without any result."""
     keys = {key for e in executions for note in exhibits(e.notebook) for key in note["runs"]}
     return render(
         "summary",
@@ -67,8 +82,14 @@ def summary(plan: Plan, executions: Sequence[Execution]) -> str:
 
 
 def shortened(plan: Plan) -> str:
-    """Every departure from the write-up's settings, as a table; "" where there is none."""
-    return render("shortened", plan=plan) if plan.departures else ""
+    """Every departure from the write-up's settings, as a table; "" where there is none.
+
+    The profile *writeup* has more β than the write-up, and is no measure for those.
+    """
+    stated = {"betas": [*original.figures()["class_balanced_focal"]]}
+    found = [each | {"exact": stated.get(each["name"], each["exact"])} for each in plan.departures]
+    departures = [each for each in found if each["exact"] != each["here"]]
+    return render("shortened", plan=plan, departures=departures) if departures else ""
 
 
 def appendix(plan: Plan, executions: Sequence[Execution]) -> tuple[str, str]:
@@ -92,6 +113,7 @@ def appendix(plan: Plan, executions: Sequence[Execution]) -> tuple[str, str]:
     known = {"figures": figures, "runs": runs, "shown": shown, "settings": settings, "executions": executions}
     folder = paths.OUTPUTS / plan.profile  # of the report
     known["addresses"] = {run.key: quote(os.path.relpath(store.file(run.key), folder)) for run in runs}
+    known["machine"] = _machine()
     known["kept"] = paths.shown(paths.PUBLISHED / plan.profile / "runs")
     return render("appendix", **known), render("origins", **known)
 
@@ -101,6 +123,7 @@ def render(name: str, **values: Any) -> str:
     folder = jinja2.FileSystemLoader(Path(__file__).with_name("templates"))
     reader = jinja2.Environment(loader=folder, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     reader.filters |= {"details": details, "escaped": escaped, "failed_runs": failed_runs}
+    reader.filters |= {"unbroken": lambda text: _UNBROKEN.sub("\\1\u00a0", text)}
     reader.filters |= {"figures": _figures, "made_on": _made_on, "to_origin": _to_origin}
     return reader.get_template(f"{name}.md.j2").render(values).strip()
 

@@ -74,11 +74,15 @@ def _report(plan: Plan, show_code: bool) -> bool:
         ]
     finally:
         del os.environ[VARIABLE]
-    parts = {"summary": front.summary(plan, executions), "notice": front.shortened(plan)}
+    parts = {
+        "introduction": front.introduction(plan),
+        "summary": front.summary(plan, executions),
+        "notice": front.shortened(plan),
+    }
     parts["appendix"], parts["origins"] = front.appendix(plan, executions)
     failures = {e.name: e.failure for e in executions if e.failure}
     notebooks = [e.path for e in executions]
-    document = assemble(notebooks, front.TITLE, front.facts(plan.profile), missing=failures, **parts)
+    document = assemble(notebooks, front.title(plan), front.facts(plan.profile), missing=failures, **parts)
     html, pdf = write_report(document, folder, show_code=show_code)
     print(f"report: {paths.shown(html)} and {paths.shown(pdf)}")
     lacking = [f"{e.name} is missing from it: {e.failure} See {paths.shown(e.path)}." for e in executions if e.failure]

@@ -172,6 +172,40 @@ def test_what_a_visitor_saves_is_downloaded(page, workplace):
     assert not list((workplace / "params").glob("mine*"))
 
 
+def test_a_method_of_the_field_has_its_own_fields_and_its_own_file(page, workplace):
+    for method, shown, hidden in (
+        ("LDAM-DRW", ["β", "deferral (epochs)"], ["loss", "γ", "retrain (epochs)"]),
+        ("cRT", ["retrain (epochs)"], ["loss", "β", "γ", "deferral (epochs)"]),
+    ):
+        field(page, "method").select_option(method)
+        for names, state in ((shown, "visible"), (hidden, "hidden")):
+            for name in names:
+                field(page, name).wait_for(state=state)
+    label = page.get_by_text("retrain (epochs)", exact=True)
+    assert label.evaluate("label => label.scrollWidth <= label.clientWidth")  # it is not cut off
+    page.get_by_role("button", name="Save as parameter file").click()
+    with page.expect_download() as saving:
+        page.get_by_text("Download methods.yaml").click()
+    assert 'methods: ["CE", "cRT"]' in saving.value.path().read_text("utf-8")
+    field(page, "method").select_option("own loss, β and γ")
+    field(page, "loss").wait_for()
+
+
+def test_every_column_of_a_short_table_can_be_shown(page):
+    page.get_by_role("button", name="Columns").click()
+    (last,) = page.locator(".dt-button-collection button").all()[-1:]
+    assert last.inner_text().strip() == "loss"  # in which the two runs differ
+    page.get_by_role("heading", name="The runs").evaluate("heading => heading.scrollIntoView()")
+    box = last.bounding_box()
+    middle = [box["x"] + box["width"] / 2, box["y"] + box["height"] / 2]
+    on_top = "([x, y]) => document.elementFromPoint(x, y).closest('button')?.innerText.trim()"
+    assert page.evaluate(on_top, middle) == "loss"  # the table's own box does not cut it off
+    page.mouse.click(*middle)
+    page.locator("table.dataTable thead th", has_text="loss").first.wait_for()
+    page.keyboard.press("Escape")
+    page.locator(".dt-button-collection").wait_for(state="detached")
+
+
 @pytest.mark.parametrize("width", [800, 400])
 def test_a_narrow_page_holds_everything(browser, app, width):
     page, _ = visit(browser, app, width)

@@ -33,7 +33,7 @@ from longtail_writeup.report.document import exhibits
 #: Three stored runs, and one that is stopped after its first epoch.
 RUNS = [small(**FEW, epochs=2, seed=seed) for seed in (0, 1, 2)]
 STOPPED = small(**FEW, epochs=2, seed=3)
-NAMES, COMMAND = ("best", "last", "logits"), "python -m lib runs"
+NAMES, COMMAND = ("best", "last", "output", "logits"), "python -m lib runs"
 SECONDS, LINE = 40, 600  # until a case counts as hung; characters of a message
 
 

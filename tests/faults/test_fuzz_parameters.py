@@ -23,7 +23,7 @@ from lib.notebook.parameters import Plan, read
 from lib.system import paths
 from lib.system.errors import UserError
 
-SECONDS, CHARACTERS = 2, 600  # of a processor, and of a refusal
+SECONDS, CHARACTERS = 2, 650  # of a processor, and of a refusal
 #: Events that reading must not cause; audit hooks cannot be removed, so that they ask whether to watch.
 FORBIDDEN = ("os.", "subprocess.", "socket.", "shutil.", "ctypes.", "pty.", "tempfile.")
 HARMLESS = ("os.listdir", "os.scandir", "os.putenv", "os.unsetenv")
@@ -39,6 +39,10 @@ REFUSED = {
     "settings": """
         readings: [nope]  reading_repeats: 1e12  candidates: []  candidates: [[0.01, 32]]
         candidates: [[0.01, 1.5, 0]]
+    """,
+    "ablations": """
+        gammas: []  gammas: [1.0]  gammas: [[0.9]]  gammas: [[0.9, 1.0, 2.0]]  gammas: [[1.5, 1.0]]
+        gammas: [[0.9, -1.0]]
     """,
 }
 

@@ -14,7 +14,7 @@ from lib.runs import sweep
 from lib.runs.store import Store
 
 TOGETHER, WAIT = 3, 0.8  # programs at a time; the most seconds between two kills
-NAMES = ("best", "last", "logits")
+NAMES = ("best", "last", "output", "logits")
 
 
 def wanted(turn):

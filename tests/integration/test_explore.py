@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import ipywidgets
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import nbformat
@@ -32,10 +33,12 @@ from test_pipeline import run
 
 from explore import mistakes, runs, tryout
 from lib import data, losses, models
+from lib.analysis import plots
+from lib.analysis.methods import TRAINED
 from lib.data import ImageSet
 from lib.experiment import Experiment
 from lib.models import MODELS
-from lib.notebook import parameters
+from lib.notebook import parameters, plans, session
 from lib.runs import sweep
 from lib.runs.store import Store, everything
 from lib.system import paths
@@ -108,6 +111,19 @@ def test_the_loss_is_drawn_anew_in_less_than_a_tenth_of_a_second():
         times.append(time.process_time() - start)
     assert len(pictures) == len(times)
     assert statistics.median(times) < 0.1
+
+
+def test_a_panel_is_drawn_anew_without_an_output_widget(monkeypatch):
+    """Voila executes the page by nbclient, which may wait for ever for a cell that makes an Output widget."""
+    shown = []
+    monkeypatch.setattr(ipywidgets, "Output", lambda *_, **__: pytest.fail("an Output widget"))
+    monkeypatch.setattr("explore.page.show", lambda *parts: shown.append(parts))
+    panel["imbalance"].loss(CLASSES, COUNTS)
+    ((controls, drawn),) = shown
+    before = drawn.value
+    assert before.startswith('<img alt="Four plots')
+    controls[0].value = 0.9
+    assert drawn.value != before
 
 
 def test_the_curves_are_those_of_the_formula():
@@ -215,6 +231,66 @@ def test_settings_are_named_by_data_imbalance_and_what_else_differs(here):
         "2: TwoLayerNet CE, sample, exponential 0.5, epochs 7, learning rate 0.01",
         "3: TwoLayerNet CE, sample, exponential 0.05, epochs 2, learning rate 1e-05",
     ]
+
+
+def test_settings_with_other_methods_are_named_by_their_method_alone(here):
+    base = small(epochs=10)
+    late = {"beta": 0.9, "deferred": 6}
+    changes = [{}, late, late | {"deferred": 3}, {"tau": 1.0, "deferred": 3}, {"sampling": "classes", "deferred": 3}]
+    settings = [base.replace(**each) for each in [*changes, {"mixup": 1.0}, {"mixup": 0.4}]]
+    settings.append(base.replace(sampling="classes", retrain=True, deferred=8))
+    assert [
+        name.partition(": TwoLayerNet ")[2].replace(", sample, all images", "")
+        for name in panel["runs"].names(settings)
+    ] == [
+        "CE",
+        "CE-DRW β 0.9, deferral (epochs) 6",
+        "CE-DRW β 0.9, deferral (epochs) 3",
+        "Balanced softmax (deferred)",
+        "CE-DRS",
+        "CE + mixup, mixup 1",
+        "CE + mixup, mixup 0.4",
+        "cRT",
+    ]
+
+
+def as_of(record, **changes):
+    """The record as that of another experiment."""
+    experiment = record.experiment.replace(**changes)
+    return record.model_copy(update={"experiment": experiment, "key": experiment.key})
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        {"tau": 1.0},
+        {"sampling": "classes", "deferred": 1},
+        {"mixup": 1.0},
+        {"loss": "ldam", "beta": 0.9, "deferred": 1},
+        {"sampling": "classes", "retrain": True, "deferred": 2, "epochs": 3},
+    ],
+)
+def test_cross_entropy_and_a_method_are_picked_at_first_and_cross_entropy_is_blue(here, method):
+    ce, other, strange = here[0], as_of(here[0], **method), as_of(here[0], learning_rate=0.5)
+    records = {record.key: record for record in (other, ce, strange)}
+    assert panel["runs"].default_pick(records) == [ce.key, other.key]
+    shades = plots.colours([other.experiment, ce.experiment])
+    assert shades[1] == plots.COLOUR["CE"] != shades[0]
+
+
+def test_further_settings_in_which_runs_differ_are_columns_that_a_person_can_show(here, page):
+    assert list(panel["runs"].table(everything()).columns)[-1] == "loss"  # nothing else differs
+    changed = [{"beta": 0.9, "deferred": 1}, {"mixup": 0.4}, {"steps": [1], "decay": 0.01, "evaluate_every": 2}]
+    for n, changes in enumerate(changed):
+        everything().put(as_of(here[0], seed=n, **changes), {})
+    frame = panel["runs"].table(everything())
+    further = list(frame.columns[list(frame.columns).index("key") + 1 :])
+    assert set(further) == {"loss", "deferral (epochs)", "mixup", "steps", "decay", "evaluate every"}
+    assert set(frame["mixup"]) == {"0", "0.4"}
+    assert set(frame["decay"]) == {"0.1", "0.01"}
+    _, listed, *_ = page(panel["runs"].runs)
+    (hidden,) = [each for each in listed._dt_args["columnDefs"] if each.get("visible") is False]
+    assert [listed.df.columns[n] for n in hidden["targets"]] == further
 
 
 def test_the_curves_are_saved_as_a_table(here):
@@ -378,22 +454,109 @@ def test_the_form_offers_every_model_and_loss_and_numbers_for_the_rest(here, pag
     fields = {widget.description: widget for widget in form}
     assert list(fields["model"].options) == list(MODELS)
     assert list(fields["loss"].options) == list(losses.LOSSES)
+    assert list(fields["method"].options) == [panel["tryout"].OWN, *TRAINED]
     assert (fields["data"].value, fields["β"].value) == ("sample", 0.99)
     numbers = {name for name, widget in fields.items() if isinstance(widget.value, int | float)}
-    assert set(fields) - numbers == {"model", "data", "imbalance", "loss"}
+    assert set(fields) - numbers == {"model", "data", "imbalance", "method", "loss"}
 
 
-def test_a_saved_file_makes_papermill_train_the_run_of_the_form(here, tmp_path, monkeypatch):
+#: Fields of the form that not every method has, by method.
+USED = {
+    "own loss, β and γ": {"loss", "β", "γ"},
+    "CE": set(),
+    "CB-Focal (sigmoid)": {"β"},
+    "LDAM-DRW": {"β", "deferral (epochs)"},
+    "Balanced softmax (deferred)": {"deferral (epochs)"},
+    "CE + mixup": set(),
+    "cRT": {"retrain (epochs)"},
+}
+
+
+def test_the_form_shows_the_fields_that_the_chosen_method_uses(here, page):
+    form, *_ = page(panel["tryout"].tryout, "sample")
+    fields = {widget.description: widget for widget in form}
+    for method, used in [*USED.items(), next(iter(USED.items()))]:
+        if method != fields["method"].value:
+            fields["method"].value = method
+        shown = {name for name, widget in fields.items() if widget.layout.display != "none"}
+        assert shown & set.union(*USED.values()) == used, method
+        assert {"model", "data", "method", "epochs", "seed"} <= shown
+
+
+def test_first_values_follow_method_and_epochs_until_a_person_types_others(here, page):
+    form, *_ = page(panel["tryout"].tryout, "sample")
+    fields = {widget.description: widget for widget in form}
+    epochs, beta, deferral, retraining = (
+        fields[name] for name in ("epochs", "β", "deferral (epochs)", "retrain (epochs)")
+    )
+    assert (epochs.value, beta.value) == (8, 0.99)
+    fields["method"].value = "LDAM-DRW"
+    assert (beta.value, deferral.value, retraining.value) == (0.9999, 6, 2)
+    epochs.value = 200
+    assert (deferral.value, retraining.value) == (150, 50)
+    epochs.value = 1
+    assert (deferral.value, retraining.value) == (0, 1)
+    epochs.value = 20
+    beta.value, deferral.value = 0.9, 3
+    epochs.value = 40
+    fields["method"].value = panel["tryout"].OWN
+    assert (beta.value, deferral.value, retraining.value) == (0.9, 3, 10)
+
+
+def of(method, **changes):
+    """The form with a method, and all else as it is proposed."""
+    values = form(method=method, **{"epochs": 4} | changes)
+    return values | panel["tryout"].first_values(values) | changes
+
+
+@pytest.mark.parametrize("method", TRAINED)
+def test_a_method_of_the_form_is_that_of_the_methods_notebook(here, method):
+    asked = panel["tryout"].experiment(of(method, seed=3))
+    file, command, _ = panel["tryout"].save(of(method, seed=3), "mine")
+    assert file.name == "methods.yaml"
+    assert f"notebooks/methods.ipynb outputs/mine/methods.ipynb -f {shlex.quote(str(file))}" in command.replace("'", "")
+    values = parameters.read(file, paths.NOTEBOOKS / "methods.ipynb")
+    trained = plans.methods(session.Notebook(headless=True, origin="", values=values))
+    assert list(trained) == list(dict.fromkeys(["CE", method]))
+    assert trained[method].key == asked.key
+    assert (values["seed"], values["repeats"], values["validation"]) == (3, 1, 0)  # no further run
+
+
+def test_a_saved_method_is_a_profile_of_a_report(here):
+    shutil.copytree(paths.ROOT / "params" / "field", paths.PARAMS / "field")
+    panel["tryout"].save(of("LDAM-DRW"), "mine")
+    assert [*parameters.Plan.of("mine").values] == ["methods"]
+    panel["tryout"].save(form(), "mine")
+    assert parameters.chapters("mine") == ["beta_sweep", "methods"]
+
+
+def test_a_field_that_is_not_shown_has_no_say(here):
+    for method, own in USED.items():
+        one = panel["tryout"].experiment(of(method))
+        other = {"beta": 2.0, "gamma": -1.0, "loss": "none", "deferred": 99, "retrain_epochs": 0}
+        hidden = {name: value for name, value in other.items() if panel_label(name) not in own}
+        assert panel["tryout"].experiment(of(method, **hidden)) == one, method
+
+
+def panel_label(name):
+    return sys.modules["explore.page"].label(name)
+
+
+@pytest.mark.parametrize("method", ["own loss, β and γ", "cRT"])
+def test_a_saved_file_makes_papermill_train_the_run_of_the_form(here, tmp_path, monkeypatch, method):
     monkeypatch.setattr(paths, "PARAMS", tmp_path / "of a person")
     monkeypatch.setattr(paths, "OUTPUTS", tmp_path / "out puts")
-    file, command, _ = panel["tryout"].save(form(beta=0.9, seed=3), "mine")
-    asked = panel["tryout"].experiment(form(beta=0.9, seed=3))
-    assert parameters.read(file, paths.NOTEBOOKS / "beta_sweep.ipynb")["betas"] == [0.9]
+    chosen = of(method, beta=0.9, seed=3, epochs=2)
+    file, command, _ = panel["tryout"].save(chosen, "mine")
+    asked = panel["tryout"].experiment(chosen)
+    if method == panel["tryout"].OWN:
+        assert parameters.read(file, paths.NOTEBOOKS / "beta_sweep.ipynb")["betas"] == [0.9]
     assert f"-f {shlex.quote(str(file))}" in command
     result = run("sh", "-ec", command, outputs=tmp_path / "outputs", WRITEUP_PARAMS=str(paths.PARAMS))
     assert result.returncode == 0, result.stderr
-    assert (paths.OUTPUTS / "mine" / "beta_sweep.ipynb").exists()
+    assert (paths.OUTPUTS / "mine" / file.with_suffix(".ipynb").name).exists()
     assert (tmp_path / "outputs" / "runs" / asked.key / "record.json").exists()
+    assert len([*(tmp_path / "outputs" / "runs").glob("*/record.json")]) == 2  # and cross-entropy
 
 
 @pytest.mark.parametrize(
@@ -404,6 +567,9 @@ def test_a_saved_file_makes_papermill_train_the_run_of_the_form(here, tmp_path, 
         ({"loss": "focall"}, "mine", "loss: Input should be"),
         ({"epochs": 0}, "mine", "epochs: Input"),
         ({"factor": None}, "mine", "imbalance factor has to be a number"),
+        ({"method": "CE-DRW", "epochs": 4}, "mine", "deferral (epochs) has to be less than the 4 epochs, not 6"),
+        ({"method": "CE-DRW", "beta": 1.5}, "mine", "β: Input"),
+        ({"method": "cRT", "retrain_epochs": 0}, "mine", "retrain (epochs) has to lie between 1 and"),
         ({}, "quick", "quick is a name used by the repository"),
         ({}, "Published", "Published is a name used by the repository"),
         ({}, 300 * "x", "cannot be written: File name too long"),
@@ -532,20 +698,16 @@ def test_stop_does_not_wait_for_the_end_of_an_epoch(here):
     assert "Stopped after 0 of 2 epochs." in trainer.status.value
 
 
-def test_widgets_redraw_when_a_control_moves(page, sample, monkeypatch):
-    from explore.page import ipython
-
-    shown = []
-    monkeypatch.setattr(ipython, "display", lambda html: shown.append(html.data))
+def test_widgets_redraw_when_a_control_moves(page, sample):
     for show, arguments, name, value in (
         (panel["imbalance"].longtail, [sample], "imbalance factor", 0.1),
         (panel["imbalance"].loss, [CLASSES, COUNTS], "γ", 2),
     ):
-        controls, _ = page(show, *arguments)
-        before = shown[-1]
+        controls, drawn = page(show, *arguments)
+        before = drawn.value
         next(control for control in controls if control.description == name).value = value
-        assert shown[-1].startswith("<img alt=")
-        assert shown[-1] != before
+        assert drawn.value.startswith("<img alt=")
+        assert drawn.value != before
 
 
 def test_errors_of_a_person_are_one_sentence_in_a_notebook():
@@ -656,7 +818,7 @@ def test_a_kernel_without_a_page_ends_also_while_it_trains(tmp_path):
     cells = [nbformat.v4.new_code_cell(KEEPS_BUSY)]
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), tmp_path / "busy.ipynb")
     command = [*made("app")[:-1], str(tmp_path / "busy.ipynb"), "--no-browser"]
-    command += ["--Kernels.cull_idle_timeout=2", "--Kernels.cull_interval=1"]
+    command += ["--Kernels.load_timeout=2", "--Kernels.cull_interval=1"]
     with started(command, tmp_path) as (port, url):
         page = ask(port, url.partition(str(port))[2])
         (left,) = set(re.findall(r'"kernelId": ?"([\w-]+)"', page.text))
@@ -669,6 +831,46 @@ def test_a_kernel_without_a_page_ends_also_while_it_trains(tmp_path):
         again = ask(port, url.partition(str(port))[2])  # what was made ahead for the next visitor has stayed
         assert again.status == 200
         assert left not in again.text
+
+
+def test_a_kernel_waits_longer_for_a_page_that_loads_than_for_one_that_is_gone(monkeypatch):
+    from explore import app
+
+    kernel, ended, now = SimpleNamespace(), [], 0
+
+    class Kernels(app.Kernels):
+        def __init__(self):
+            self.model = {"connections": 0, "execution_state": "busy"}
+
+        def kernel_model(self, kernel_id):
+            return self.model
+
+        def get_kernel(self, kernel_id):
+            return kernel
+
+        async def shutdown_kernel(self, kernel_id):
+            ended.append(now)
+
+    kernels = Kernels()
+    monkeypatch.setattr(app.time, "monotonic", lambda: now)
+
+    def look(*times, **state):
+        nonlocal now
+        kernels.model |= state
+        for moment in times:
+            now = moment
+            asyncio.run(kernels.cull_kernel_if_idle("k"))
+
+    look(0, 100)
+    look(300, 695, execution_state="idle")  # made, and its page is still loading
+    assert not ended
+    look(705)
+    assert ended == [705]
+    look(800, connections=1)
+    look(855, connections=0)
+    assert ended == [705]
+    look(865)
+    assert ended == [705, 865]
 
 
 def test_visitors_of_the_page_save_nothing_in_this_repository(here, page, monkeypatch):

@@ -262,6 +262,16 @@ def test_a_run_that_settings_share_is_drawn_and_counted_once(store, output):
     assert figure["caption"].startswith("Learning curves of 2 runs")
 
 
+def test_of_many_runs_the_first_of_each_setting_is_drawn(store, output, monkeypatch):
+    runs = [tiny(), tiny(seed=1), tiny(momentum=0.5), tiny(momentum=0.5, seed=1)]
+    records = sweep.run(runs, store=store, workers=1, on_epoch=lambda *_: None)
+    monkeypatch.setattr(exhibits, "LEGIBLE", 3)
+    exhibits.Live("curves").finish(records)
+    (figure,) = [note["writeup"] for _, note in output.shown if note.get("writeup", {}).get("kind") == "figure"]
+    assert figure["runs"] == [records[0].key, records[2].key]
+    assert "2 runs, the first of each setting (4 in all; " in figure["caption"]
+
+
 def test_drawing_takes_a_small_share_of_the_time(store, output, monkeypatch):
     (record,) = sweep.run([tiny(epochs=2)], store=store, workers=1, on_epoch=lambda *_: None)
     now = [0.0]

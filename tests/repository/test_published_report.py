@@ -5,7 +5,7 @@ import json
 import pytest
 from nbconvert_typst import TypstPDFExporter
 
-from lib.notebook.parameters import NOTEBOOKS, Plan
+from lib.notebook.parameters import Plan, chapters
 from lib.system import paths
 from longtail_writeup.report import front
 from longtail_writeup.report.document import Execution, assemble, exhibits
@@ -16,7 +16,7 @@ SIZES = "(9.5pt, 9pt, 8.5pt, 8pt, 7.5pt, 7pt)"
 @pytest.fixture(scope="module")
 def executions():
     folder = paths.PUBLISHED / "writeup"
-    return [Execution(name, folder / f"{name}.ipynb", 1.0, None, 1) for name in NOTEBOOKS]
+    return [Execution(name, folder / f"{name}.ipynb", 1.0, None, 1) for name in chapters("writeup")]
 
 
 def test_tables_fit_the_page_at_nine_points(executions, tmp_path):

@@ -3,6 +3,7 @@
 import pytest
 from conftest import run, small
 
+from lib import losses
 from lib.runs import sweep
 from lib.runs.store import Store
 from lib.runs.sweep.branches import in_waves, shared
@@ -15,7 +16,9 @@ BRANCHES = {
     "CE-DRW, divided by weights": small(**BASE, beta=0.99, deferred=2, normalisation="weights"),
     "CE-DRS": small(**BASE, sampling="classes", deferred=2),
     "balanced softmax": small(**BASE, tau=1.0, deferred=2),
+    "new output": small(**BASE, retrain=True, deferred=2),
 }
+CRT = small(**BASE | {"epochs": 7}, sampling="classes", retrain=True, deferred=4)
 
 
 @pytest.mark.parametrize("name", BRANCHES)
@@ -27,9 +30,28 @@ def test_a_branch_ends_bit_identical_to_the_same_run_in_one_piece(few, one_threa
     record, same = train(branch, few(), states={2: file}, on_epoch=lambda epoch: trained.append(epoch.epoch))
     assert trained == [3, 4]
     assert [e.test for e in record.history] == [e.test for e in whole.history]
-    assert [e.train_loss for e in record.history] == [e.train_loss for e in whole.history]
-    for part in ("best", "last", "logits"):
+    timed = {"seconds", "images_per_second"}
+    assert [e.model_dump(exclude=timed) for e in record.history] == [e.model_dump(exclude=timed) for e in whole.history]
+    for part in ("best", "last", "output", "logits"):
         assert all(weights[part][key].equal(value) for key, value in same[part].items())
+
+
+@pytest.mark.parametrize("schedule", ["steps", "one_cycle"])
+def test_a_new_output_is_trained_from_the_end_of_another_run(few, one_thread, tmp_path, schedule):
+    """cRT in one piece, from the finished model's state, and stopped on its way."""
+    (ce, crt), file, own = (e.replace(schedule=schedule) for e in (CE, CRT)), tmp_path / "end", tmp_path / "own"
+    _, weights = run(crt, few())
+    train(ce, few(), states={4: file})
+
+    def stop(epoch, *_):
+        return epoch == 6
+
+    with pytest.raises(KeyboardInterrupt, match="Stopped after 5 of 7 epochs"):
+        train(crt, few(), states={4: file}, checkpoint=own, on_step=stop)
+    trained = []
+    _, same = train(crt, few(), checkpoint=own, on_epoch=lambda epoch: trained.append(epoch.epoch))
+    assert trained == [6, 7]
+    assert all(weights["last"][key].equal(value) for key, value in same["last"].items())
 
 
 def test_runs_that_differ_before_share_nothing():
@@ -40,6 +62,34 @@ def test_runs_that_differ_before_share_nothing():
     assert BRANCHES["CE-DRW"].prefix(3) != CE.prefix(3)
     one_cycle = CE.replace(schedule="one_cycle")
     assert one_cycle.prefix(2) != one_cycle.replace(epochs=5).prefix(2)
+
+
+def test_a_loss_that_depends_on_the_number_of_epochs_shares_none_with_longer_runs(
+    few, one_thread, tmp_path, monkeypatch
+):
+    """cRT's network still is the one of the shorter run: its epochs are not the loss's."""
+
+    def fading(settings):
+        def loss(logits, targets, epoch=1):
+            return losses.cross_entropy(logits * (1 + epoch / settings.epochs), targets, settings.weights())
+
+        return loss
+
+    monkeypatch.setitem(losses.LOSSES, "fading", losses.LossKind(fading, "Fading", has_gamma=False))
+    own, file = CE.replace(loss="fading"), tmp_path / "end"
+    drw, crt = (e.replace(loss="fading") for e in (BRANCHES["CE-DRW"], CRT))
+    assert own.replace(epochs=6).prefix(2) != own.prefix(2) == drw.prefix(2)
+    assert crt.prefix(4) == own.prefix(4)
+    _, weights = run(crt, few())
+    train(own, few(), states={4: file})
+    _, same = train(crt, few(), states={4: file})
+    assert all(weights["last"][key].equal(value) for key, value in same["last"].items())
+
+
+def test_a_new_output_shares_its_last_epochs_with_none_of_another_number():
+    """Its rate falls to 0 at the end."""
+    assert CRT.prefix(6) != CRT.replace(epochs=8).prefix(6)
+    assert CRT.prefix(4) == CRT.replace(epochs=8).prefix(4)
 
 
 def test_a_step_schedule_is_prolonged_from_its_end(few, one_thread, tmp_path):

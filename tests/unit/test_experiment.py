@@ -82,13 +82,14 @@ OTHER_VALUES = {
     "deferred": 8,
     "decay": 0.01,
     "evaluate_every": 5,
+    "retrain": True,
 }
 
 
 @pytest.mark.parametrize("field", [name for name in Experiment.model_fields if name != "code"])  # see test_source.py
 def test_every_field_changes_the_key_where_it_matters(field):
-    loss = {"loss": "cross_entropy"} if field == "tau" else {}
-    assert key(**{field: OTHER_VALUES[field]}, **loss) != key(**loss)
+    needed = {"tau": {"loss": "cross_entropy"}, "retrain": {"deferred": 8}}.get(field, {})
+    assert key(**{field: OTHER_VALUES[field]}, **needed) != key(**needed)
 
 
 def test_the_subset_seed_matters_for_a_validation_split_alone():

@@ -6,10 +6,12 @@ import synthetic
 from conftest import small
 
 from lib import data
-from lib.analysis import findings, original
+from lib.analysis import balancing, original, statistics
+from lib.analysis.claims import Evidence, Setting
 from lib.analysis.statistics import welch
 from lib.system.errors import UserError
 from lib.training import Epoch, Evaluation, Record
+from longtail_writeup import findings, sentences
 
 COUNTS = [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
 
@@ -59,7 +61,7 @@ def test_the_most_frequent_mistakes_come_first():
     matrix = 100 * np.eye(4)
     matrix[3, 3], matrix[3, 2] = 60, 40
     matrix[1, 1], matrix[1, 0] = 80, 20
-    assert findings.confused(matrix, most=2) == [(3, 2, 40), (1, 0, 20)]
+    assert statistics.confused(matrix, most=2) == [(3, 2, 40), (1, 0, 20)]
 
 
 def test_the_prior_follows_the_confusion_matrix():
@@ -86,8 +88,8 @@ def test_frequent_classes_are_found_by_their_images_not_by_their_place():
 
 
 def test_weights_by_beta():
-    assert findings.weight_ratio(COUNTS, 0.5) == 1
-    assert findings.weight_ratio([200, 100], 0.999999) == pytest.approx(2, rel=1e-3)
+    assert balancing.weight_ratio(COUNTS, 0.5) == 1
+    assert balancing.weight_ratio([200, 100], 0.999999) == pytest.approx(2, rel=1e-3)
 
 
 def around(accuracy, first=0):
@@ -96,13 +98,18 @@ def around(accuracy, first=0):
 
 def test_the_best_beta_is_compared_with_cross_entropy_and_with_the_others():
     treatments = {"0 to 0.8": around(0.40), "0.99": around(0.45), "0.999": around(0.451)}
-    found = findings.gain_at_best(treatments, around(0.39))
-    assert (found.best, found.level, found.treatments) == ("0.999", ["0.99"], 3)
+    found = findings.gain_at_best(treatments, around(0.39), unweighted="0 to 0.8")
+    assert (found.best, found.tied, found.treatments) == ("0.999", ["0.99"], 3)
     a, b = ([r.last.test.accuracy for r in own.values()] for own in (treatments["0.999"], around(0.39)))
     assert (found.gain.low, found.gain.high) == (welch(a, b, 3).low, welch(a, b, 3).high)
     assert found.classes.above.all()
-    assert found.matters
-    assert not findings.gain_at_best({"0 to 0.8": around(0.45), "0.9": around(0.44)}, around(0.39)).matters
+    assert found.by_weights.mean == pytest.approx(0.051, abs=2e-4)
+    assert found.by_weights.above
+    first = {"0 to 0.8": around(0.45), "0.9": around(0.44)}
+    assert findings.gain_at_best(first, around(0.39), unweighted="0 to 0.8").by_weights is None  # itself the best
+    unrun = {"0 to 0.8": {}, "0.9": around(0.44), "0.99": around(0.5)}
+    assert findings.gain_at_best(unrun, around(0.39), unweighted="0 to 0.8").by_weights is None
+    assert findings.gain_at_best(treatments, around(0.39)).by_weights is None  # no β of the sweep is without weights
     worse = findings.gain_at_best({"0": around(0.3)}, around(0.39))
     assert worse.gain.below
     assert worse.classes.below.all()
@@ -122,11 +129,11 @@ def test_one_lucky_run_is_not_the_best_of_several():
 
 def test_a_treatment_has_the_runs_of_the_beta_with_the_most_seeds():
     by_beta = {0.0: around(0.4), 0.8: around(0.4) | around(0.4, first=5), 0.99: around(0.4)}
-    found = findings.treatments(by_beta, COUNTS)
+    found = balancing.treatments(by_beta, COUNTS)
     assert {group: len(runs) for group, runs in found.items()} == {(0.0, 0.8): 8, (0.99,): 4}
     equal = {0.0: around(0.4), 0.8: around(0.5)}
-    assert findings.treatments(equal, COUNTS)[0.0, 0.8] is equal[0.0]
-    assert findings.treatments(equal, COUNTS, prefer=0.8)[0.0, 0.8] is equal[0.8]
+    assert balancing.treatments(equal, COUNTS)[0.0, 0.8] is equal[0.0]
+    assert balancing.treatments(equal, COUNTS, prefer=0.8)[0.0, 0.8] is equal[0.8]
 
 
 def test_fresh_seeds_do_not_take_part_in_the_choice_that_they_confirm():
@@ -138,9 +145,9 @@ def test_fresh_seeds_do_not_take_part_in_the_choice_that_they_confirm():
 
 
 def test_betas_of_exactly_equal_weights_share_a_name():
-    groups = findings.weightings(COUNTS, [0.0, 0.3, 0.7, 0.8, 0.9])
+    groups = balancing.weightings(COUNTS, [0.0, 0.3, 0.7, 0.8, 0.9])
     assert groups == {"0 … 0.7": [0.0, 0.3, 0.7], "0.8": [0.8], "0.9": [0.9]}
-    assert findings.weightings([9] * 9 + [2], [0.5, 0.9]) == {"0.5": [0.5], "0.9": [0.9]}
+    assert balancing.weightings([9] * 9 + [2], [0.5, 0.9]) == {"0.5": [0.5], "0.9": [0.9]}
 
 
 def test_the_originals_rows_are_unknown_for_other_classes():
@@ -151,3 +158,38 @@ def test_the_originals_rows_are_unknown_for_other_classes():
         assert len(row) == 3
         assert np.isnan(row).all()
     assert other["convnet"] == stated["convnet"]
+
+
+def formed(count, weights, rate, base=0.41):
+    names = ("by count", "by weights", "by count, rescaled rate")
+    own = {f"β = 0.999, {name}": around(a) for name, a in zip(names, (count, weights, rate), strict=True)}
+    worse = {f"β = 0.99, {name}": around(0.2) for name in names}
+    return {"β = 0.8": around(base)} | worse | own
+
+
+def test_the_forms_of_the_best_beta_are_compared_with_the_base_and_with_each_other():
+    found = findings.by_form(formed(0.46, 0.43, 0.42), [0.99, 0.999])
+    assert (found.base, found.beta, found.betas) == ("β = 0.8", 0.999, 2)
+    assert [d.mean for d in found.gains] == pytest.approx([0.05, 0.02, 0.01])
+    assert [d.mean for d in found.lost] == pytest.approx([0.03, 0.04])
+    a, b = ([r.last.test.accuracy for r in around(x).values()] for x in (0.46, 0.43))
+    assert found.lost[0].low == welch(a, b, 4).low  # two differences at the best of two betas
+    assert sentences.weights_or_rate(found).startswith("**Part of what β = 0.999 gains comes from a smaller")
+    alike = sentences.weights_or_rate(findings.by_form(formed(0.46, 0.46, 0.46), [0.99, 0.999]))
+    assert alike.startswith(
+        "**Whether β = 0.999 gains by its weights or by a smaller effective learning rate is undecided"
+    )
+    none = sentences.weights_or_rate(findings.by_form(formed(0.40, 0.35, 0.34), [0.99, 0.999]))
+    assert none.startswith("**No gain of β = 0.999 is shown in these runs.**")
+    assert findings.by_form(formed(0.46, 0.43, 0.42) | {"β = 0.8": {}}, [0.99, 0.999]) is None
+    assert findings.by_form(formed(0.46, 0.43, 0.42), [0.9, 0.99, 0.999]).betas == 2  # one without a third form
+    assert findings.by_form({"β = 0.8": around(0.4)}, [0.9]) is None
+
+
+def test_a_rate_is_likely_where_the_row_fits_with_the_batch_size_that_the_original_states():
+    ce, cb = np.array(synthetic.CLAIMED["cross_entropy"]), np.array(synthetic.CLAIMED["class_balanced_focal"][0.8])
+    near = {s: synthetic.record(s, 0.01, best=np.clip(ce + d, 0, 1)) for s, d in enumerate((-0.005, 0.0, 0.005))}
+    like = {s: synthetic.record(s, 0.01, best=np.clip(cb + d, 0, 1)) for s, d in enumerate((-0.005, 0.0, 0.005))}
+    candidates = {Setting(0.0001, 32): (near, near), Setting(0.001, 128): (near, like), Setting(0.01, 32): (like, like)}
+    found = findings.likely_rates(Evidence(original=synthetic.CLAIMED, candidates=candidates))
+    assert found == [[0.0001], [0.001, 0.01]]

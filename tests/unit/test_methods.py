@@ -81,10 +81,13 @@ def test_the_head_of_ldam_is_normalised_and_has_no_bias(model):
 def test_deferred_weights_act_from_the_next_epoch_on(batch, name):
     """Not one epoch early, and in every later one, also past twice the epochs."""
     settings = {"counts": COUNTS, "gamma": 1.0, "reduction": "weights"}
+    settings["epochs"] = 200
     plain, weighted = (losses.build(name, beta=beta, **settings) for beta in (None, 0.9999))
-    deferred = losses.build(name, beta=0.9999, deferred=160, epochs=200, **settings)
-    assert [deferred(*batch, epoch).item() for epoch in (1, 160)] == [plain(*batch).item()] * 2
-    assert [deferred(*batch, epoch).item() for epoch in (161, 200, 320, 400)] == [weighted(*batch).item()] * 4
+    deferred = losses.build(name, beta=0.9999, deferred=160, **settings)
+    for epoch in (1, 160):
+        assert deferred(*batch, epoch).item() == plain(*batch, epoch).item()
+    for epoch in (161, 200, 320, 400):
+        assert deferred(*batch, epoch).item() == weighted(*batch, epoch).item()
     assert plain(*batch).item() != weighted(*batch).item()
 
 
@@ -103,9 +106,11 @@ def test_deferred_logit_adjustment_is_cross_entropy_before(batch):
         ({"loss": "ldam", "beta": 0.9999, "deferred": 8}, "LDAM-DRW"),
         ({"sampling": "classes"}, "CE-CBS"),
         ({"sampling": "classes", "deferred": 8}, "CE-DRS"),
-        ({"tau": 1.0, "deferred": 8}, "Balanced softmax, deferred"),
+        ({"tau": 1.0, "deferred": 8}, "Balanced softmax (deferred)"),
         ({"tau": 0.5}, "LA-CE τ 0.5"),
-        ({"mixup": 1.0}, "CE, mixup"),
+        ({"mixup": 1.0}, "CE + mixup"),
+        ({"sampling": "classes", "deferred": 8, "retrain": True}, "cRT"),
+        ({"loss": "ldam", "deferred": 8, "retrain": True}, "LDAM (retrained output)"),
     ],
 )
 def test_methods_have_the_fields_names(fields, name):
@@ -115,6 +120,44 @@ def test_methods_have_the_fields_names(fields, name):
 def test_what_is_deferred_has_to_begin_before_the_end():
     with pytest.raises(UserError, match="less than the 10 epochs, not 10"):
         Experiment.make(model="ConvNet", epochs=10, beta=0.9, deferred=10)
+
+
+def test_crt_freezes_the_features_and_their_batch_statistics(few, one_thread):
+    """Kang et al. 2020: only the last layer changes, from new weights; BatchNorm's statistics do not move."""
+    dataset, fields = few(), {"model": "ResNet-32", "learning_rate": 0.05}
+    trunk, crt = small(epochs=1, **fields), small(epochs=3, sampling="classes", deferred=1, retrain=True, **fields)
+    _, before = run(trunk, dataset)
+    _, after = run(crt, dataset)
+    moved = {name for name, value in after["last"].items() if not value.equal(before["last"][name])}
+    assert moved == {"output.weight", "output.bias"}
+    assert any("running_mean" in name for name in after["last"])
+    # The same by hand: a linear layer on the features of augmented images, from its first weights.
+    model = build_model(trunk, 10)
+    first = {name: value.clone() for name, value in model.output.state_dict().items()}
+    model.load_state_dict(before["last"])
+    model.output.load_state_dict(first)
+    model.eval()
+    optimizer = torch.optim.SGD(model.output.parameters(), 0.05, momentum=0.9, weight_decay=0.0005)
+    steps = math.ceil(len(dataset.train) / crt.batch_size)
+    for step in range(2 * steps):
+        rate = 0.05 * (1 + math.cos(math.pi * step / (2 * steps))) / 2
+        assert learning_rate(crt, steps + step, steps) == pytest.approx(rate)
+    for epoch in (2, 3):
+        for step, (images, labels) in enumerate(training_batches(dataset.train, dataset, crt, epoch)):
+            optimizer.param_groups[0]["lr"] = learning_rate(crt, (epoch - 1) * steps + step, steps)
+            optimizer.zero_grad()
+            (-model(images).log_softmax(1)[range(len(labels)), labels].mean()).backward()
+            optimizer.step()
+    for name, value in model.output.state_dict().items():
+        torch.testing.assert_close(after["output"][name], value, atol=1e-5, rtol=1e-4)
+
+
+def test_a_retrained_output_needs_epochs_before():
+    with pytest.raises(UserError, match="retrain needs `deferred`"):
+        Experiment.make(model="ConvNet", epochs=10, retrain=True)
+    crt = Experiment.make(model="ConvNet", epochs=70, sampling="classes", deferred=40, retrain=True, evaluate_every=30)
+    assert crt.evaluated == [30, *range(31, 41), *range(60, 71)]
+    assert crt.prefix(40) == Experiment.make(model="ConvNet", epochs=40, evaluate_every=30).prefix(40)
 
 
 def test_classes_are_drawn_uniformly_and_images_uniformly_within_them():
@@ -226,6 +269,7 @@ def test_a_seldom_evaluated_run_goes_on_from_its_last_evaluation(few, one_thread
         {"tau": 1.0},
         {"sampling": "classes"},
         {"mixup": 0.2, "sampling": "classes", "deferred": 1},
+        {"loss": "ldam", "sampling": "classes", "deferred": 1, "retrain": True},
     ],
 )
 def test_every_method_trains_stores_and_loads(few, store, one_thread, fields):
@@ -233,6 +277,7 @@ def test_every_method_trains_stores_and_loads(few, store, one_thread, fields):
     store.put(*run(experiment, few()))
     assert store.get(experiment).experiment == experiment
     build_model(experiment, 10).load_state_dict(store.tensors(experiment, "last"))
+    build_model(experiment, 10).output.load_state_dict(store.tensors(experiment, "output"))
 
 
 def test_a_run_with_held_out_images_keeps_their_logits(sample, store, one_thread):

@@ -85,7 +85,8 @@ def executed(**names):
 
 
 @pytest.mark.parametrize(
-    ("name", "near"), [("epochz", "near: epochs"), ("beta", "near: betas"), ("data", "there are"), ("x", "there are")]
+    ("name", "near"),
+    [("epochz", "nearest one is epochs"), ("beta", "nearest one is betas"), ("data", "there are"), ("x", "there are")],
 )
 @pytest.mark.parametrize("headless", [True, False])
 def test_a_notebook_refuses_an_unknown_parameter_also_one_that_an_import_has_hidden(example, headless, name, near):
@@ -96,7 +97,7 @@ def test_a_notebook_refuses_an_unknown_parameter_also_one_that_an_import_has_hid
 
 
 def test_the_field_of_a_record_leads_to_the_parameter_that_sets_it():
-    with pytest.raises(UserError, match=r"claims has no parameter 'data' \(near: dataset\)"):
+    with pytest.raises(UserError, match=r"claims has no parameter 'data'; the nearest one is dataset"):
         parameters.check({"data": "cifar10"}, paths.NOTEBOOKS / "claims.ipynb", "here")
 
 

@@ -26,12 +26,33 @@ def test_a_plan_is_complete_and_a_copied_folder_is_a_profile_of_its_own(mine):
     assert plan.values["convnet"]["warmup"] == 0  # the notebook's default, which the file may leave out
 
 
+def test_a_profile_has_the_chapters_that_it_has_files_for(mine):
+    (mine / "settings.yaml").unlink()
+    assert [*Plan.of("mine").values] == [name for name in NOTEBOOKS if name != "settings"]
+    (mine / "setings.yaml").write_text("")
+    with pytest.raises(UserError, match=r"setings\.yaml is for no notebook of the report; there are convnet, data"):
+        Plan.of("mine")
+    for file in mine.glob("*.yaml"):
+        file.unlink()
+    with pytest.raises(UserError, match=r"mine has no parameter file, such as convnet\.yaml"):
+        Plan.of("mine")
+
+
+def test_the_methods_depart_from_the_fields_protocol_and_all_else_from_the_write_up(mine):
+    assert Plan.of("field").departures == []
+    found = {each["name"]: each for each in Plan.of("quick").departures if "methods" in each["notebooks"]}
+    assert found["retrain_epochs"]["exact"] == 30
+    assert not {"steps", "decay", "warmup", "precision", "evaluate_every"} & found.keys()  # unused, or of no effect
+    assert (found["batch_size"]["exact"], found["batch_size"]["here"]) == (128, 32)
+    assert found["batch_size"]["notebooks"] == ["methods"]  # the write-up has 32
+
+
 def test_the_write_up_departs_from_nothing_and_a_change_departs_in_every_notebook_that_takes_it(mine):
     assert Plan.of("writeup").departures == []
-    plan = Plan.of("writeup", {"momentum": 0.8, "repeats": 1, "gammas": [1.0]})
+    plan = Plan.of("writeup", {"momentum": 0.8, "repeats": 1, "gammas": [[0.9, 1.0]]})
     (departure,) = plan.departures  # fewer seeds and fewer comparisons are none
     assert [departure[part] for part in ("name", "exact", "here")] == ["momentum", 0.9, 0.8]
-    assert departure["notebooks"] == [name for name in NOTEBOOKS if "momentum" in plan.values[name]]
+    assert departure["notebooks"] == [name for name in plan.values if "momentum" in plan.values[name]]
 
 
 def test_an_origin_is_the_file_and_every_difference_from_it(mine):
@@ -63,10 +84,17 @@ def test_a_plan_of_another_version_is_completed_or_left_aside(mine):
 @pytest.mark.parametrize(
     ("profile", "changes", "said"),
     [
-        ("nowhere", {}, "no profile 'nowhere'; known profiles: mine, quick"),
+        ("nowhere", {}, "no profile 'nowhere'; known profiles: field, mine, quick"),
         ("mine", {"momentun": 1}, "No notebook has a parameter 'momentun'"),
         ("mine", {"momentum": "much"}, "the command line: momentum has to be a number"),
         ("mine", {"profile": "quick"}, "The profile is chosen by --profile"),
+        (
+            "mine",
+            {"methods": ["CE", "LDMA"]},
+            "the command line: no method 'LDMA' is trained; known ones: 'CE'",
+        ),
+        ("mine", {"shorter": 8}, "the command line: the method CE-DRW with every number of epochs divided by 8"),
+        ("mine", {"methods": ["LDAM"]}, "the command line: methods has to have 'CE' too"),
         ("mine", {"readings": ["upside down"]}, "the command line: there is no reading 'upside down'; known ones: as"),
         ("mine", {"nesterov": True, "momentum": 0}, "the command line: .*nesterov needs a momentum above 0"),
     ],

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from conftest import run, small
 
+from lib.analysis.balancing import neutral_betas
 from lib.analysis.claims import Setting
-from lib.analysis.findings import neutral_betas
 from lib.notebook import plans, session
 from lib.notebook.session import Notebook
 from lib.runs.store import Store, opened
@@ -56,7 +56,7 @@ def test_notebooks_that_ask_for_the_same_run_mean_the_same_record():
     assert wrangled.key == swept[plans.CE].key == table[Setting(0.01, 32), plans.CE].key == drawn[0, plans.CE].key
     assert swept[0.8].key == table[Setting(0.01, 32), "CB"].key == drawn[0, "CB"].key
     by_gamma, rescaled = (
-        plans.by(asked("ablations"), "gamma_betas", "gammas"),
+        plans.by_gamma(asked("ablations")),
         plans.rescaled(ablations_of(0.99), COUNTS),
     )
     assert swept[0.9].key == by_gamma[0.9, 1.0].key
@@ -72,11 +72,12 @@ def ablations_of(*betas):
 def test_two_forms_of_the_balanced_loss_keep_the_mean_step():
     """The mean weight of a training image is 0.798 at 0.99 and 0.171 at 0.9999."""
     wanted = plans.rescaled(ablations_of(0.99, 0.9999), COUNTS)
-    assert wanted.pop(plans.CE) == plans.cross_entropy(asked("ablations"))
+    assert wanted.pop("β = 0.8") == asked("ablations").experiment()
     assert [e.learning_rate for name, e in wanted.items() if "rescaled" in name] == [0.0125, 0.0585]
     for name, experiment in wanted.items():
         assert name.startswith(f"β = {experiment.beta:g}, by {experiment.normalisation}")
     assert len({e.key for e in wanted.values()}) == 6
+    assert [*plans.rescaled(ablations_of(0.9), COUNTS)] == ["β = 0.8", "β = 0.9, by count", "β = 0.9, by weights"]
 
 
 def test_runs_of_more_seeds_join_those_of_the_same_setting():
@@ -148,7 +149,7 @@ def test_every_profile_has_valid_plans(profile):
         plans.beta_sweep(asked("beta_sweep", profile), COUNTS),
         plans.closing_table(settings),
         plans.readings(settings, asked("convnet", profile)),
-        plans.by(ablations, "gamma_betas", "gammas"),
+        plans.by_gamma(ablations),
         plans.forms(ablations),
         plans.both_losses(ablations, "subset_seeds"),
     ):

@@ -24,9 +24,12 @@ def difference(mean, low, high, seeds=(5, 5)):
 
 def test_a_gain_is_not_claimed_for_beta_where_the_unweighted_loss_has_it_too():
     shown, open_ = difference(0.06, 0.03, 0.09), difference(0.01, -0.02, 0.04)
-    assert sentences.best_gain(SimpleNamespace(gain=shown, matters=True)) == "β gains about 6 points where it matters."
-    assert sentences.best_gain(SimpleNamespace(gain=shown, matters=False)) == "No gain is shown to come from β."
-    assert sentences.best_gain(SimpleNamespace(gain=open_, matters=True)) == "No β is shown to gain."
+    best = sentences.best_gain(SimpleNamespace(gain=shown, by_weights=difference(0.05, 0.02, 0.08)))
+    assert best == "The best β gains 5.0 points over the loss without weights."
+    for by_weights in (open_, None):
+        alone = sentences.best_gain(SimpleNamespace(gain=shown, by_weights=by_weights))
+        assert alone.startswith("The balanced loss gains over cross-entropy, but no β is shown to gain over")
+    assert sentences.best_gain(SimpleNamespace(gain=open_, by_weights=None)) == "No β is shown to gain."
     assert "Fresh seeds, run after that choice, give +6.0 points" in sentences.confirmed(shown)
     assert "were not run" in sentences.confirmed(difference(0.06, np.nan, np.nan, seeds=(5, 0)))
 
@@ -57,11 +60,11 @@ def test_seeds_are_counted_for_both_settings():
 @pytest.mark.parametrize(
     ("accuracies", "difference", "verdict"),
     [
-        ([0.81], "0.3 points above", "is thus reached"),
-        ([0.80], "0.7 points below", "is thus not reached"),
-        ([0.807], "0.0 points above", "is thus reached"),
-        ([0.80, 0.82], "0.3 points above", "within what one more run would reach (59.0 to 103.0 %)"),
-        ([0.850, 0.851, 0.852], "4.4 points above", "is thus reached"),
+        ([0.81], "0.3 points above", "(from one run)"),
+        ([0.80], "0.7 points below", "(from one run)"),
+        ([0.80, 0.82], "0.3 points above", "(within what one more run would reach: 59.0 to 103.0 %)"),
+        ([0.850, 0.851, 0.852], "4.4 points above", "(reached)"),
+        ([0.750, 0.751, 0.752], "5.6 points below", "(not reached)"),
     ],
 )
 def test_the_original_is_reached_or_not(accuracies, difference, verdict):
@@ -73,9 +76,10 @@ def test_the_original_is_reached_or_not(accuracies, difference, verdict):
 
 def test_the_caption_of_the_learning_curves_counts_runs_and_names_settings():
     one = record([diagonal(800)])
-    assert "one run" in prose.training_caption([one])
-    assert one.experiment.setting in prose.training_caption([one])
-    assert "2 runs" in prose.training_caption([one, one])
+    assert "one run" in prose.training_caption([one], 1)
+    assert one.experiment.setting in prose.training_caption([one], 1)
+    assert "2 runs (" in prose.training_caption([one, one], 2)
+    assert "one run, the first of each setting (40 in all; " in prose.training_caption([one], 40)
 
 
 def test_betas_of_equal_weights_are_named_where_there_are_several():
@@ -102,3 +106,19 @@ def test_details_tell_runs_of_one_title_apart():
     for said, fields in varied.items():
         assert said in prose.details(plain.replace(**fields))
         assert said not in prose.details(plain)
+
+
+@pytest.mark.parametrize(
+    ("ce", "balanced", "said"),
+    [
+        ([0.0001], [0.005, 0.01], "cross-entropy was trained at a 50- to 100-fold smaller learning rate."),
+        ([0.01], [0.001], "CB-Focal was trained at a 10-fold smaller learning rate."),
+        ([0.01], [0.005, 0.01], "Both losses with equal settings."),  # one fits both
+        ([0.001, 0.01], [0.005], "Both losses with equal settings."),  # neither is smaller
+        ([0.0075], [0.01], "cross-entropy was trained at a 1.3-fold smaller learning rate."),
+        ([], [0.01], "A row of the closing table fits no candidate."),
+    ],
+)
+def test_the_learning_rates_that_fit_open_the_sentence(ce, balanced, said):
+    assert sentences.settings_lead(ce, balanced, "").endswith(said)
+    assert sentences.settings_lead(ce, balanced, "departs") == "Both losses with equal settings."

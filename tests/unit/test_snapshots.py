@@ -6,7 +6,7 @@ from synthetic import CLAIMED, FEW_IMAGES, runs
 from lib.analysis import claims
 from lib.analysis.claims import Evidence, Setting
 from lib.notebook.parameters import Plan
-from longtail_writeup.report.front import shortened
+from longtail_writeup.report.front import introduction, shortened
 
 FALLING = np.linspace(0.9, 0.0, 10)
 
@@ -28,3 +28,10 @@ def test_sentences_of_the_ledger(snapshot):
 
 def test_the_first_page_of_a_profile_that_departs(snapshot):
     assert shortened(Plan.of("quick")) == snapshot
+
+
+def test_a_report_on_the_fields_methods_alone_is_not_about_the_write_up():
+    assert "*the original* is that write-up" in introduction(Plan.of("quick"))
+    alone = introduction(Plan.of("field"))
+    assert "original" not in alone
+    assert alone.startswith("*Best epoch* is the epoch of the highest accuracy on the test set; *last epoch*")

@@ -48,7 +48,7 @@ def test_what_is_put_is_got_again_bit_for_bit(stored, trained):
 
 def test_weights_are_stored_as_safetensors_and_nothing_else(stored, trained):
     files = {path.name for path in stored.path(trained[0].experiment).iterdir()}
-    assert files == {"record.json", "best.safetensors", "last.safetensors", "logits.safetensors"}
+    assert files == {"record.json", "best.safetensors", "last.safetensors", "output.safetensors", "logits.safetensors"}
 
 
 def test_logits_are_read_by_their_name(stored, trained):
@@ -267,7 +267,7 @@ def of_another_run(tensors):
     return safetensors.torch.save({name: value + 1 for name, value in tensors.items()})
 
 
-@pytest.mark.parametrize("name", ["best", "last", "logits"])
+@pytest.mark.parametrize("name", ["best", "last", "output", "logits"])
 @pytest.mark.parametrize("changed", [flip_a_bit, of_another_run])
 def test_tensors_that_are_not_those_that_were_stored_are_refused(stored, trained, name, changed):
     record, tensors = trained

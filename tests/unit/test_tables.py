@@ -5,13 +5,12 @@ import pytest
 from scipy import stats
 from synthetic import CLAIMED, record, runs
 
-from lib.analysis import claims, findings, tables
+from lib.analysis import claims, tables
 from lib.analysis.claims import CLAIMS, Answer, Evidence, Row, Setting, Verdict
-from lib.analysis.claims.closing_table import equal_settings
 from lib.analysis.statistics import accuracy, best_accuracy
 from lib.notebook import session
 from lib.system.errors import UserError
-from longtail_writeup import sentences
+from longtail_writeup import comparisons, findings, sentences
 
 COUNTS = CLAIMED["counts"]
 CE_ROW, CB_ROW = np.array(CLAIMED["cross_entropy"]), np.array(CLAIMED["class_balanced_focal"][0.8])
@@ -86,18 +85,18 @@ def validated(beta, test, validation, best=0.9, seeds=3):
 
 def test_beta_is_chosen_on_the_validation_split_and_peeking_is_priced():
     split = validated(0.0, 0.40, 0.50, best=0.45) | validated(0.9, 0.42, 0.45, best=0.47)
-    split |= validated(0.9999, 0.60, 0.40, best=0.62)  # not among those that the original rule chose from
-    found = findings.clean_choice(split, original=[0.0, 0.9])
+    found = findings.clean_choice(split)
     assert (found.beta, found.accuracies.tolist()) == (0.0, pytest.approx([0.40] * 3))
     assert (found.peeked, found.reported.tolist()) == (0.9, pytest.approx([0.47] * 3))
     assert (found.gain.mean, found.gain.seeds) == (pytest.approx(0.07), (3, 3))
     assert found.by_epoch == pytest.approx(0.05)
-    assert found.range == pytest.approx(0.10)
+    assert found.range == pytest.approx(0.05)
     assert found.images.tolist() == [1000] * 10
     assert found.error == pytest.approx(np.sqrt(10 * 0.25 / 1000) / 10, rel=0.01)
-    assert findings.clean_choice({0.0: split[0.0], 0.9: {}}, [0.0, 0.9]) is None
-    assert findings.clean_choice(split, original=[0.5]) is None
-    assert findings.clean_choice({}, [0.0]) is None
+    more = findings.clean_choice(split | validated(0.9999, 0.60, 0.40, best=0.62))
+    assert (more.beta, more.peeked) == (0.0, 0.9999)  # both rules choose among the same
+    assert findings.clean_choice({0.0: split[0.0], 0.9: {}}) is None
+    assert findings.clean_choice({}) is None
 
 
 def test_betas_with_any_number_of_seeds_have_a_line():
@@ -115,10 +114,12 @@ def reached(*accuracies):
 def test_the_likeliest_reading_is_the_nearest_one():
     found = {"as stated": reached(0.70, 0.702), "constant rate": reached(0.80, 0.81), "bfloat16": {}}
     text = sentences.likeliest_reading(found, 0.807)
-    assert text.startswith("Of 2 readings the nearest is *constant rate*: 0.2 points below the original's 80.7 %")
-    assert "contains the original's accuracy for: constant rate." in text
+    assert text.startswith("The nearest of 2 readings is *constant rate*: 0.2 points below the original's 80.7 %")
+    assert "contains the original's accuracy for 1 of 2 readings: constant rate." in text
     far = {"as stated": reached(0.70, 0.701), "bfloat16": reached(0.71, 0.711)}
-    assert "accuracy for: none." in sentences.likeliest_reading(far, 0.807)
+    assert "accuracy for 0 of 2 readings: none." in sentences.likeliest_reading(far, 0.807)
+    single = sentences.likeliest_reading({"as stated": reached(0.70), "bfloat16": reached(0.71)}, 0.807)
+    assert "prediction interval" not in single  # of one run there is none
     one = sentences.likeliest_reading({"as stated": reached(0.70)}, 0.807)
     assert one.startswith("One reading was run, *as stated*: 10.7 points below the original's 80.7 %")
     assert "Not run yet" in sentences.likeliest_reading({"as stated": {}}, 0.807)
@@ -136,7 +137,7 @@ def test_equal_settings_are_compared_where_they_have_the_most_seeds():
         Setting(0.001, 32): tuple({s: record(s, CE_ROW, best=CE_ROW) for s in range(2)} for _ in range(2)),
         Setting(0.0001, 32): (runs(CE_ROW), {}),
     }
-    found = equal_settings(Evidence(original=CLAIMED, candidates=candidates))
+    found = findings.equal_settings(Evidence(original=CLAIMED, candidates=candidates))
     assert found.setting == Setting(0.01, 32)
     assert found.gain.seeds == (4, 4)
     assert found.gain.mean == pytest.approx(0.002, abs=0.02)
@@ -144,7 +145,7 @@ def test_equal_settings_are_compared_where_they_have_the_most_seeds():
     assert found.balanced == (Setting(0.01, 32), pytest.approx(0))
     assert found.original == pytest.approx(CB_ROW.mean() - CE_ROW.mean())
     with pytest.raises(UserError, match="No candidate has runs of both losses"):
-        equal_settings(Evidence(original=CLAIMED, candidates={Setting(0.01, 32): ({}, {})}))
+        findings.equal_settings(Evidence(original=CLAIMED, candidates={Setting(0.01, 32): ({}, {})}))
 
 
 def test_draws_are_compared_by_the_gain_of_the_balanced_loss_on_each():
@@ -183,19 +184,19 @@ def test_tables_show_intervals_and_what_is_missing():
     assert rising.loc["CE", ["head", "middle", "tail"]].tolist() == ["20.0", "55.0", "90.0"]  # by rank
     assert quality.loc["CE", "worst class"] == "10.0 ± 0.0"
     assert quality.loc["CE", "calibration error"] == "10.0 ± 0.0"
-    compared = tables.compared({"a": runs(0.4), "b": runs(0.5), "c": {}}, base="a")
-    assert compared.loc["b", "difference to a (points)"].startswith("+")
+    compared = comparisons.compared({"a": runs(0.4), "b": runs(0.5), "c": {}}, base="a")
+    assert compared.loc["b", "difference (points)"].startswith("+")
     assert compared.loc["c"].tolist() == ["not run yet", "not run yet", 0]
-    alike = tables.alike({"draw 0": ({0: record(0, 0.3)}, {0: record(0, 0.4)}), "draw 1": ({}, {})})
+    alike = comparisons.alike({"draw 0": ({0: record(0, 0.3)}, {0: record(0, 0.4)}), "draw 1": ({}, {})})
     assert alike.loc["draw 0"].tolist() == ["30.0", "40.0", "+10.0", "1"]
     assert alike.loc["draw 1"].tolist() == ["not run yet"] * 3 + ["0"]
-    grid = tables.by_two({(0.9, 1.0): {0: record(0, 0.3)}, (0.9, 2.0): {}}, "β", "γ")
+    grid = comparisons.by_two({(0.9, 1.0): {0: record(0, 0.3)}, (0.9, 2.0): {}}, "β", "γ")
     assert grid.loc["β = 0.9"].to_dict() == {"γ = 1": "30.0", "γ = 2": "not run yet"}
-    uneven = tables.alike({"a": ({s: record(s, 0.3 + 0.1 * s) for s in range(3)}, {0: record(0, 0.35)})})
+    uneven = comparisons.alike({"a": ({s: record(s, 0.3 + 0.1 * s) for s in range(3)}, {0: record(0, 0.35)})})
     assert uneven.loc["a", "CE (%)"].startswith("40.0 ±")  # of all seeds
     assert uneven.loc["a"].tolist()[1:] == ["35.0", "-5.0", "3, 1"]
-    readings = tables.readings({"as stated": reached(0.7), "bfloat16": {}}, 0.807)
-    assert readings.loc["as stated", "difference to the original (points)"] == "-10.7"
+    readings = comparisons.readings({"as stated": reached(0.7), "bfloat16": {}}, 0.807)
+    assert readings.loc["as stated", "difference (points)"] == "-10.7"
     assert readings.loc["bfloat16", "best epoch (%)"] == "not run yet"
 
 

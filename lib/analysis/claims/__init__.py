@@ -1,6 +1,6 @@
 """The original's claims, one file each: statistics, rule, wording. docs/analysis-plan.md states and dates the rules.
 
-Settings are compared on all their runs by Welch's test and at the last epoch, so that nothing is chosen on the test
+Settings are compared on all their runs by Welch's test and at the last epoch, so that no epoch is chosen on the test
 set; what is compared with a published figure follows the original's rule, the best epoch. Where one of several
 differences is enough for a verdict, their intervals hold together at 95 % (Bonferroni); where all are needed, each is
 tested at 95 %.

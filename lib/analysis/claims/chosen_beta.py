@@ -10,8 +10,8 @@ from functools import partial
 import numpy as np
 
 from lib.analysis import statistics as stats
+from lib.analysis.balancing import weight_ratio
 from lib.analysis.claims.claim import FLOOR, SEVERAL, Answer, Evidence, Found, NotRun, Outcome
-from lib.analysis.findings import weight_ratio
 from lib.analysis.prose import interval, listed, named, of_seeds, power, spans
 from lib.analysis.tables import percent
 
@@ -27,7 +27,8 @@ def measure(evidence: Evidence) -> Found:
     score, count = partial(stats.compare, stats.accuracy, runs, floor=stats.one_image(runs)), len(others)
     together = {group: score(other, comparisons=count) for group, other in others.items()}
     names = np.array(evidence.classes)
-    mean, half = stats.mean_interval(stats.values(stats.class_accuracies, runs), len(names), stats.one_image(runs, 1))
+    rows, floor = stats.values(stats.class_accuracies, runs), stats.one_image(runs, 1)
+    mean, (single, half) = stats.mean_interval(rows, [[1], [len(names)]], floor)  # each class, and all together
     return Found(
         runs,
         *others.values(),
@@ -38,7 +39,7 @@ def measure(evidence: Evidence) -> Found:
         singly=[*map(score, others.values())],  # the same differences, each at 95 %
         better=[group[0] for group, d in together.items() if d.below],
         below=names[mean + half < FLOOR],  # shown to lie below the floor
-        above=bool((mean - half > FLOOR).all()),
+        above=bool((mean - single > FLOOR).all()),
         original_below=names[np.array(published[chosen]) < FLOOR],
         missing=[group for group, other in treatments.items() if not other],
         published=float(np.mean(published[chosen])),
@@ -71,7 +72,8 @@ def explain(found: Found) -> Answer:
     said += "."
     if found.together:
         differences = "; ".join(f"β = {spans([g])}: {interval(d)}" for g, d in found.together.items())
-        said += f" β = {found.chosen:g} minus {differences} ({of_seeds(*found.singly)}).{power(*found.singly)}"
+        said += f" β = {found.chosen:g} minus {differences} ({of_seeds(*found.singly)})."
+        said += power(*found.together.values(), comparisons=len(found.together))
     if len(found.below):
         below = f"shown to lie below {100 * FLOOR:.0f} %: {named(found.below)}"
         short += f"; {below}"

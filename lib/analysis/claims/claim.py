@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from lib import data
-from lib.analysis.findings import beta_groups, treatments
+from lib.analysis.balancing import beta_groups, treatments
 from lib.analysis.statistics import Runs, records_of
 from lib.training import Record
 
@@ -47,7 +47,7 @@ class Evidence:
     convnet: Mapping[Setting, Runs] = field(default_factory=dict)  # on all of CIFAR-10
     gammas: Mapping[float, Mapping[float, Runs]] = field(default_factory=dict)  # as `balanced`, by beta and gamma
     candidates: Mapping[Setting, tuple[Runs, Runs]] = field(default_factory=dict)  # rows of the closing table: (CE, CB)
-    departure: str = ""  # how the profile departs from the original's model or data: then nothing is tested on runs
+    departure: str = ""  # how the profile departs from what the original states: then nothing is tested on runs
 
     def among(self, seeds: Sequence[int]) -> "Evidence":
         """The sweep's runs from these seeds, and no others."""
@@ -55,7 +55,7 @@ class Evidence:
         def some(runs: Runs) -> Runs:
             return {seed: record for seed, record in runs.items() if seed in seeds}
 
-        balanced = {beta: runs for beta, every in self.balanced.items() if (runs := some(every))}
+        balanced = {beta: some(runs) for beta, runs in self.balanced.items()}
         return Evidence(self.original, some(self.cross_entropy), balanced, departure=self.departure)
 
     @property
@@ -80,7 +80,7 @@ class Evidence:
         return [self.classes.index(name) for name in wanted]
 
     def treatments(self) -> dict[tuple[float, ...], Runs]:
-        """`findings.treatments` of the sweep's betas and the original's; where none of a group was run, it is empty."""
+        """`balancing.treatments` of the sweep's betas and the original's; a group of which none was run is empty."""
         every: dict[float, Runs] = {beta: {} for beta in self.original["class_balanced_focal"]} | dict(self.balanced)
         return treatments(every, self.counts, prefer=self.chosen)
 
@@ -149,7 +149,7 @@ class Claim:
             found, lacking = None, str(missing)
         if evidence.departure and (found is None or found.records):  # what needs no records is tested all the same
             said = f"{evidence.departure[0].upper()}{evidence.departure[1:]}."
-            return Verdict("not tested", Answer(evidence.departure, said))
+            return Verdict("not tested", Answer("this profile has other settings", said))
         if found is None:
             return Verdict("undecided", Answer(f"not run yet: {lacking}", f"Not run yet: {lacking}."))
         return Verdict(self.judge(found), self.explain(found), found.records)

@@ -3,11 +3,9 @@
 Rule: A candidate setting fits the original's cross-entropy row where that lies in the prediction intervals of one more
 run, and its CB-Focal row where the original's rows with the same weights do not differ from the runs by Welch's test;
 both in the mean and class by class, jointly at 95 % for the two rows, at the best epoch, from at least three seeds.
-Supported if a candidate that was run fits both rows, contradicted if none does; undecided while one that may fit has
-fewer seeds.
+To fit, a row has to lie within five points of the runs on average over the classes, too. Supported if a candidate fits
+both rows, contradicted if each is excluded by one of them; else undecided.
 """
-
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -17,9 +15,9 @@ from lib.analysis import statistics as stats
 from lib.analysis.claims.claim import SEVERAL, Answer, Evidence, Found, NotRun, Outcome
 from lib.analysis.prose import interval, named, of_seeds
 from lib.analysis.tables import percent, reached
-from lib.system.errors import UserError
 
 LOSSES = ("CE", "CB-Focal")
+CLOSE = 0.05  # `distance` from which a row does not fit, though runs are too few to exclude it
 
 
 def original_rows(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
@@ -55,30 +53,33 @@ def misfit(runs: stats.Runs, original: np.ndarray) -> np.ndarray | None:
 def by_candidate(evidence: Evidence) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Return `distance`, `misfit`, and True for a fit or None if unknown, by candidate (rows) and loss (columns)."""
     ce, balanced = original_rows(evidence)
-    away, differing = {}, {}
+    away, differing, fits = {}, {}, {}
     for setting, pair in evidence.candidates.items():
         away[setting] = list(map(distance, pair, (ce, balanced)))
         differing[setting] = list(map(misfit, pair, (ce[None], evidence.replicates())))
-    away, differing = (pd.DataFrame(found, index=LOSSES).T for found in (away, differing))
-    return away.astype(float), differing, differing.map(lambda labels: None if labels is None else not len(labels))
+        both = zip(differing[setting], away[setting], strict=True)
+        fits[setting] = [None if out is None or (far >= CLOSE and not len(out)) else not len(out) for out, far in both]
+    away, differing, fits = (pd.DataFrame(found, index=LOSSES, dtype=object).T for found in (away, differing, fits))
+    return away.astype(float), differing, fits
 
 
 def measure(evidence: Evidence) -> Found:
-    ran = {setting: pair for setting, pair in evidence.candidates.items() if all(pair)}
+    ran = [setting for setting, pair in evidence.candidates.items() if all(pair)]
     if not ran:
         raise NotRun("both losses under candidate settings")
-    away, differing, fits = (found.loc[list(ran)] for found in by_candidate(evidence))
-    if away.isna().any(axis=None):
+    away, differing, fits = by_candidate(evidence)
+    if (away := away.loc[ran]).isna().any(axis=None):
         raise NotRun("the data set of the original")
     nearest = away["CB-Focal"].idxmin()
     differs, alike = differing["CB-Focal"][nearest], evidence.replicates().mean(axis=1)
-    ce, balanced = ran[nearest]
+    ce, balanced = evidence.candidates[nearest]
     return Found(
-        *(runs for pair in ran.values() for runs in pair),
+        *(runs for pair in evidence.candidates.values() for runs in pair),
+        asked=len(evidence.candidates),
         distances=away,
         fits={loss: [str(setting) for setting in fits.index if fits[loss][setting]] for loss in LOSSES},
         both=any(all(fits.loc[setting]) for setting in fits.index),
-        # Candidates that no row excludes, for lack of seeds.
+        # Candidates that no row excludes, without a fit to both.
         open=[str(s) for s in fits.index if None in [*fits.loc[s]] and False not in [*fits.loc[s]]],
         nearest=nearest,  # to the balanced row
         differs=None if differs is None else np.array([*data.classes("cifar10"), "the mean"])[differs],
@@ -96,14 +97,14 @@ def judge(found: Found) -> Outcome:
 def explain(found: Found) -> Answer:
     nearest = {loss: found.distances[loss].idxmin() for loss in LOSSES}
     away = {loss: f"{percent(found.distances[loss].min())} points" for loss in LOSSES}
-    ce, balanced = ("; ".join(found.fits[loss]) or "no candidate" for loss in LOSSES)
+    ce, balanced = ("; ".join(found.fits[loss]) or "none" for loss in LOSSES)
     said = (
-        f"Candidates that fit, of {len(found.distances)}: {balanced} for the original's CB-Focal row, {ce} for its "
+        f"Candidates that fit, of {found.asked}: {balanced} for the original's CB-Focal row, {ce} for its "
         f"cross-entropy row. Nearest are {nearest['CB-Focal']} to the CB-Focal row (mean distance over the classes "
         f"{away['CB-Focal']}) and {nearest['CE']} to the cross-entropy row ({away['CE']})."
     )
     if found.open:
-        said += f" With fewer than {SEVERAL} seeds, and not excluded: {'; '.join(found.open)}."
+        said += f" Neither excluded nor shown to fit, for lack of runs: {'; '.join(found.open)}."
     effect = ""
     if len(found.replicates) > 1 and found.differs is not None:
         spread = f"{100 * found.replicates.std(ddof=1):.2f} points"
@@ -113,7 +114,7 @@ def explain(found: Found) -> Answer:
             f"{interval(found.away)} from it; classes that differ: {named(found.differs)}."
         )
     return Answer(
-        f"the cross-entropy row fits {ce}, the CB-Focal row {balanced}"
+        f"candidates that fit the cross-entropy row: {ce}; the CB-Focal row: {balanced}"
         + ("" if str(found.nearest) in found.fits["CB-Focal"] else f" (nearest: {found.nearest})"),
         said,
         effect,
@@ -146,26 +147,3 @@ def table(evidence: Evidence) -> pd.DataFrame:
             row[f"{loss}: fits"] = "–" if fit is None else "yes" if fit else "no"
         row["seeds"] = ", ".join(dict.fromkeys(str(len(runs)) for runs in pair))
     return pd.DataFrame(rows).T.rename_axis("settings")
-
-
-def equal_settings(evidence: Evidence) -> SimpleNamespace:
-    """Compare both losses under one setting: of those with the most seeds, the nearest to the original's balanced row.
-
-    Raises UserError where no candidate has runs of both losses.
-    """
-    ran = {setting: pair for setting, pair in evidence.candidates.items() if all(pair)}
-    if not ran:
-        raise UserError("No candidate has runs of both losses. Train them with the parameter runs=train.")
-    away = by_candidate(evidence)[0].loc[list(ran)].fillna(np.inf)
-    ce, balanced = (away[loss].idxmin() for loss in LOSSES)
-    setting = max(ran, key=lambda each: (min(map(len, ran[each])), -away["CB-Focal"][each]))
-    rows, pair = [float(row.mean()) for row in original_rows(evidence)], ran[setting][::-1]
-    return SimpleNamespace(
-        setting=setting,
-        gain=stats.compare(stats.accuracy, *pair),  # at the last epoch
-        predicted=stats.compare(stats.best_accuracy, *pair, one_more=True),  # of one more pair, at the best epoch
-        rows=rows,  # the original's means over the classes: cross-entropy, CB-Focal
-        original=rows[1] - rows[0],
-        ce=(ce, away["CE"][ce]),  # the setting nearest to the original's row, and its distance
-        balanced=(balanced, away["CB-Focal"][balanced]),
-    )

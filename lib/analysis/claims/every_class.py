@@ -47,15 +47,17 @@ def explain(found: Found) -> Answer:
     any_shown = f"shown to be higher: {named(up)}; lower: {named(down)}"
     shown = any_shown if len(up) + len(down) else "no class is shown to differ"
     mean, low, high = interval(found.mean), found.predicted.low, found.predicted.high
+    size = power(found.singly)
     lies = "inside" if low <= found.published <= high else "outside"
     effect = (
         f"The original's {100 * found.published:+.1f} points lie {lies} the 95 % prediction interval of one more pair "
         f"of runs (best epoch): {100 * low:+.1f} to {100 * high:+.1f} points."
     )
     return Answer(
-        f"{shown}; mean over the classes {mean}" + (f"; {needed(found.mean)}" if needed(found.mean) else ""),
+        f"{shown}; mean over the classes {mean}"
+        + (f"; {seeds} in every class" if (seeds := needed(found.singly)) else ""),
         f"With equal settings ({of_seeds(found.mean)}), simultaneous intervals: {shown}. Mean over the classes: "
-        f"{mean}.{power(found.mean)}",
+        f"{mean}.{size and f'{size} These are of single classes.'}",
         effect if np.isfinite(low) else "",
         "Whether the two rows come from equal settings is claim 9.",
     )

@@ -1,12 +1,11 @@
-"""Claim 8: γ was not tuned (fixed at 1).
+"""Claim 8: γ was not tuned (fixed at 1); tested as: another γ would have been better.
 
-Rule: A statement about the write-up, read as: tuning would have improved the result. Supported if another γ is shown to
-be better than 1 at some β, contradicted if every other γ that was asked for, from at least three seeds each and at two
-β or more, is shown to be worse than 1 or to lie within a point of it.
+Rule: Supported if another γ is shown to be better than 1 at some β, contradicted if every other γ that was asked for,
+from at least three seeds each and at two β or more, is shown to be worse than 1 or to lie within a point of it.
 """
 
 from lib.analysis.claims.claim import MARGIN, SEVERAL, Answer, Evidence, Found, NotRun, Outcome
-from lib.analysis.prose import interval, of_seeds, power
+from lib.analysis.prose import interval, named, of_seeds, power
 from lib.analysis.statistics import accuracy, compare, one_image
 
 
@@ -26,7 +25,7 @@ def measure(evidence: Evidence) -> Found:
         # The same differences with 90 % intervals: two one-sided tests at 5 % each.
         singly=[compare(accuracy, *both, level=0.90, floor=one_image(both[0])) for both in pairs.values()],
         better=[name for name, d in found.items() if d.above and min(d.seeds) >= SEVERAL],
-        missing=[(beta, gamma) for beta, own in evidence.gammas.items() for gamma in own if not own[gamma]],
+        missing=[(beta, gamma) for beta, own in evidence.gammas.items() for gamma in {1.0, *own} if not own.get(gamma)],
     )
 
 
@@ -39,13 +38,11 @@ def judge(found: Found) -> Outcome:
 
 
 def explain(found: Found) -> Answer:
-    by_beta: dict[float, list[str]] = {}
-    for (beta, gamma), d in found.together.items():
-        by_beta.setdefault(beta, []).append(f"γ = {gamma:g}: {interval(d)}")
-    differences = ". ".join(f"At β = {beta:g}, {'; '.join(parts)}" for beta, parts in by_beta.items())
+    differences = "; ".join(f"β = {b:g}, γ = {g:g}: {interval(d)}" for (b, g), d in found.together.items())
     largest = max(found.together.values(), key=lambda d: d.mean)
     names = ", ".join(f"γ = {gamma:g} at β = {beta:g}" for beta, gamma in found.better)
-    none = f"no other γ is shown to be better; the highest is {interval(largest)}"
+    tested = named([f"{beta:g}" for beta in sorted({beta for beta, _ in found.together})])
+    none = f"at β = {tested} no other γ is shown to be better; the highest is {interval(largest)}"
     return Answer(
         f"better than γ = 1: {names}" if found.better else none,
         f"Difference to γ = 1, simultaneous intervals: {differences} "

@@ -22,13 +22,14 @@ def measure(evidence: Evidence) -> Found:
     published = evidence.original["class_balanced_focal"]
     if not evidence.counts:
         raise NotRun("the sweep of beta")
-    treatments = {group: runs for group, runs in evidence.treatments().items() if len(runs) >= SEVERAL}
-    if len(treatments) < 3:
-        raise NotRun(f"three betas with different weights, from {SEVERAL} seeds each")
+    treatments = evidence.treatments()
+    if len(treatments) < 3 or min(map(len, treatments.values())) < SEVERAL:
+        raise NotRun(f"three betas or more with different weights, each of the sweep from {SEVERAL} seeds")
     runs, names = list(treatments.values()), np.array(evidence.classes)
     pairs, floor = list(combinations(runs, 2)), one_image(runs[0], 1)
     steps = [compare(class_accuracies, b, a, len(pairs), floor=floor) for a, b in pairs]  # later less earlier
-    each = [compare(class_accuracies, b, a, level=0.90, floor=floor) for a, b in pairs]  # all are needed: one-sided 5 %
+    # All steps of a class are needed, and one class is enough: one-sided 5 % over the classes together.
+    each = [compare(class_accuracies, b, a, len(names), level=0.90, floor=floor) for a, b in pairs]
     rows = [values(class_accuracies, own) for own in runs]
     (tau, p), level = trend(rows), 0.05 / len(names)
     rises, falls = np.any([d.above for d in steps], axis=0), np.any([d.below for d in steps], axis=0)
@@ -57,13 +58,13 @@ def judge(found: Found) -> Outcome:
 
 def explain(found: Found) -> Answer:
     return Answer(
-        f"monotone to within five points: {named(found.monotone)}; trend over all β, rising: {named(found.rising)}; "
-        f"falling: {named(found.falling)}; over the original's β alone: {named(found.in_range)}",
+        f"from β = {found.groups[0][0]:g} to {found.groups[-1][-1]:g} monotone to within five points: "
+        f"{named(found.monotone)}; over the original's β alone a trend in: {named(found.in_range)}",
         f"{len(found.groups)} betas differ in their weights ({spans(found.groups)}; {seeds_each(*found.seeds)}). Trend "
         f"(Jonckheere, 5 % over all classes), rising: {named(found.rising)}; falling: {named(found.falling)}; over the "
         f"original's β alone: {named(found.in_range)}. Shown to be monotone to within five points: "
         f"{named(found.monotone)}; shown to rise and fall: {named(found.turning)}.",
-        f"The original's rows say nothing about it: {found.alike} of them are one treatment, and so many values in "
+        f"The original's rows say nothing about it: {found.alike} of them are one weighting, and so many values in "
         f"random order are monotone once in {factorial(found.alike) // 2:,} times."
         if found.alike > 1
         else "",

@@ -22,7 +22,7 @@ def measure(evidence: Evidence) -> Found:
         raise NotRun(f"the balanced loss at β = {evidence.chosen:g}")
     labels, floor = evidence.labels(RARE), stats.one_image(runs, 1)
     rows = stats.values(stats.class_accuracies, runs)[:, labels]  # [seeds, rare classes]
-    mean, half = stats.mean_interval(rows, len(RARE), floor)
+    mean, (single, half) = stats.mean_interval(rows, [[1], [len(RARE)]], floor)  # each class, and all together
     pairs = list(combinations(range(len(RARE)), 2))
     first, *_, last = rows.mean(axis=0).argsort()[::-1]
     published = np.array(evidence.original["class_balanced_focal"][evidence.chosen])[labels]
@@ -32,7 +32,7 @@ def measure(evidence: Evidence) -> Found:
         beta=evidence.chosen,
         rows=rows,
         below=names[mean + half < FLOOR],  # shown to lie below the floor
-        above=names[mean - half > FLOOR],
+        above=names[mean - single > FLOOR],
         # Two classes of the same runs, their intervals together at 95 %, and each for the test of equality.
         apart=[stats.paired(rows[:, i], rows[:, j], len(pairs), floor=floor) for i, j in pairs],
         uniform=all(stats.paired(rows[:, i], rows[:, j], level=0.90, floor=floor).within(MARGIN) for i, j in pairs),

@@ -55,14 +55,12 @@ def measure(evidence: Evidence) -> Found:
         beta=beta,
         gaps=[float(each.mean()) for each in gaps],
         measured="with the final weights" if enough else "during the epoch, on augmented images",
-        both=[
-            [accuracies[n].mean() for accuracies in both[1:]] for n in (0, 1)
-        ],  # training, test: without, with weights
+        both=[[each[n].mean() for each in both[1:]] for n in (0, 1)],  # training, test: without, with weights
         premise=(float(mean - half), float(mean + half)),  # the gap of cross-entropy
         by_loss=welch(gaps[0], gaps[2], 2, floor=floor),  # reductions of the gap, intervals that hold together
         by_weights=welch(gaps[1], gaps[2], 2, floor=floor),
         singly=[welch(each, gaps[2], floor=floor) for each in gaps[:2]],  # the same two, each at 95 %
-        no_effect=welch(gaps[1], gaps[2], level=0.90, floor=floor).within(MARGIN),
+        equal=welch(gaps[1], gaps[2], level=0.90, floor=floor),  # two one-sided tests at 5 % each
     )
 
 
@@ -70,7 +68,7 @@ def judge(found: Found) -> Outcome:
     if min(n for d in found.singly for n in d.seeds) < SEVERAL:
         return "undecided"
     low, high = found.premise
-    if high < MARGIN or found.by_loss.below or found.by_weights.below or found.no_effect:
+    if high < MARGIN or found.by_loss.below or found.by_weights.below or found.equal.within(MARGIN):
         return "contradicted"
     return "supported" if low > MARGIN and all(d.above for d in found.singly) else "undecided"
 
@@ -82,11 +80,14 @@ def explain(found: Found) -> Answer:
         f"Training accuracy ({found.measured}) minus test accuracy of {named(FREQUENT)} is {ce} points with "
         f"cross-entropy, {plain} with the focal loss without weights, {weighted} at β = {found.beta:g}. Reduction from "
         f"cross-entropy: {interval(found.by_loss)}; by the weights alone: {interval(found.by_weights)} "
-        f"({of_seeds(*found.singly)}).{power(*found.singly)}"
+        f"({of_seeds(*found.singly)}).{power(found.by_loss, found.by_weights, comparisons=2)}"
     )
     trained, tested = (" to ".join(map(percent, pair)) for pair in found.both)
     if high < MARGIN:
         short = f"cross-entropy does not overfit these classes: {ce} points [{100 * low:.1f}, {100 * high:.1f}]"
+    elif found.equal.within(MARGIN):
+        short = f"at β = {found.beta:g} the weights change the gap between training and test by less than a point: "
+        short += f"{interval(found.equal)} (90 % interval)"
     else:
         short = f"gap between training and test without weights minus with weights: {interval(found.by_weights)}"
     return Answer(
