@@ -8,7 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
+from torch import Tensor
 
+from lib.analysis import logits
 from lib.analysis import statistics as stats
 from lib.analysis.balancing import treatments
 from lib.analysis.claims import Evidence
@@ -50,7 +52,8 @@ def gain_at_best(
 
     `treatments` are runs by betas of equal weights, `unweighted` names those without an effect. The choice is made on
     the seeds that are not `fresh`; the gain is that of all seeds, with an interval that is corrected for the choice
-    (Bonferroni), and that of the fresh seeds alone. Raises UserError without cross-entropy or a treatment.
+    (Bonferroni). The fresh seeds alone are compared with the loss without weights, else with cross-entropy. Raises
+    UserError without cross-entropy or a treatment.
     """
     least = min(2, max(map(len, treatments.values()), default=0))  # one lucky run is not the best of several
     ran = {name: runs for name, runs in treatments.items() if len(runs) >= least}
@@ -63,12 +66,13 @@ def gain_at_best(
     mean = {name: stats.values(stats.accuracy, among(runs, False) or runs).mean() for name, runs in ran.items()}
     best = max(mean, key=lambda name: mean[name])
     classes = len(next(iter(ce.values())).counts)
+    plain = ran[unweighted] if unweighted in ran and unweighted != best else ce
     floor, others = stats.one_image(ce), [name for name in ran if name != best]
     against = {name: stats.compare(stats.accuracy, ran[best], ran[name], len(others), floor=floor) for name in others}
     return SimpleNamespace(
         best=best,
         gain=stats.compare(stats.accuracy, ran[best], ce, len(ran), floor=floor),
-        again=stats.compare(stats.accuracy, among(ran[best], True), among(ce, True), floor=floor),
+        again=stats.compare(stats.accuracy, among(ran[best], True), among(plain, True), floor=floor),
         treatments=len(ran),
         tied=[name for name in others if not against[name].above],  # not told apart from the best
         unweighted=unweighted,
@@ -78,20 +82,19 @@ def gain_at_best(
     )
 
 
-def likely_rates(evidence: Evidence) -> list[list[float]]:
-    """Learning rates of the candidates that fit each row of the closing table, cross-entropy's first.
+def adjustment(by_seed: logits.Logits, labels: Tensor, counts: Sequence[int]) -> stats.Difference:
+    """Compare the accuracy of some runs after logit adjustment (tau 1) with that before, in pairs; {seed: [N, C]}."""
+    before, after = (
+        [(change.argmax(1) == labels).double().mean().item() for change in changed]
+        for changed in (by_seed.values(), [logits.adjusted(z, counts) for z in by_seed.values()])
+    )
+    return stats.paired(after, before, floor=1 / len(labels))
 
-    The original states the batch size of cross-entropy's row; another one says nothing about its rate.
-    """
-    fits, stated = by_candidate(evidence)[2], {LOSSES[0]: evidence.original["cross_entropy_batch_size"]}
-    return [
-        [
-            each.learning_rate
-            for each in fits.index
-            if fits[loss][each] and each.batch_size == stated.get(loss, each.batch_size)
-        ]
-        for loss in LOSSES
-    ]
+
+def likely_rates(evidence: Evidence) -> list[list[float]]:
+    """Learning rates of the candidates that fit each row of the closing table, cross-entropy's first."""
+    fits = by_candidate(evidence)[2]
+    return [[each.learning_rate for each in fits.index if fits[loss][each]] for loss in LOSSES]
 
 
 def equal_settings(evidence: Evidence) -> SimpleNamespace:
@@ -130,10 +133,17 @@ def by_form(forms: Mapping[str, stats.Runs], betas: Sequence[float]) -> SimpleNa
         return None
     beta = max(by_beta, key=lambda each: stats.values(stats.accuracy, by_beta[each][0]).mean())
     count, *kept = by_beta[beta]
+    shared = sorted(set(forms[base]).intersection(*by_beta[beta]))
+    first, *others = (
+        np.mean([stats.accuracy(runs[seed]) for seed in shared]) if shared else np.nan
+        for runs in (forms[base], *by_beta[beta])
+    )
     return SimpleNamespace(
         base=base,
         beta=beta,
         betas=len(by_beta),
+        shared=shared,  # seeds of all four settings, and the gains on them
+        on_shared=[other - first for other in others],
         # Of the best, corrected for that choice; then of the other forms, and what these lose, all three together.
         gains=[stats.compare(stats.accuracy, count, forms[base], len(by_beta))]
         + [stats.compare(stats.accuracy, runs, forms[base]) for runs in kept],

@@ -1,6 +1,6 @@
 """Sentences of the report's chapters: each begins where a decision picks its words, and takes values from `lib`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +9,11 @@ from lib.analysis import statistics as stats
 from lib.analysis.methods import METHODS, Found, error
 from lib.analysis.prose import interval, listed, named, of_seeds, points
 from lib.analysis.tables import percent
+from lib.notebook.parameters import READINGS
 from longtail_writeup.findings import ANCHORS, gain, outside
+
+#: Readings of the ConvNet's settings that are claim 1's controls: they contradict what the write-up states.
+CONTROLS = [name for name, changes in READINGS.items() if changes and changes.keys() <= {"batch_size", "learning_rate"}]
 
 
 def against_original(accuracies: Sequence[float], original: float) -> str:
@@ -28,7 +32,10 @@ def tail(gap: float, rarest: float) -> str:
         return "What remains of the difference is overfitting."
     learned = "no sign of overfitting"
     if rarest < 0.1:
-        learned = "the rare classes are not learned even on the training images, which points to under-training"
+        learned = (
+            "the rare classes are under-trained: they are hardly predicted even on the training images. How far the "
+            "learned class frequencies explain this is shown by logit adjustment in the next chapter"
+        )
     return f"The difference over all images comes from the class frequencies; {learned}."
 
 
@@ -40,11 +47,12 @@ def best_gain(top: SimpleNamespace) -> str:
     return alone if top.gain.above else "No β is shown to gain."
 
 
-def confirmed(again: stats.Difference) -> str:
-    """Return the gain on fresh seeds, as a sentence."""
-    if min(again.seeds) < 2:
+def confirmed(top: SimpleNamespace) -> str:
+    """Return the gain on fresh seeds, as a sentence, from `findings.gain_at_best`."""
+    if min(top.again.seeds) < 2:
         return " Fresh seeds to confirm it were not run."
-    return f" Fresh seeds, run after that choice, give {interval(again)} over cross-entropy ({of_seeds(again)})."
+    over = f"β = {top.unweighted}" if top.by_weights else "cross-entropy"
+    return f" Fresh seeds, run after that choice, give {interval(top.again)} over {over} ({of_seeds(top.again)})."
 
 
 def tied(top: SimpleNamespace) -> str:
@@ -55,6 +63,19 @@ def tied(top: SimpleNamespace) -> str:
 def over_unweighted(top: SimpleNamespace) -> str:
     """State the gain over the loss without weights, as a part of a sentence; "" without both."""
     return f"minus that at β = {top.unweighted} is {interval(top.by_weights)}, and " if top.by_weights else ""
+
+
+def adjusted(moved: stats.Difference) -> str:
+    """State what logit adjustment changes in runs of cross-entropy, from `findings.adjustment`."""
+    lead = "Logit adjustment is not shown to help cross-entropy."
+    if moved.above or moved.below:
+        lead = (
+            f"Logit adjustment {'raises' if moved.above else 'lowers'} cross-entropy's accuracy without training again."
+        )
+    return (
+        f"**{lead}** Accuracy with it minus that without: {interval(moved)} (last epoch, τ = 1, {of_seeds(moved)}, "
+        "in pairs)."
+    )
 
 
 def settings_lead(ce_rates: Sequence[float], balanced_rates: Sequence[float], departure: str) -> str:
@@ -79,13 +100,17 @@ def weights_or_rate(top: SimpleNamespace) -> str:
     if top.gains[0].above:
         lead = f"Whether β = {top.beta:g} gains by its weights or by a smaller effective learning rate is undecided."
         if all(lost.above for lost in top.lost):
-            lead = f"Part of what β = {top.beta:g} gains comes from a smaller effective learning rate."
+            lead = f"β = {top.beta:g} gains less where the mean step is kept."
     (count, weights, rate), (less, least) = map(interval, top.gains), map(interval, top.lost)
+    same = ""
+    if len({seeds for d in top.gains for seeds in d.seeds}) > 1 and top.shared:
+        gains = ", ".join(f"{100 * gain:+.1f}" for gain in top.on_shared)
+        same = f" On the {len(top.shared)} seeds that all of them have the gains are {gains}."
     return (
         f"**{lead}** The accuracy at β = {top.beta:g} minus that at {top.base} is {count} with the loss divided by the "
         f"number of images, {weights} divided by the sum of their weights, and {rate} divided by the number with a "
-        f"learning rate that keeps the mean step (last epoch; {of_seeds(*top.gains)}). The first exceeds the others by "
-        f"{less} and {least} (95 % together, corrected, as the first, for the choice among {top.betas} β)."
+        f"learning rate that keeps the mean step (last epoch; {of_seeds(*top.gains)}).{same} The first exceeds the "
+        f"others by {less} and {least} (95 % together, corrected, as the first, for the choice among {top.betas} β)."
     )
 
 
@@ -104,9 +129,19 @@ def same_weights(neutral: Sequence[float]) -> str:
     return f" β = {listed(neutral)} give exactly the same class weights on these counts." if len(neutral) > 1 else ""
 
 
+def controls(names: Collection[str]) -> str:
+    """Name the readings that are controls, as the end of a phrase; "" without one."""
+    found = [name for name in names if name in CONTROLS]
+    return f", beside controls of claim 1 ({'; '.join(found)})" if found else ""
+
+
 def likeliest_reading(runs: Mapping[str, stats.Runs], original: float, caveat: str = "") -> str:
     """Name the readings of the ConvNet's settings that agree with the original's accuracy, or why none is a test."""
-    reached = {name: [*map(stats.best_accuracy, found.values())] for name, found in runs.items() if found}
+    reached = {
+        name: [*map(stats.best_accuracy, found.values())]
+        for name, found in runs.items()
+        if found and name not in CONTROLS
+    }
     if not reached:
         return "**Not run yet:** the readings of the ConvNet's settings."
     if caveat:

@@ -41,7 +41,7 @@ def test_claim_1_smaller_batches(small_batch, large_batch, expected):
     found = verdict(1, convnet={SMALL: runs(small_batch), LARGE: runs(large_batch)})
     assert found.verdict == expected
     assert "4 seeds each" in found.because
-    assert "is not among these runs" in found.because
+    assert "four times the rate, was not run: the reason is untested" in found.because
     assert len(found.records) == 8
     two = {SMALL: runs(small_batch, seeds=2), LARGE: runs(large_batch)}
     assert verdict(1, convnet=two).verdict == "undecided"  # too few seeds
@@ -426,6 +426,16 @@ def test_claim_9_needs_a_row_that_is_near_to_fit():
     found = verdict(9, candidates={Setting(0.01, 32): (ce, cb)})
     assert found.verdict == "undecided"
     assert "Neither excluded nor shown to fit, for lack of runs: rate 0.01, batch 32" in found.because
+
+
+def test_claim_9_another_batch_size_than_the_stated_one_does_not_fit_cross_entropy():
+    pair = (around(CE_ROW), published())
+    assert verdict(9, candidates={Setting(0.01, 32): pair}).verdict == "supported"
+    other = verdict(9, candidates={Setting(0.01, 128): pair, FAR: (around(CE_ROW), around(CE_ROW))})
+    assert other.verdict == "contradicted"
+    assert other.answer.short == (
+        "candidates that fit the cross-entropy row: rate 0.0001, batch 32; the CB-Focal row: rate 0.01, batch 128"
+    )
 
 
 def test_the_table_of_candidates_shows_distances_and_gaps():

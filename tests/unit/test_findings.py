@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import synthetic
+import torch
 from conftest import small
 
 from lib import data
@@ -174,7 +175,14 @@ def test_the_forms_of_the_best_beta_are_compared_with_the_base_and_with_each_oth
     assert [d.mean for d in found.lost] == pytest.approx([0.03, 0.04])
     a, b = ([r.last.test.accuracy for r in around(x).values()] for x in (0.46, 0.43))
     assert found.lost[0].low == welch(a, b, 4).low  # two differences at the best of two betas
-    assert sentences.weights_or_rate(found).startswith("**Part of what β = 0.999 gains comes from a smaller")
+    assert sentences.weights_or_rate(found).startswith("**β = 0.999 gains less where the mean step is kept.**")
+    assert "On the" not in sentences.weights_or_rate(found)  # all have the same seeds
+    more = formed(0.46, 0.43, 0.42) | {"β = 0.8": around(0.41) | around(0.5, first=5)}
+    unequal = findings.by_form(more, [0.99, 0.999])
+    assert unequal.on_shared == pytest.approx([0.05, 0.02, 0.01])  # the five higher runs of one setting move none of it
+    assert f"On the {len(found.shared)} seeds that all of them have the gains are +5.0, +2.0, +1.0." in (
+        sentences.weights_or_rate(unequal)
+    )
     alike = sentences.weights_or_rate(findings.by_form(formed(0.46, 0.46, 0.46), [0.99, 0.999]))
     assert alike.startswith(
         "**Whether β = 0.999 gains by its weights or by a smaller effective learning rate is undecided"
@@ -184,6 +192,24 @@ def test_the_forms_of_the_best_beta_are_compared_with_the_base_and_with_each_oth
     assert findings.by_form(formed(0.46, 0.43, 0.42) | {"β = 0.8": {}}, [0.99, 0.999]) is None
     assert findings.by_form(formed(0.46, 0.43, 0.42), [0.9, 0.99, 0.999]).betas == 2  # one without a third form
     assert findings.by_form({"β = 0.8": around(0.4)}, [0.9]) is None
+
+
+def test_logit_adjustment_is_compared_in_pairs():
+    """Three classes of 4, 2 and 1 training images: the third image is right once the log frequencies are taken away."""
+    counts, labels = [4, 2, 1], torch.tensor([0, 1, 2, 2])
+    logits = torch.tensor([[3.0, 0.0, 0.0], [0.0, 3.0, 0.0], [1.0, 0.0, 0.5], [5.0, 0.0, 0.0]])
+    moved = findings.adjustment({0: logits, 1: logits}, labels, counts)
+    assert (moved.mean, moved.seeds) == (pytest.approx(0.25), (2, 2))
+    half = 12.706 * 0.25 / np.sqrt(2)  # the runs agree: the spread is that of one image of four
+    assert moved.high - moved.mean == pytest.approx(half, rel=1e-3)
+    assert sentences.adjusted(moved).startswith("**Logit adjustment is not shown to help cross-entropy.**")
+    certain = {seed: logits.repeat(500, 1) for seed in range(3)}
+    shown = sentences.adjusted(findings.adjustment(certain, labels.repeat(500), counts))
+    assert shown.startswith(
+        "**Logit adjustment raises cross-entropy's accuracy without training again.** Accuracy with"
+    )
+    assert "+25.0 points" in shown
+    assert "3 seeds each, in pairs" in shown
 
 
 def test_a_rate_is_likely_where_the_row_fits_with_the_batch_size_that_the_original_states():

@@ -30,13 +30,17 @@ def test_a_gain_is_not_claimed_for_beta_where_the_unweighted_loss_has_it_too():
         alone = sentences.best_gain(SimpleNamespace(gain=shown, by_weights=by_weights))
         assert alone.startswith("The balanced loss gains over cross-entropy, but no β is shown to gain over")
     assert sentences.best_gain(SimpleNamespace(gain=open_, by_weights=None)) == "No β is shown to gain."
-    assert "Fresh seeds, run after that choice, give +6.0 points" in sentences.confirmed(shown)
-    assert "were not run" in sentences.confirmed(difference(0.06, np.nan, np.nan, seeds=(5, 0)))
+    again = SimpleNamespace(again=shown, by_weights=open_, unweighted="0 to 0.8")
+    assert "give +6.0 points [+3.0, +9.0] over β = 0 to 0.8 (5 seeds each)." in sentences.confirmed(again)
+    over_ce = SimpleNamespace(again=shown, by_weights=None, unweighted="0 to 0.8")  # itself the best
+    assert "over cross-entropy" in sentences.confirmed(over_ce)
+    unrun = SimpleNamespace(again=difference(0.06, np.nan, np.nan, seeds=(5, 0)), by_weights=None)
+    assert "were not run" in sentences.confirmed(unrun)
 
 
 def test_the_tail_is_called_under_trained_where_it_is():
     assert "overfitting" in sentences.tail(0.2, 0.0)
-    assert "under-training" in sentences.tail(0.0, 0.0)
+    assert "under-trained" in sentences.tail(0.0, 0.0)
     assert "no sign of overfitting" in sentences.tail(0.0, 0.5)
 
 

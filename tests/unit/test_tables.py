@@ -123,6 +123,10 @@ def test_the_likeliest_reading_is_the_nearest_one():
     one = sentences.likeliest_reading({"as stated": reached(0.70)}, 0.807)
     assert one.startswith("One reading was run, *as stated*: 10.7 points below the original's 80.7 %")
     assert "Not run yet" in sentences.likeliest_reading({"as stated": {}}, 0.807)
+    controlled = found | {"batch 128, rate 0.04": reached(0.807, 0.808)}  # nearer, and contradicts what is stated
+    assert sentences.likeliest_reading(controlled, 0.807) == text
+    assert sentences.controls(controlled) == ", beside controls of claim 1 (batch 128, rate 0.04)"
+    assert sentences.controls(found) == ""
     assert sentences.likeliest_reading(found, 0.807, " Not tested.") == "Not tested."
 
 

@@ -3,7 +3,8 @@
 Rule: A candidate setting fits the original's cross-entropy row where that lies in the prediction intervals of one more
 run, and its CB-Focal row where the original's rows with the same weights do not differ from the runs by Welch's test;
 both in the mean and class by class, jointly at 95 % for the two rows, at the best epoch, from at least three seeds.
-To fit, a row has to lie within five points of the runs on average over the classes, too. Supported if a candidate fits
+To fit, a row has to lie within five points of the runs on average over the classes, too, and cross-entropy's needs the
+batch size that the original states for it. Supported if a candidate fits
 both rows, contradicted if each is excluded by one of them; else undecided.
 """
 
@@ -59,6 +60,8 @@ def by_candidate(evidence: Evidence) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
         differing[setting] = list(map(misfit, pair, (ce[None], evidence.replicates())))
         both = zip(differing[setting], away[setting], strict=True)
         fits[setting] = [None if out is None or (far >= CLOSE and not len(out)) else not len(out) for out, far in both]
+        if setting.batch_size != evidence.original["cross_entropy_batch_size"]:
+            fits[setting][0] = False
     away, differing, fits = (pd.DataFrame(found, index=LOSSES, dtype=object).T for found in (away, differing, fits))
     return away.astype(float), differing, fits
 

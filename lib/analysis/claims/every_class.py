@@ -55,7 +55,7 @@ def explain(found: Found) -> Answer:
     )
     return Answer(
         f"{shown}; mean over the classes {mean}"
-        + (f"; {seeds} in every class" if (seeds := needed(found.singly)) else ""),
+        + (f"; {seeds} in the noisiest class" if (seeds := needed(found.singly)) else ""),
         f"With equal settings ({of_seeds(found.mean)}), simultaneous intervals: {shown}. Mean over the classes: "
         f"{mean}.{size and f'{size} These are of single classes.'}",
         effect if np.isfinite(low) else "",
