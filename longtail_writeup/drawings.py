@@ -28,7 +28,7 @@ def closing_rows(
     """
     lines = -(-len(candidates) // 6)
     columns = -(-len(candidates) // lines)
-    figure, grid = plots.subplots(lines, columns, height=1.9 * lines + 0.7, sharex=True, sharey=True, squeeze=False)
+    figure, grid = plots.subplots(lines, columns, height=1.4 * lines + 0.9, sharex=True, sharey=True, squeeze=False)
     places = np.arange(len(classes))
     looks = {"CE": (plots.COLOUR["CE"], "d", "-"), "CB-Focal": (plots.COLOUR["class-balanced"], "s", "--")}
     for axes in grid.flat[len(candidates) :]:
@@ -40,7 +40,7 @@ def closing_rows(
                 axes.plot(places, seeds.mean(axis=0), style, color=colour, lw=1.2, label=f"{name}, our seeds")
             hollow = {"mfc": "white", "mec": colour, "ms": 4, "clip_on": False, "zorder": 3}
             axes.plot(places, original[name], mark, **hollow, label=f"{name}, original")
-        axes.set_title(setting.replace(", ", "\n", 1), fontsize=8)
+        axes.set_title(setting if columns < 5 else setting.replace(", ", "\n", 1), fontsize=7.5)
     axes.set_ylim(-0.03, 1.03)
     axes.yaxis.set_major_formatter(plots.PERCENT)
     for axes in grid.flat[len(candidates) - columns : len(candidates)]:  # the lowest of each column

@@ -13,7 +13,7 @@ from torch import Tensor
 from lib.analysis import logits
 from lib.analysis import statistics as stats
 from lib.analysis.balancing import treatments
-from lib.analysis.claims import Evidence
+from lib.analysis.claims import Evidence, Setting
 from lib.analysis.claims.closing_table import LOSSES, by_candidate, original_rows
 from lib.analysis.methods import AFTER, METHODS, Found, error
 from lib.system.errors import UserError
@@ -91,10 +91,10 @@ def adjustment(by_seed: logits.Logits, labels: Tensor, counts: Sequence[int]) ->
     return stats.paired(after, before, floor=1 / len(labels))
 
 
-def likely_rates(evidence: Evidence) -> list[list[float]]:
-    """Learning rates of the candidates that fit each row of the closing table, cross-entropy's first."""
+def fitting(evidence: Evidence) -> list[list[Setting]]:
+    """Candidates that fit each row of the closing table, cross-entropy's first."""
     fits = by_candidate(evidence)[2]
-    return [[each.learning_rate for each in fits.index if fits[loss][each]] for loss in LOSSES]
+    return [[each for each in fits.index if fits[loss][each]] for loss in LOSSES]
 
 
 def equal_settings(evidence: Evidence) -> SimpleNamespace:

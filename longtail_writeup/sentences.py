@@ -2,10 +2,12 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
 from lib.analysis import statistics as stats
+from lib.analysis.claims import Setting
 from lib.analysis.methods import METHODS, Found, error
 from lib.analysis.prose import interval, listed, named, of_seeds, points
 from lib.analysis.tables import percent
@@ -56,8 +58,10 @@ def confirmed(top: SimpleNamespace) -> str:
 
 
 def tied(top: SimpleNamespace) -> str:
-    """Name the weightings that cannot be told apart from the best, as a sentence; "" where there is none."""
-    return f" In mean accuracy β = {named(top.tied)} cannot be told apart from it." if top.tied else ""
+    """Name the weightings that cannot be told apart from the best, as an item of a list; "" where there is none."""
+    if not top.tied:
+        return ""
+    return f"- In mean accuracy β = {named(top.tied)} cannot be told apart from β = {top.best}.\n"
 
 
 def over_unweighted(top: SimpleNamespace) -> str:
@@ -73,15 +77,28 @@ def adjusted(moved: stats.Difference) -> str:
             f"Logit adjustment {'raises' if moved.above else 'lowers'} cross-entropy's accuracy without training again."
         )
     return (
-        f"**{lead}** Accuracy with it minus that without: {interval(moved)} (last epoch, τ = 1, {of_seeds(moved)}, "
-        "in pairs)."
+        f"**{lead}** Accuracy with the log frequency of each training class subtracted from its logit, minus that as "
+        f"trained: {interval(moved)} (last epoch, {of_seeds(moved)}, in pairs)."
     )
 
 
-def settings_lead(ce_rates: Sequence[float], balanced_rates: Sequence[float], departure: str) -> str:
-    """Open the sentence on the closing table, from `findings.likely_rates` of its rows."""
+def runs_with(settings: Sequence[Setting]) -> str:
+    """Name the runs with some settings."""
+    return f"our runs with {' or '.join(map(str, settings))}" if settings else "none of our runs"
+
+
+def raised(setting: Setting, convnet: Mapping[str, Any]) -> str:
+    """Say that a setting's learning rate is the one from which the original raised its ConvNet's; else ""."""
+    first = convnet["first_learning_rate"]
+    said = f" The write-up says that its ConvNet's learning rate was raised from {first:g}."
+    return said if setting.learning_rate == first else ""
+
+
+def settings_lead(ce: Sequence[Setting], balanced: Sequence[Setting], departure: str) -> str:
+    """Open the sentence on the closing table, from `findings.fitting`."""
     if departure:
         return "Both losses with equal settings."
+    ce_rates, balanced_rates = ([each.learning_rate for each in row] for row in (ce, balanced))
     if not ce_rates or not balanced_rates:
         return "A row of the closing table fits no candidate."
     rows = [("cross-entropy", ce_rates), ("CB-Focal", balanced_rates)]
@@ -101,27 +118,37 @@ def weights_or_rate(top: SimpleNamespace) -> str:
         lead = f"Whether β = {top.beta:g} gains by its weights or by a smaller effective learning rate is undecided."
         if all(lost.above for lost in top.lost):
             lead = f"β = {top.beta:g} gains less where the mean step is kept."
-    (count, weights, rate), (less, least) = map(interval, top.gains), map(interval, top.lost)
+    count, weights, rate = map(interval, top.gains)
     same = ""
     if len({seeds for d in top.gains for seeds in d.seeds}) > 1 and top.shared:
         gains = ", ".join(f"{100 * gain:+.1f}" for gain in top.on_shared)
-        same = f" On the {len(top.shared)} seeds that all of them have the gains are {gains}."
+        same = f" On the {len(top.shared)} seeds that all of them have: {gains}."
     return (
         f"**{lead}** The accuracy at β = {top.beta:g} minus that at {top.base} is {count} with the loss divided by the "
         f"number of images, {weights} divided by the sum of their weights, and {rate} divided by the number with a "
-        f"learning rate that keeps the mean step (last epoch; {of_seeds(*top.gains)}).{same} The first exceeds the "
-        f"others by {less} and {least} (95 % together, corrected, as the first, for the choice among {top.betas} β)."
+        f"learning rate that keeps the mean step (last epoch; {of_seeds(*top.gains)}).{same}"
     )
 
 
-def against_table(gain: stats.Difference, predicted: stats.Difference, original: float) -> str:
-    """Set a difference between both losses beside the original's, by the interval in which one more pair would lie."""
+def forms_apart(top: SimpleNamespace) -> str:
+    """State what the other forms of `weights_or_rate` lose."""
+    less, least = map(interval, top.lost)
+    return (
+        f"Divided by the number of images, the accuracy at β = {top.beta:g} exceeds that of the others by {less} and "
+        f"{least} (95 % together, corrected, as the first gain above, for the choice among {top.betas} β). A larger "
+        "learning rate also enlarges the step of weight decay."
+    )
+
+
+def against_table(predicted: stats.Difference, original: float) -> str:
+    """Say if the original's difference between both losses lies where one more pair of runs would; "" from one seed."""
+    if min(predicted.seeds) < 2:
+        return ""
     lies = "inside" if predicted.low <= original <= predicted.high else "outside"
-    said = (
-        f"; the original's {100 * original:+.1f} lies {lies} what one more pair of runs would give "
-        f"({100 * predicted.low:+.1f} to {100 * predicted.high:+.1f}, best epoch)"
+    return (
+        f"The original's difference of {100 * original:+.1f} points lies {lies} what one more pair of runs with equal "
+        f"settings would give, {100 * predicted.low:+.1f} to {100 * predicted.high:+.1f} (best epoch, 95 %)."
     )
-    return f"{interval(gain)} at the last epoch ({of_seeds(gain)}){said if min(predicted.seeds) > 1 else ''}"
 
 
 def same_weights(neutral: Sequence[float]) -> str:

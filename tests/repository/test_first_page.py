@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from safetensors.numpy import load_file
 from scipy import stats
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -95,9 +96,17 @@ def said():
                     html = "".join(output["data"]["text/html"]).replace("\u00a0", " ")
                     cells = [re.findall(r"<t[hd]>(.*?)</t[hd]>", row) for row in html.split("<tr>")]
                     ledger = {int(row[0]): row[1:] for row in cells if row and row[0].isdigit()}
-    assert set(lines) == {1, 2, 3, 4}
+    assert set(lines) == {1, 2, 3, 4, 5}
     assert ledger is not None
     return lines, ledger
+
+
+def shown(notebook):
+    """The sentences of a published notebook."""
+    cells = json.loads((PUBLISHED / f"{notebook}.ipynb").read_text())["cells"]
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    texts = ["".join(output.get("data", {}).get("text/markdown", "")) for output in outputs]
+    return "\n".join(texts).replace("\u00a0", " ")
 
 
 def asked(notebook, name):
@@ -145,20 +154,25 @@ def fitting():
 
 
 def test_the_closing_tables_sentence(said):
-    line, found = said[0][1], candidates()
+    line, found, fits = said[0][1], candidates(), fitting()
     away = {
         row: {s: 100 * np.abs(by_class(pair[i], "best").mean(axis=0) - wanted).mean() for s, pair in found.items()}
         for i, (row, wanted) in enumerate({"ce": CE_ROW, "cb": ROWS[0.8]}.items())
     }
     ce, cb = (min(away[row], key=away[row].get) for row in ("ce", "cb"))
-    assert f"cross-entropy row ({100 * CE_ROW.mean():.1f} %) is nearest to our runs with {ce}" in line
-    assert f"classes {away['ce'][ce]:.1f} points), the CB-Focal row ({100 * ROWS[0.8].mean():.1f} %) to {cb}" in line
-    assert f"{cb} ({away['cb'][cb]:.1f})" in line
+    fits["ce"] = [name for name in fits["ce"] if name.endswith(" batch 32")]  # as the original states of this row
+    assert f"cross-entropy row ({100 * CE_ROW.mean():.1f} %) fits our runs with {' or '.join(fits['ce'])}; its" in line
+    assert f"row ({100 * ROWS[0.8].mean():.1f} %) fits our runs with {' or '.join(fits['cb'])}. With" in line
+    near = shown("settings")
+    assert (
+        f"cross-entropy row are our runs with {ce} (mean distance over the classes {away['ce'][ce]:.1f} points)" in near
+    )
+    assert f"to its CB-Focal row those with {cb} ({away['cb'][cb]:.1f})" in near
     equal = max(found, key=lambda name: (min(map(len, found[name])), -away["cb"][name]))
     assert f"With equal settings ({equal})" in line
     gain = welch(mean(found[equal][1]), mean(found[equal][0]))
     assert f"CB-Focal minus cross-entropy is {written(gain)} at the last epoch" in line
-    assert f"the original's {100 * (ROWS[0.8].mean() - CE_ROW.mean()):+.1f} lies" in line
+    assert f"; in the original it is {100 * (ROWS[0.8].mean() - CE_ROW.mean()):+.1f}." in line
     ce_best, cb_best = (mean(some, "best") for some in found[equal])
     v, w, n, m = cb_best.var(ddof=1), ce_best.var(ddof=1), len(cb_best), len(ce_best)
     p, q = v * (1 + 1 / n), w * (1 + 1 / m)
@@ -166,9 +180,8 @@ def test_the_closing_tables_sentence(said):
     inside = abs(cb_best.mean() - ce_best.mean() - (ROWS[0.8].mean() - CE_ROW.mean())) <= reach
     ends = [100 * (cb_best.mean() - ce_best.mean() + side * reach) for side in (-1, 1)]
     said_ends = " to ".join(f"{end:+.1f}" for end in ends).replace("-", "−")
-    assert f"lies {'inside' if inside else 'outside'} what one more pair of runs would give ({said_ends}, best" in line
-    fits = fitting()
-    fits["ce"] = [name for name in fits["ce"] if name.endswith(" batch 32")]  # as the original states of this row
+    assert f"lies {'inside' if inside else 'outside'} what one more pair of runs with equal settings would" in near
+    assert f"would give, {said_ends} (best epoch" in near
     ce_rates, cb_rates = ([float(re.search(r"rate ([\d.e-]+)", n)[1]) for n in names] for names in fits.values())
     times = sorted(high / low for high, low in itertools.product(cb_rates, ce_rates))
     assert times[0] > 1
@@ -179,12 +192,12 @@ def test_the_sentence_on_one_treatment(said):
     line = said[0][2]
     alike = [beta for beta in ROWS if np.abs(weights(beta) / weights(0.0) - 1).max() <= 1e-3]
     rows = np.array([ROWS[beta] for beta in alike])
-    assert line.startswith(f"**{len(alike)} of the original's {len(ROWS)} β are one weighting.** On its counts")
+    assert line.startswith(f"**{len(alike)} of the original's {len(ROWS)} β are one weighting.** The class")
     assert f"β = 0 to {max(alike):g} agree" in line
     low, high = 100 * rows.mean(axis=1).min(), 100 * rows.mean(axis=1).max()
     assert f"rows in the original, {low:.1f} to {high:.1f} % on average" in line
     spread = rows.max(axis=0) - rows.min(axis=0)
-    assert f"up to {100 * spread.max():.1f} points apart for {CLASSES[spread.argmax()]}," in line
+    assert f"up to {100 * spread.max():.1f} points apart for {CLASSES[spread.argmax()]}, differ" in line
 
 
 def test_the_sentence_on_the_best_beta(said):
@@ -200,15 +213,15 @@ def test_the_sentence_on_the_best_beta(said):
     lead = f"**The best β gains {by_weights[0]:.1f} points over the loss without weights.**"
     assert line.startswith(lead) == (by_weights[1] > 0)
     level = [b for b in others if welch(mean(groups[best]), mean(groups[b]), len(others))[1] <= 0]
-    assert f"β = {' and '.join(f'{beta:g}' for beta in level)} cannot be told apart" in line
-    fresh = [{s: r for s, r in own.items() if s in FRESH} for own in (groups[best], ce)]
+    alike = f"β = {' and '.join(f'{beta:g}' for beta in level)} cannot be told apart from β = {best:g}"
+    assert (alike in shown("beta_sweep")) == bool(level)
+    fresh = [{s: r for s, r in own.items() if s in FRESH} for own in (groups[best], groups[0.8])]
     if min(map(len, fresh)) > 1:
-        assert (
-            f"Fresh seeds, run after that choice, give {written(welch(*map(mean, fresh)))} over cross-entropy" in line
-        )
+        again = written(welch(*map(mean, fresh)))
+        assert f"Fresh seeds, run after that choice, give {again} over β = 0 to 0.8" in line
     numbers = len(groups[best]), len(ce)
     seeds = "{} and {} seeds".format(*numbers) if len(set(numbers)) > 1 else f"{numbers[0]} seeds each"
-    assert f"(last epoch; 95 % over {seeds}, corrected for the choice among {len(TREATMENTS)} weightings)" in line
+    assert f"(last epoch; {seeds}; corrected for the choice among {len(TREATMENTS)} weightings)" in line
 
 
 def test_the_sentence_on_weights_and_rate(said):
@@ -227,12 +240,32 @@ def test_the_sentence_on_weights_and_rate(said):
         f"images, {written(welch(by_weights, base))} divided by the sum of their weights, and "
         f"{written(welch(rescaled, base))} divided by the number" in line
     )
+    every = [balanced(0.8), *forms]
+    same = set.intersection(*map(set, every))
+    level = [mean({seed: own[seed] for seed in same}).mean() for own in every]
+    gains = ", ".join(f"{100 * (each - level[0]):+.1f}" for each in level[1:]).replace("-", "−")
+    if len(set(map(len, every))) > 1:
+        assert line.endswith(f" On the {len(same)} seeds that all of them have: {gains}.")
     less = [welch(count, other, 2 * len(betas)) for other in (by_weights, rescaled)]
-    assert f"The first exceeds the others by {written(less[0])} and {written(less[1])} (95 % together" in line
+    apart = f"exceeds that of the others by {written(less[0])} and {written(less[1])} (95 % together"
+    assert apart in shown("ablations")
     lower = first[1] > 0 and all(low > 0 for _, low, _ in less)
-    assert (
-        line.startswith(f"**Part of what β = {best:g} gains comes from a smaller effective learning rate.**") == lower
-    )
+    assert line.startswith(f"**β = {best:g} gains less where the mean step is kept.**") == lower
+
+
+def test_the_sentence_on_logit_adjustment(said):
+    """From the kept logits, and the labels of the test set in its order, a digit each."""
+    digits = (Path(__file__).parent / "cifar10_test_labels.txt").read_text().split()
+    labels = np.array([*map(int, "".join(digits))])
+    kept = [PUBLISHED / "runs" / r["key"] / "logits.safetensors" for r in cross_entropy().values()]
+    logits = [load_file(file)["test"].astype(float) for file in kept if file.exists()]
+    change = np.log(COUNTS / COUNTS.sum())
+    gains = [np.mean((z - change).argmax(1) == labels) - np.mean(z.argmax(1) == labels) for z in logits]
+    low, high = stats.ttest_1samp(gains, 0).confidence_interval()
+    found = written((100 * np.mean(gains), 100 * low, 100 * high))
+    assert said[0][5].endswith(f"minus that as trained: {found} (last epoch, {len(logits)} seeds each, in pairs).")
+    raises = "**Logit adjustment raises cross-entropy's accuracy without training again.**"
+    assert said[0][5].startswith(raises) == (low > 0)
 
 
 def intervals(rows, comparisons, prediction=False):

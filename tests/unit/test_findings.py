@@ -180,9 +180,12 @@ def test_the_forms_of_the_best_beta_are_compared_with_the_base_and_with_each_oth
     more = formed(0.46, 0.43, 0.42) | {"β = 0.8": around(0.41) | around(0.5, first=5)}
     unequal = findings.by_form(more, [0.99, 0.999])
     assert unequal.on_shared == pytest.approx([0.05, 0.02, 0.01])  # the five higher runs of one setting move none of it
-    assert f"On the {len(found.shared)} seeds that all of them have the gains are +5.0, +2.0, +1.0." in (
+    assert f"On the {len(found.shared)} seeds that all of them have: +5.0, +2.0, +1.0." in (
         sentences.weights_or_rate(unequal)
     )
+    apart = sentences.forms_apart(found)
+    assert "exceeds that of the others by +3.0 points [" in apart
+    assert " and +4.0 points [" in apart
     alike = sentences.weights_or_rate(findings.by_form(formed(0.46, 0.46, 0.46), [0.99, 0.999]))
     assert alike.startswith(
         "**Whether β = 0.999 gains by its weights or by a smaller effective learning rate is undecided"
@@ -217,5 +220,12 @@ def test_a_rate_is_likely_where_the_row_fits_with_the_batch_size_that_the_origin
     near = {s: synthetic.record(s, 0.01, best=np.clip(ce + d, 0, 1)) for s, d in enumerate((-0.005, 0.0, 0.005))}
     like = {s: synthetic.record(s, 0.01, best=np.clip(cb + d, 0, 1)) for s, d in enumerate((-0.005, 0.0, 0.005))}
     candidates = {Setting(0.0001, 32): (near, near), Setting(0.001, 128): (near, like), Setting(0.01, 32): (like, like)}
-    found = findings.likely_rates(Evidence(original=synthetic.CLAIMED, candidates=candidates))
-    assert found == [[0.0001], [0.001, 0.01]]
+    found = findings.fitting(Evidence(original=synthetic.CLAIMED, candidates=candidates))
+    assert found == [[Setting(0.0001, 32)], [Setting(0.001, 128), Setting(0.01, 32)]]
+    assert [*map(sentences.runs_with, found)] == [
+        "our runs with rate 0.0001, batch 32",
+        "our runs with rate 0.001, batch 128 or rate 0.01, batch 32",
+    ]
+    assert sentences.runs_with([]) == "none of our runs"
+    assert "was raised from 0.0001" in sentences.raised(found[0][0], synthetic.CLAIMED["convnet"])
+    assert sentences.raised(found[1][0], synthetic.CLAIMED["convnet"]) == ""

@@ -42,7 +42,13 @@ def test_the_closing_table_has_a_panel_for_every_candidate():
         "rate 1, batch 2": {"CE": [], "CB-Focal": []},
     }
     figure = drawings.closing_rows(rows, {"CE": [0.1] * 3, "CB-Focal": [0.2] * 3}, CLASSES)
-    assert titles(figure) == ["rate 0.1\nbatch 2", "rate 1\nbatch 2"]
+    assert titles(figure) == [*rows]
+    many = drawings.closing_rows(
+        {f"rate 0.{n}, batch 2": {"CE": [], "CB-Focal": []} for n in range(5)},
+        {"CE": [0.1] * 3, "CB-Focal": [0.2] * 3},
+        CLASSES,
+    )
+    assert titles(many)[0] == "rate 0.0\nbatch 2"  # narrow panels
 
 
 def test_several_settings_have_a_key_and_their_colours():

@@ -8,6 +8,7 @@ from conftest import small
 from test_findings import diagonal, record
 
 from lib.analysis import prose
+from lib.analysis.claims import Setting
 from lib.analysis.statistics import Difference
 from longtail_writeup import sentences
 
@@ -124,5 +125,6 @@ def test_details_tell_runs_of_one_title_apart():
     ],
 )
 def test_the_learning_rates_that_fit_open_the_sentence(ce, balanced, said):
+    ce, balanced = ([Setting(rate, 32) for rate in rates] for rates in (ce, balanced))
     assert sentences.settings_lead(ce, balanced, "").endswith(said)
     assert sentences.settings_lead(ce, balanced, "departs") == "Both losses with equal settings."
