@@ -22,7 +22,13 @@ from lib.system.errors import UserError, quoted, reason
 Values = dict[str, Any]
 _CONTRACT = yaml.safe_load(Path(__file__).with_name("contract.yaml").read_bytes())
 FIELDS, GROUPS, READINGS = (_CONTRACT[key] for key in ("fields", "groups", "readings"))
-_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list"}
+_KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    list: "a list (in Papermill: -y)",
+}
 #: Chapters of a report, in order; a profile has those for which it has a file.
 NOTEBOOKS = ("convnet", "data_wrangling", "beta_sweep", "settings", "ablations", "methods", "claims")
 #: Profiles with the original's own settings, from which the others depart: the write-up's, and the field's protocol.

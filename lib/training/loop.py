@@ -71,8 +71,7 @@ def train(
     dataset = dataset or data.load(experiment.data)
     training, validation = training_part(dataset, experiment)
     counts = training.counts(len(dataset.classes))
-    training, test = training.to(on), dataset.test.to(on)
-    validation = validation and validation.to(on)
+    training, test, validation = training.to(on), dataset.test.to(on), validation and validation.to(on)
 
     sigmoid = losses.LOSSES[experiment.loss].sigmoid
     model = build_model(experiment, len(dataset.classes)).to(on)
@@ -161,6 +160,7 @@ def train(
     return record, {"best": state.best, "last": last, "output": output, "logits": stored}
 
 
+@torch.random.fork_rng(devices=[])
 def train_epoch(
     model: nn.Module,
     optimizer: torch.optim.SGD,
@@ -175,6 +175,7 @@ def train_epoch(
 
     Returns the mean loss over the images, the images classified correctly by class [C], and the last learning rate.
     """
+    torch.manual_seed(experiment.seed << 20 | number)  # for dropout, or a loss that draws: a function of (seed, epoch)
     model.train(number <= experiment.scheduled)  # frozen features have frozen statistics of batch normalisation
     on = training.labels.device
     steps = math.ceil(len(training) / experiment.batch_size)

@@ -28,6 +28,7 @@ from lib.runs import progress
 from lib.system import files, paths
 from lib.system.errors import FULL, NoRoom, UserError, clipped
 from lib.training import training_part
+from longtail_writeup import VARIABLE as ROOT
 from longtail_writeup.report import front
 from longtail_writeup.report.document import Execution, assemble, failed_runs, missing_artefacts, write_report
 
@@ -134,13 +135,15 @@ def _execute(notebook: Path, output: Path, values: dict[str, Any], label: str, u
         "extra_arguments": ["--log-level=CRITICAL"],  # to the kernel: no warnings about its transport
     }
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
-    rest, over = "", False
+    rest, over, settings = "", False, _SETTINGS | {ROOT: str(paths.ROOT)}
     with (
         TemporaryDirectory(ignore_cleanup_errors=True) as own,
         NamedTemporaryFile("r", suffix=".jsonl", encoding="utf-8") as events,
         ThreadPool(1) as pool,
         console.status(label) as shown,
-        mock.patch.dict(os.environ, _SETTINGS | {progress.VARIABLE: events.name, "IPYTHONDIR": own}),
+        mock.patch.dict(
+            os.environ, _SETTINGS | {progress.VARIABLE: events.name, "IPYTHONDIR": own, ROOT: str(paths.ROOT)}
+        ),
     ):
         call = pool.apply_async(papermill.execute_notebook, (notebook, output), options)
         try:

@@ -87,3 +87,12 @@ def test_a_kernel_that_has_another_lib_already_is_told(tmp_path):
     (tmp_path / "lib.py").write_text("")
     result = python("import lib\nimport longtail_writeup", tmp_path)
     assert f"`lib` was imported from {tmp_path / 'lib.py'}, not from {paths.ROOT}; restart" in result.stderr
+
+
+def test_a_kernel_with_another_checkout_than_the_report_is_told(tmp_path, monkeypatch):
+    """A virtual environment belongs to one checkout; `python -m longtail_writeup report` can be called from another."""
+    monkeypatch.setenv("WRITEUP_ROOT", "/some/other/checkout")
+    result = python("import longtail_writeup", tmp_path)
+    assert f"This kernel uses {paths.ROOT}, but /some/other/checkout makes the report" in result.stderr
+    monkeypatch.setenv("WRITEUP_ROOT", str(paths.ROOT))
+    assert python("import longtail_writeup", tmp_path).returncode == 0

@@ -12,7 +12,7 @@ from lib.system.errors import UserError
 
 @pytest.fixture
 def mine(tmp_path, monkeypatch):
-    shutil.copytree(paths.PARAMS, tmp_path / "params")
+    shutil.copytree(paths.PARAMS, tmp_path / "params", ignore=shutil.ignore_patterns("mine"))  # a person's own
     shutil.copytree(tmp_path / "params" / "quick", tmp_path / "params" / "mine")
     monkeypatch.setattr(paths, "PARAMS", tmp_path / "params")
     monkeypatch.setattr(paths, "OUTPUTS", tmp_path / "outputs")

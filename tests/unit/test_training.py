@@ -15,6 +15,7 @@ from lib.system.errors import UserError
 from lib.training import Diverged, Epoch, Evaluation, Interrupted
 from lib.training.batches import training_batches, training_part
 from lib.training.evaluation import evaluate, expected_calibration_error
+from lib.training.loop import train_epoch
 from lib.training.optimizer import make_optimizer, start_as_rare
 
 pytestmark = pytest.mark.usefixtures("one_thread")  # small steps are fastest on one thread, and repeatable
@@ -345,3 +346,23 @@ def test_a_record_as_a_data_frame_has_its_numbers_by_epoch_and_class(few):
         for part, expected in (("test", epoch.test.per_class), ("train", record.train_per_class(epoch))):
             assert row[[f"{part}_{name}" for name in data.classes("sample")]].tolist() == expected.tolist()
     assert not [name for name in run(small(epochs=1), few())[0].frame() if name.startswith("validation")]
+
+
+def test_a_model_that_draws_random_numbers_repeats_and_leaves_the_callers_stream_alone(few):
+    """Dropout, or a loss with noise: what an epoch draws is a function of its seed and number, as its batches are."""
+    dataset = few()
+
+    def epoch(seed, number):
+        experiment = small(seed=seed)
+        model = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), models.build("TwoLayerNet", 0, 10))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.0)  # the weights stay: only the draws can differ
+        loss = losses.build("cross_entropy", counts=[1] * 10)
+        return train_epoch(model, optimizer, loss, dataset.train, dataset, experiment, number)[0]
+
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    first = epoch(0, 1)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    torch.manual_seed(6)
+    assert epoch(0, 1) == first
+    assert len({first, epoch(0, 2), epoch(1, 1)}) == 3
