@@ -11,9 +11,7 @@ from pathlib import Path
 _ROOT = Path(__file__).resolve().parent.parent
 VARIABLE = "WRITEUP_ROOT"  # names the checkout that makes a report to its kernels
 if (_asking := os.environ.get(VARIABLE, str(_ROOT))) != str(_ROOT):
-    raise ImportError(
-        f"This kernel uses {_ROOT}, but {_asking} makes the report; run `make setup` there, and its .venv."
-    )
+    raise ImportError(f"This kernel uses {_ROOT}, but {_asking} makes the report; use the .venv of that checkout.")
 if sys.path[0] != str(_ROOT):
     sys.path.insert(0, str(_ROOT))  # local workers inherit it
 if getattr(sys.modules.get("lib"), "__file__", "") is None:  # a mere folder, which `python -m lib` takes for a package

@@ -141,9 +141,7 @@ def _execute(notebook: Path, output: Path, values: dict[str, Any], label: str, u
         NamedTemporaryFile("r", suffix=".jsonl", encoding="utf-8") as events,
         ThreadPool(1) as pool,
         console.status(label) as shown,
-        mock.patch.dict(
-            os.environ, _SETTINGS | {progress.VARIABLE: events.name, "IPYTHONDIR": own, ROOT: str(paths.ROOT)}
-        ),
+        mock.patch.dict(os.environ, settings | {progress.VARIABLE: events.name, "IPYTHONDIR": own}),
     ):
         call = pool.apply_async(papermill.execute_notebook, (notebook, output), options)
         try:
