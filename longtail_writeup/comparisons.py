@@ -9,10 +9,11 @@ from torch import Tensor
 
 from lib.analysis import logits
 from lib.analysis.methods import AFTER, METHODS, Found, error
+from lib.analysis.prose import seeds_in_words
 from lib.analysis.statistics import Runs, accuracy, best_accuracy, compare
 from lib.analysis.tables import NOT_RUN, difference, means, per_class, percent, reached, with_interval
 from lib.losses import LOSSES
-from longtail_writeup.findings import gain, half_interval
+from longtail_writeup.findings import common_seeds, gain, half_interval
 
 
 def sweep(rows: Mapping[str, np.ndarray], original: Mapping[str, np.ndarray], classes: Sequence[str]) -> pd.DataFrame:
@@ -26,11 +27,21 @@ def sweep(rows: Mapping[str, np.ndarray], original: Mapping[str, np.ndarray], cl
 
 
 def compared(runs: Mapping[str, Runs], base: str) -> pd.DataFrame:
-    """One row per setting: accuracy at the last epoch, and its difference to `base` (95 % interval)."""
-    lines = {}
+    """One row per setting: accuracy at the last epoch, and its difference to `base` (95 % interval).
+
+    Where numbers of seeds differ, one more column has the difference on the seeds that all settings have.
+    """
+    lines: dict[str, dict[str, str | int]] = {}
+    ran = [own for own in runs.values() if own]
+    shared, uneven = common_seeds(*ran), len({*map(len, ran)}) > 1
     for name, own in runs.items():
         gain = "–" if name == base else difference(compare(accuracy, own, runs[base]))
-        lines[name] = {"last epoch (%)": reached(own), "difference (points)": gain, "seeds": len(own)}
+        lines[name] = {"last epoch (%)": reached(own), "difference (points)": gain}
+        if shared and uneven:
+            first, second = ({seed: each[seed] for seed in shared if seed in each} for each in (own, runs[base]))
+            again = "–" if name == base else difference(compare(accuracy, first, second))
+            lines[name][f"on {seeds_in_words(len(shared))} in common"] = again
+        lines[name]["seeds"] = len(own)
     return pd.DataFrame(lines).T.rename_axis("setting")
 
 

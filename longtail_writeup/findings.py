@@ -14,10 +14,12 @@ from lib.analysis import logits
 from lib.analysis import statistics as stats
 from lib.analysis.balancing import treatments
 from lib.analysis.claims import Evidence, Setting
+from lib.analysis.claims.claim import SEVERAL
 from lib.analysis.claims.closing_table import LOSSES, by_candidate, original_rows
 from lib.analysis.methods import AFTER, METHODS, Found, error
 from lib.system.errors import UserError
 from lib.training import Record
+from lib.training.evaluation import measure
 
 #: Test errors (%) that the field's protocol has to reproduce before anything else is claimed (docs/analysis-plan.md).
 ANCHORS = {"CE": (26.8, 29.7), "CB-Focal (sigmoid)": (24.8, 25.5), "LDAM-DRW (by weights)": (22.2, 23.0)}
@@ -82,19 +84,66 @@ def gain_at_best(
     )
 
 
-def adjustment(by_seed: logits.Logits, labels: Tensor, counts: Sequence[int]) -> stats.Difference:
-    """Compare the accuracy of some runs after logit adjustment (tau 1) with that before, in pairs; {seed: [N, C]}."""
-    before, after = (
-        [(change.argmax(1) == labels).double().mean().item() for change in changed]
-        for changed in (by_seed.values(), [logits.adjusted(z, counts) for z in by_seed.values()])
+def common_seeds(*settings: stats.Runs) -> list[int]:
+    """Return the seeds that all of some settings have, ascending."""
+    return sorted(set.intersection(*map(set, settings))) if settings else []
+
+
+def learned(records: Sequence[Record]) -> SimpleNamespace | None:
+    """Training accuracy by class in the last epoch, beside the test accuracy of the same runs; None if not kept.
+
+    Of the final weights, without augmentation, where three runs keep it; else the means over the epoch, on augmented
+    images.
+    """
+    final = [record for record in records if record.final_train_correct]
+    if enough := len(final) >= SEVERAL:
+        records = final
+    trained = [r.final_train_correct if enough else r.last.train_hits for r in records]
+    if not all(trained):
+        return None
+    correct, counts = np.array(trained, dtype=float), np.array([record.counts for record in records])
+    return SimpleNamespace(
+        seeds=len(records),
+        final=enough,
+        images=(correct.sum(axis=1) / counts.sum(axis=1)).mean(),  # over all training images
+        by_class=(correct / counts).mean(axis=0),
+        tested=stats.per_class(records, rule="last").mean(),
     )
-    return stats.paired(after, before, floor=1 / len(labels))
+
+
+def adjustment(
+    by_seed: logits.Logits, labels: Tensor, counts: Sequence[int], best: stats.Runs | None = None
+) -> SimpleNamespace:
+    """Compare the accuracy of some runs after logit adjustment (tau 1) with that before, in pairs; {seed: [N, C]}.
+
+    `best` are runs of another setting, whose accuracy on the same seeds is returned too; NaN where one is missing.
+    """
+    before = [measure(z, labels) for z in by_seed.values()]
+    after = [measure(logits.adjusted(z, counts), labels) for z in by_seed.values()]
+    same = [best[seed] for seed in by_seed if seed in best] if best else []
+    return SimpleNamespace(
+        change=stats.paired([e.accuracy for e in after], [e.accuracy for e in before], floor=1 / len(labels)),
+        before=np.mean([e.per_class for e in before], axis=0),  # accuracy by class
+        after=np.mean([e.per_class for e in after], axis=0),
+        best=float(np.mean([*map(stats.accuracy, same)])) if len(same) == len(by_seed) else np.nan,
+    )
 
 
 def fitting(evidence: Evidence) -> list[list[Setting]]:
     """Candidates that fit each row of the closing table, cross-entropy's first."""
     fits = by_candidate(evidence)[2]
     return [[each for each in fits.index if fits[loss][each]] for loss in LOSSES]
+
+
+def closing_panels(evidence: Evidence) -> dict[str, dict[str, np.ndarray]]:
+    """Accuracies [seeds, C] at the best epoch by candidate and loss; a candidate's name says which rows fit it."""
+    found: dict[str, dict[str, np.ndarray]] = {}
+    *_, fits = by_candidate(evidence)
+    for setting, pair in evidence.candidates.items():
+        fit = [loss for loss in LOSSES if not evidence.departure and fits[loss][setting]]
+        name = f"{setting}\nfits {' and '.join(fit)}" if fit else str(setting)
+        found[name] = {loss: stats.per_class(list(runs.values())) for loss, runs in zip(LOSSES, pair, strict=True)}
+    return found
 
 
 def equal_settings(evidence: Evidence) -> SimpleNamespace:
@@ -111,13 +160,17 @@ def equal_settings(evidence: Evidence) -> SimpleNamespace:
     rows, pair = [float(row.mean()) for row in original_rows(evidence)], ran[setting][::-1]
     return SimpleNamespace(
         setting=setting,
-        gain=stats.compare(stats.accuracy, *pair),  # at the last epoch
-        predicted=stats.compare(stats.best_accuracy, *pair, one_more=True),  # of one more pair, at the best epoch
+        gain=stats.compare(stats.best_accuracy, *pair),  # at the best epoch, the original's rule
+        predicted=stats.compare(stats.best_accuracy, *pair, one_more=True),  # of one more pair
         rows=rows,  # the original's means over the classes: cross-entropy, CB-Focal
         original=rows[1] - rows[0],
         ce=(ce, away["CE"][ce]),  # the setting nearest to the original's row, and its distance
         balanced=(balanced, away["CB-Focal"][balanced]),
     )
+
+
+def _rate(runs: stats.Runs) -> float:
+    return next(iter(runs.values())).experiment.learning_rate
 
 
 def by_form(forms: Mapping[str, stats.Runs], betas: Sequence[float]) -> SimpleNamespace | None:
@@ -133,7 +186,7 @@ def by_form(forms: Mapping[str, stats.Runs], betas: Sequence[float]) -> SimpleNa
         return None
     beta = max(by_beta, key=lambda each: stats.values(stats.accuracy, by_beta[each][0]).mean())
     count, *kept = by_beta[beta]
-    shared = sorted(set(forms[base]).intersection(*by_beta[beta]))
+    shared = common_seeds(forms[base], *by_beta[beta])
     first, *others = (
         np.mean([stats.accuracy(runs[seed]) for seed in shared]) if shared else np.nan
         for runs in (forms[base], *by_beta[beta])
@@ -142,11 +195,12 @@ def by_form(forms: Mapping[str, stats.Runs], betas: Sequence[float]) -> SimpleNa
         base=base,
         beta=beta,
         betas=len(by_beta),
+        # Mean class weight of a training image, which the rate of the third form is divided by.
+        mean_weight=_rate(count) / _rate(kept[1]),
         shared=shared,  # seeds of all four settings, and the gains on them
         on_shared=[other - first for other in others],
-        # Of the best, corrected for that choice; then of the other forms, and what these lose, all three together.
-        gains=[stats.compare(stats.accuracy, count, forms[base], len(by_beta))]
-        + [stats.compare(stats.accuracy, runs, forms[base]) for runs in kept],
+        # All corrected for the choice of beta; what the other forms lose, for their number too.
+        gains=[stats.compare(stats.accuracy, runs, forms[base], len(by_beta)) for runs in by_beta[beta]],
         lost=[stats.compare(stats.accuracy, count, runs, len(kept) * len(by_beta)) for runs in kept],
     )
 
@@ -156,22 +210,29 @@ def spread(by_beta: Mapping[float, stats.Runs], counts: Sequence[int], margin: f
 
     Equivalent means that all pairs of betas with different weights are shown to differ by less than `margin` in
     accuracy at the last epoch: two one-sided t tests at 5 % (Schuirmann 1987), the same as 90 % intervals inside the
-    margin. All pairs have to pass, so each is tested at its own level. Returns None with one seed, or one weighting.
+    margin. All pairs have to pass, so each is tested at its own level. Only seeds that all these betas have are
+    compared, as groups of other seeds would differ by these too. Returns None with one such seed, or one weighting.
     """
     ran = treatments({beta: runs for beta, runs in by_beta.items() if beta <= 0.99 and len(runs) > 1}, counts)
-    if len(ran) < 2:
+    seeds = common_seeds(*ran.values()) if len(ran) > 1 else []
+    if len(seeds) < 2:
         return None
-    rows = [stats.values(stats.accuracy, runs) for runs in ran.values()]
+    rows = [np.array([stats.accuracy(runs[seed]) for seed in seeds]) for runs in ran.values()]
     floor = stats.one_image(next(iter(ran.values())))
-    differences = [stats.welch(a, b, level=0.90, floor=floor) for a, b in combinations(rows, 2)]
+    differences = {
+        (first[0], second[0]): stats.welch(b, a, level=0.90, floor=floor)
+        for (first, a), (second, b) in combinations(zip(ran, rows, strict=True), 2)
+    }
+    largest = max(differences, key=lambda pair: abs(differences[pair].mean))
     return SimpleNamespace(
         groups=[*map(list, ran)],  # betas with different weights
-        seeds=[*map(len, rows)],
+        seeds=len(seeds),
         over_seeds=np.sqrt(np.mean([row.var(ddof=1) for row in rows])),  # standard deviation between runs of one beta
         over_betas=np.std([row.mean() for row in rows], ddof=1),  # and between the means of different betas
         chance=np.sqrt(np.mean([row.var(ddof=1) / len(row) for row in rows])),  # of that, expected from the seeds alone
-        equivalent=all(d.within(margin) for d in differences),
-        largest=max(differences, key=lambda d: abs(d.mean)),
+        equivalent=all(d.within(margin) for d in differences.values()),
+        pair=largest,  # the two betas of the largest difference, and that: the larger beta minus the smaller one
+        largest=differences[largest],
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from lib.analysis import statistics as stats
 from lib.analysis.claims import Setting
 from lib.analysis.methods import METHODS, Found, error
-from lib.analysis.prose import interval, listed, named, of_seeds, points
+from lib.analysis.prose import interval, listed, named, of_seeds, points, seeds_in_words
 from lib.analysis.tables import percent
 from lib.notebook.parameters import READINGS
 from longtail_writeup.findings import ANCHORS, gain, outside
@@ -32,13 +32,13 @@ def tail(gap: float, rarest: float) -> str:
     """Name what class-averaged training less test accuracy, and training accuracy of the rarest classes, say."""
     if gap > 0.05:
         return "What remains of the difference is overfitting."
-    learned = "no sign of overfitting"
+    learned = ""
     if rarest < 0.1:
         learned = (
-            "the rare classes are under-trained: they are hardly predicted even on the training images. How far the "
-            "learned class frequencies explain this is shown by logit adjustment in the next chapter"
+            "; the rare classes are hardly predicted even on the training images. How much of that is the learned "
+            "class frequency alone is shown by logit adjustment in the next chapter"
         )
-    return f"The difference over all images comes from the class frequencies; {learned}."
+    return f"The difference over all images comes from the class frequencies{learned}."
 
 
 def best_gain(top: SimpleNamespace) -> str:
@@ -69,16 +69,20 @@ def over_unweighted(top: SimpleNamespace) -> str:
     return f"minus that at β = {top.unweighted} is {interval(top.by_weights)}, and " if top.by_weights else ""
 
 
-def adjusted(moved: stats.Difference) -> str:
-    """State what logit adjustment changes in runs of cross-entropy, from `findings.adjustment`."""
+def adjusted(moved: SimpleNamespace, best: str) -> str:
+    """State what logit adjustment changes in runs of cross-entropy, from `findings.adjustment`; `best` names a beta."""
+    change, (before, after) = moved.change, (percent(row.mean()) for row in (moved.before, moved.after))
     lead = "Logit adjustment is not shown to help cross-entropy."
-    if moved.above or moved.below:
+    if change.above or change.below:
         lead = (
-            f"Logit adjustment {'raises' if moved.above else 'lowers'} cross-entropy's accuracy without training again."
+            f"Logit adjustment {'raises' if change.above else 'lowers'} cross-entropy's accuracy without training "
+            "again."
         )
+    reaches = f" β = {best} reaches {percent(moved.best)} % on these seeds." if moved.best > 0 else ""
     return (
-        f"**{lead}** Accuracy with the log frequency of each training class subtracted from its logit, minus that as "
-        f"trained: {interval(moved)} (last epoch, {of_seeds(moved)}, in pairs)."
+        f"**{lead}** To subtract the log frequency of each training class from its logit changes the accuracy from "
+        f"{before} to {after} %: {interval(change)} (last epoch; the same {seeds_in_words(change.seeds[0])} before and "
+        f"after).{reaches}"
     )
 
 
@@ -117,16 +121,18 @@ def weights_or_rate(top: SimpleNamespace) -> str:
     if top.gains[0].above:
         lead = f"Whether β = {top.beta:g} gains by its weights or by a smaller effective learning rate is undecided."
         if all(lost.above for lost in top.lost):
-            lead = f"β = {top.beta:g} gains less where the mean step is kept."
+            lead = f"β = {top.beta:g} gains less where its smaller loss is made up for."
     count, weights, rate = map(interval, top.gains)
     same = ""
     if len({seeds for d in top.gains for seeds in d.seeds}) > 1 and top.shared:
         gains = ", ".join(f"{100 * gain:+.1f}" for gain in top.on_shared)
-        same = f" On the {len(top.shared)} seeds that all of them have: {gains}."
+        same = f" On the {len(top.shared)} seeds that all of them have, in this order: {gains}."
+    chosen = f"; corrected for the choice among {top.betas} β" if top.betas > 1 else ""
     return (
-        f"**{lead}** The accuracy at β = {top.beta:g} minus that at {top.base} is {count} with the loss divided by the "
-        f"number of images, {weights} divided by the sum of their weights, and {rate} divided by the number with a "
-        f"learning rate that keeps the mean step (last epoch; {of_seeds(*top.gains)}).{same}"
+        f"**{lead}** Its weights average {top.mean_weight:.2f} over the training images, which acts like a smaller "
+        f"learning rate. The accuracy at β = {top.beta:g} minus that at {top.base} is {count} with the loss divided by "
+        f"the number of images, {weights} divided by the sum of their weights, and {rate} divided by the number with "
+        f"the learning rate divided by that average (last epoch; {of_seeds(*top.gains)}{chosen}).{same}"
     )
 
 
@@ -135,8 +141,7 @@ def forms_apart(top: SimpleNamespace) -> str:
     less, least = map(interval, top.lost)
     return (
         f"Divided by the number of images, the accuracy at β = {top.beta:g} exceeds that of the others by {less} and "
-        f"{least} (95 % together, corrected, as the first gain above, for the choice among {top.betas} β). A larger "
-        "learning rate also enlarges the step of weight decay."
+        f"{least} (95 % together, corrected, as the gains above, for the choice among {top.betas} β)."
     )
 
 
@@ -182,7 +187,7 @@ def likeliest_reading(runs: Mapping[str, stats.Runs], original: float, caveat: s
         f"readings: {'; '.join(holding) or 'none'}."
     )
     if len(reached) == 1:
-        return f"One reading was run, *{nearest}*: {against_original(reached[nearest], original)}."
+        return f"One reading was run, {nearest}: its accuracy is {against_original(reached[nearest], original)}."
     return (
         f"The nearest of {len(reached)} readings is *{nearest}*: {against_original(reached[nearest], original)}."
         f"{contained if known else ''} Nothing in the rest of the report is tuned by it."

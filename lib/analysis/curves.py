@@ -21,9 +21,7 @@ def training(
     classes: Sequence[str] = (),  # their names, the labels by default
     *,
     counts: Sequence[int] = (),  # training images per class: training accuracy by class, and its mean over the classes
-    experiments: Sequence[
-        Experiment
-    ] = (),  # of the runs: a colour for each setting where they differ in more than seed
+    experiments: Sequence[Experiment] = (),  # of the runs; a colour per setting where there are several
     epochs: int = 0,  # the axis reaches at least as far, for runs that are still under way
     original: float | None = None,  # an accuracy to compare with, as a dotted line
 ) -> Figure:

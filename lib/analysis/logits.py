@@ -84,17 +84,19 @@ def bootstrap(a: np.ndarray, b: np.ndarray, draws: int = 2000) -> tuple[float, f
     return float(low), float(high)
 
 
-def mcnemar(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Images that one of a pair alone classifies correctly, and McNemar's exact p, [pairs, 3]; pairs as they come."""
+def mcnemar(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Images that one of a pair [N] alone classifies correctly, and McNemar's exact p, [pairs, 3]."""
     from scipy.stats import binomtest  # half a second, which a notebook's start need not wait for
 
-    counts = [(int((x & ~y).sum()), int((y & ~x).sum())) for x, y in zip(a, b, strict=False)]
+    counts = [(int((x & ~y).sum()), int((y & ~x).sum())) for x, y in pairs]
     return np.array([(n, m, binomtest(n, n + m).pvalue if n + m else 1.0) for n, m in counts])
 
 
 def compare(a: Logits, b: Logits, labels: Tensor) -> SimpleNamespace:
-    """Compare the answers of two settings' runs: gain of `a` with its bootstrap interval, and McNemar's test."""
-    x, y = (np.array([(z.argmax(1) == labels).numpy() for z in by_seed.values()]) for by_seed in (a, b))  # [seeds, N]
-    (low, high), pairs = bootstrap(x, y), mcnemar(x, y)
+    """Gain of `a` over `b` with its bootstrap interval, and McNemar's test of the runs of equal seeds, at least one."""
+    x, y = ({seed: (z.argmax(1) == labels).numpy() for seed, z in by_seed.items()} for by_seed in (a, b))
+    first, second = (np.array([*right.values()]) for right in (x, y))  # [seeds, N]
+    (low, high), gain = bootstrap(first, second), first.mean() - second.mean()
+    pairs = mcnemar([(right, y[seed]) for seed, right in x.items() if seed in y])
     n, m, _ = pairs.mean(axis=0)  # images that one of a pair alone classifies correctly
-    return SimpleNamespace(gain=x.mean() - y.mean(), low=low, high=high, first=n, second=m, p=pairs[:, 2].max())
+    return SimpleNamespace(gain=gain, low=low, high=high, pairs=len(pairs), first=n, second=m, p=pairs[:, 2].max())

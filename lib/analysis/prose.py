@@ -117,13 +117,13 @@ def with_errors(records: Sequence[Record]) -> str:
 def training_caption(records: Sequence[Record], every: int) -> str:
     """Return the caption of the figure that shows the training of these runs, of `every` so many."""
     settings = list(dict.fromkeys(r.experiment.setting for r in records))
-    named = settings[0] if len(settings) == 1 else f"{len(settings)} settings, {settings[0]} to {settings[-1]}"
+    which = named(settings) if len(settings) < 3 else f"{len(settings)} settings, {settings[0]} to {settings[-1]}"
     runs = f"{len(records)} runs" if len(records) > 1 else "one run"
     if every > len(records):
-        runs, named = f"{runs}, the first of each setting", f"{every} in all; {named}"
+        runs, which = f"{runs}, the first of each setting", f"{every} in all; {which}"
     return (
-        f"Learning curves of {runs} ({named}), one line per run: loss, accuracy and learning rate, and below training "
-        "and test accuracy of every class. Dots are the best epochs on the test set. Accuracies above are means over "
-        "the classes, where runs keep them, else over the images. Training values are means over the epoch, on "
+        f"Learning curves of {runs} ({which}), one line per run: loss, accuracy and learning rate, and below training "
+        "and test accuracy of every class. Dots are the best epochs on the test set. Accuracies in the upper "
+        "row are means over the classes, where runs keep them by class. Training values are means over the epoch, on "
         "augmented images; the training loss is the one that is minimised, the test loss plain cross-entropy."
     )

@@ -176,9 +176,8 @@ class Live:
             classes = data.classes(records[0].experiment.data)
             options = {"counts": records[0].counts, "experiments": [*histories]}
             drawn = curves.training([*histories.values()], classes, original=self.original, **options)
-            figure(
-                drawn, self.name, prose.training_caption(records, every), alt=ALT, records=records, handle=self.handle
-            )
+            caption = prose.training_caption(records, every)
+            figure(drawn, self.name, caption, alt=ALT, records=records, handle=self.handle)
         elif records and self.handle:
             self._draw(histories)
 

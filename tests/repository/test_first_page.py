@@ -161,7 +161,8 @@ def test_the_closing_tables_sentence(said):
         for i, (row, wanted) in enumerate({"ce": CE_ROW, "cb": ROWS[0.8]}.items())
     }
     ce, cb = (min(away[row], key=away[row].get) for row in ("ce", "cb"))
-    assert f"cross-entropy row ({100 * CE_ROW.mean():.1f} %) fits our runs with {' or '.join(fits['ce'])}; its" in line
+    opens = f" Of the {len(found)} settings run, the original's cross-entropy row ({100 * CE_ROW.mean():.1f} %) fits our runs"
+    assert f"{opens} with {' or '.join(fits['ce'])}; its" in line
     assert f"row ({100 * ROWS[0.8].mean():.1f} %) fits our runs with {' or '.join(fits['cb'])}. With" in line
     near = shown("settings")
     assert (
@@ -170,8 +171,8 @@ def test_the_closing_tables_sentence(said):
     assert f"to its CB-Focal row those with {cb} ({away['cb'][cb]:.1f})" in near
     equal = max(found, key=lambda name: (min(map(len, found[name])), -away["cb"][name]))
     assert f"With equal settings ({equal})" in line
-    gain = welch(mean(found[equal][1]), mean(found[equal][0]))
-    assert f"CB-Focal minus cross-entropy is {written(gain)} at the last epoch" in line
+    gain = welch(mean(found[equal][1], "best"), mean(found[equal][0], "best"))
+    assert f"CB-Focal at β = 0.8 minus cross-entropy is {written(gain)} (best epoch; " in line
     assert f"; in the original it is {100 * (ROWS[0.8].mean() - CE_ROW.mean()):+.1f}." in line
     ce_best, cb_best = (mean(some, "best") for some in found[equal])
     v, w, n, m = cb_best.var(ddof=1), ce_best.var(ddof=1), len(cb_best), len(ce_best)
@@ -234,36 +235,50 @@ def test_the_sentence_on_weights_and_rate(said):
     rate = rates[best]
     forms = [balanced(best), balanced(best, normalisation="weights"), balanced(best, learning_rate=rate)]
     count, by_weights, rescaled = map(mean, forms)
-    first = welch(count, base, len(betas))
+    first, second, third = (welch(each, base, len(betas)) for each in (count, by_weights, rescaled))
+    assert f" Its weights average {np.average(weights(best), weights=COUNTS):.2f} over the training images" in line
     assert (
         f"β = {best:g} minus that at β = 0.8 is {written(first)} with the loss divided by the number of "
-        f"images, {written(welch(by_weights, base))} divided by the sum of their weights, and "
-        f"{written(welch(rescaled, base))} divided by the number" in line
+        f"images, {written(second)} divided by the sum of their weights, and "
+        f"{written(third)} divided by the number" in line
     )
+    assert f"; corrected for the choice among {len(betas)} β)" in line
     every = [balanced(0.8), *forms]
     same = set.intersection(*map(set, every))
     level = [mean({seed: own[seed] for seed in same}).mean() for own in every]
     gains = ", ".join(f"{100 * (each - level[0]):+.1f}" for each in level[1:]).replace("-", "−")
     if len(set(map(len, every))) > 1:
-        assert line.endswith(f" On the {len(same)} seeds that all of them have: {gains}.")
+        assert line.endswith(f" On the {len(same)} seeds that all of them have, in this order: {gains}.")
     less = [welch(count, other, 2 * len(betas)) for other in (by_weights, rescaled)]
     apart = f"exceeds that of the others by {written(less[0])} and {written(less[1])} (95 % together"
     assert apart in shown("ablations")
     lower = first[1] > 0 and all(low > 0 for _, low, _ in less)
-    assert line.startswith(f"**β = {best:g} gains less where the mean step is kept.**") == lower
+    assert line.startswith(f"**β = {best:g} gains less where its smaller loss is made up for.**") == lower
 
 
 def test_the_sentence_on_logit_adjustment(said):
     """From the kept logits, and the labels of the test set in its order, a digit each."""
     digits = (Path(__file__).parent / "cifar10_test_labels.txt").read_text().split()
     labels = np.array([*map(int, "".join(digits))])
-    kept = [PUBLISHED / "runs" / r["key"] / "logits.safetensors" for r in cross_entropy().values()]
-    logits = [load_file(file)["test"].astype(float) for file in kept if file.exists()]
+    files = {seed: PUBLISHED / "runs" / r["key"] / "logits.safetensors" for seed, r in cross_entropy().items()}
+    logits = {seed: load_file(file)["test"].astype(float) for seed, file in files.items() if file.exists()}
     change = np.log(COUNTS / COUNTS.sum())
-    gains = [np.mean((z - change).argmax(1) == labels) - np.mean(z.argmax(1) == labels) for z in logits]
-    low, high = stats.ttest_1samp(gains, 0).confidence_interval()
-    found = written((100 * np.mean(gains), 100 * low, 100 * high))
-    assert said[0][5].endswith(f"minus that as trained: {found} (last epoch, {len(logits)} seeds each, in pairs).")
+    before, after = (
+        np.array([np.mean((z - shift).argmax(1) == labels) for z in logits.values()]) for shift in (0, change)
+    )
+    low, high = stats.ttest_1samp(after - before, 0).confidence_interval()
+    found = written((100 * (after - before).mean(), 100 * low, 100 * high))
+    assert f"accuracy from {100 * before.mean():.1f} to {100 * after.mean():.1f} %: {found} (last epoch; " in said[0][5]
+    assert f"the same {len(logits)} seeds before and after)" in said[0][5]
+    beta = float(re.search(r"the accuracy at β = ([\d.]+) minus", said[0][3])[1])
+    own = balanced(beta)
+    if own.keys() >= logits.keys():
+        reached = 100 * mean({seed: own[seed] for seed in logits}).mean()
+        assert said[0][5].endswith(f" β = {beta:g} reaches {reached:.1f} % on these seeds.")
+    rarest = [
+        100 * np.mean([((z - change).argmax(1) == labels)[labels == k].mean() for z in logits.values()]) for k in (8, 9)
+    ]
+    assert f"reaches {rarest[0]:.1f} % for ship and {rarest[1]:.1f} % for truck" in shown("beta_sweep")
     raises = "**Logit adjustment raises cross-entropy's accuracy without training again.**"
     assert said[0][5].startswith(raises) == (low > 0)
 
@@ -281,6 +296,11 @@ def test_the_ledgers_first_claim(said):
     pair = runs(CONVNET, batch_size=32), runs(CONVNET, batch_size=128)
     gain = welch(mean(pair[0]), mean(pair[1]))
     assert because.startswith(f"{written(gain)} with batch 32")
+    control = runs(CONVNET | {"learning_rate": 0.04}, batch_size=128)
+    left = welch(mean(pair[0]), mean(control))
+    assert f"over batch 128 with four times the rate {written(left)}: " in because
+    if left[1] <= 0 <= left[2]:
+        assert because.endswith("whether more updates are the reason is undecided") == (max(-left[1], left[2]) > 1)
     several = min(map(len, pair)) >= 3
     assert verdict == (
         "undecided" if not several or gain[1] <= 0 <= gain[2] else "supported" if gain[1] > 0 else "contradicted"
@@ -322,7 +342,14 @@ def test_the_ledgers_claims_on_the_sweep(said):
         steps = [welch(rows[j][:, k], rows[i][:, k], 0.5 * 10) for i, j in pairs if np.ptp(rows[i][:, k]) > 0]
         if tau.pvalue < 0.005 and all((high if tau.statistic < 0 else -low) < 5 for _, low, high in steps):
             monotone.append(name)
-    assert f"to {SWEEP[-1]:g} monotone to within five points: {named(monotone)}; over" in ledger[5][-1]
+    assert ledger[5][-1].endswith(f"monotone to within five points from β = 0 to {SWEEP[-1]:g}: {named(monotone)}")
+    stated = [balanced(0.8)] + [balanced(beta) for beta in ROWS if beta > 0.8]
+    order = np.repeat(np.arange(len(stated)), list(map(len, stated)))
+    columns = np.concatenate([by_class(some) for some in stated]).T
+    trends = [stats.kendalltau(order, column, method="asymptotic").pvalue < 0.005 for column in columns]
+    assert ledger[5][-1].startswith(
+        f"classes with a trend over the original's β: {named([n for n, t in zip(CLASSES, trends, strict=True) if t])};"
+    )
     assert (ledger[5][1] == "contradicted") == bool(monotone)
 
     dead = below_the_floor(chosen, ["horse", "ship", "truck"])
@@ -333,6 +360,12 @@ def test_the_ledgers_claims_on_the_sweep(said):
     low, high = intervals((rare[:, first] - rare[:, last])[:, None], 3)
     gap = 100 * (rare[:, first] - rare[:, last]).mean(), 100 * low[0], 100 * high[0]
     assert f"best class minus worst {written(gap)}" in ledger[7][-1]
+    low, high = intervals(rare, 1)[0], intervals(rare, 3)[1]
+    between = [k for k in range(3) if low[k] <= 0.01 <= high[k]]
+    seeds = [f"{(2.8 * rare[:, k].std() / abs(rare[:, k].mean() - 0.01)) ** 2:,.0f}" for k in between]
+    names = [("horse", "ship", "truck")[k] for k in between]
+    tell = f"; to tell {named(names)} from 1 % takes about {named(seeds)} seeds"
+    assert ledger[7][-1].endswith(tell) == bool(between)
 
 
 def test_the_ledgers_claim_on_overfitting(said):
@@ -355,7 +388,7 @@ def test_the_ledgers_claim_on_overfitting(said):
         assert "cross-entropy does not overfit these classes" in row[-1]
     elif equal[1] > -1 and equal[2] < 1:
         assert row[1] == "contradicted"
-        assert row[-1].endswith(f"by less than a point: {written(equal)} (90 % interval)")
+        assert row[-1].endswith(f" by {written(equal)} (90 % interval): less than a point")
     else:
         assert row[-1] == f"gap between training and test without weights minus with weights: {reduction}"
 

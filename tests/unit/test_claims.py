@@ -60,9 +60,9 @@ def test_claim_1_the_updates_may_not_be_the_reason(control, reason):
     assert found.verdict == "supported"
     assert reason in found.because
     wide = {s: record(s, accuracy) for s, accuracy in enumerate((0.70, 0.86, 0.72, 0.84))}
-    assert "Thus undecided" in verdict(1, convnet={SMALL: runs(0.8), LARGE: runs(0.75), CONTROL: wide}).because
+    assert "is undecided" in verdict(1, convnet={SMALL: runs(0.8), LARGE: runs(0.75), CONTROL: wide}).because
     better = {s: record(s, accuracy) for s, accuracy in enumerate((0.77, 0.81, 0.79, 0.80))}  # and may be as good
-    assert "Thus undecided" in verdict(1, convnet={SMALL: runs(0.8), LARGE: runs(0.7), CONTROL: better}).because
+    assert "is undecided" in verdict(1, convnet={SMALL: runs(0.8), LARGE: runs(0.7), CONTROL: better}).because
 
 
 ELEVEN = list(FIGURES["class_balanced_focal"])
@@ -299,6 +299,15 @@ def test_claim_6_is_about_the_losses_themselves(monkeypatch):
 def test_claim_7_rare_classes(rare, expected):
     found = verdict(7, balanced={0.8: runs(classes(**rare), jitter=0.0)})
     assert found.verdict == expected, found.because
+
+
+def test_claim_7_says_how_many_seeds_would_decide():
+    rows = {s: record(s, classes(horse=0.3, ship=0.1, truck=each)) for s, each in enumerate((0.0, 0.01, 0.02, 0.018))}
+    found = verdict(7, balanced={0.8: rows})
+    needed = (2.8 * np.std([0.0, 0.01, 0.02, 0.018]) / 0.002) ** 2
+    assert found.answer.short.endswith(f"; to tell truck from 1 % takes about {needed:.0f} seeds")
+    assert "takes about" not in verdict(7, balanced={0.8: runs(classes(horse=0.3, ship=0.1, truck=0.3))}).answer.short
+    assert "takes about" not in verdict(7, balanced={0.8: {0: rows[0]}}).answer.short
 
 
 def test_claim_7_is_undecided_where_the_seeds_differ_more_than_the_classes():

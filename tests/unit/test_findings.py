@@ -164,6 +164,11 @@ def test_the_originals_rows_are_unknown_for_other_classes():
 def formed(count, weights, rate, base=0.41):
     names = ("by count", "by weights", "by count, rescaled rate")
     own = {f"β = 0.999, {name}": around(a) for name, a in zip(names, (count, weights, rate), strict=True)}
+    rescaled = own["β = 0.999, by count, rescaled rate"]
+    own["β = 0.999, by count, rescaled rate"] = {
+        seed: r.model_copy(update={"experiment": r.experiment.replace(learning_rate=4 * r.experiment.learning_rate)})
+        for seed, r in rescaled.items()
+    }
     worse = {f"β = 0.99, {name}": around(0.2) for name in names}
     return {"β = 0.8": around(base)} | worse | own
 
@@ -175,12 +180,17 @@ def test_the_forms_of_the_best_beta_are_compared_with_the_base_and_with_each_oth
     assert [d.mean for d in found.lost] == pytest.approx([0.03, 0.04])
     a, b = ([r.last.test.accuracy for r in around(x).values()] for x in (0.46, 0.43))
     assert found.lost[0].low == welch(a, b, 4).low  # two differences at the best of two betas
-    assert sentences.weights_or_rate(found).startswith("**β = 0.999 gains less where the mean step is kept.**")
+    assert found.gains[1].low == welch(b, [r.last.test.accuracy for r in around(0.41).values()], 2).low
+    said = sentences.weights_or_rate(found)
+    assert said.startswith(
+        "**β = 0.999 gains less where its smaller loss is made up for.** Its weights average 0.25 over"
+    )
+    assert said.endswith("(last epoch; 4 seeds each; corrected for the choice among 2 β).")
     assert "On the" not in sentences.weights_or_rate(found)  # all have the same seeds
     more = formed(0.46, 0.43, 0.42) | {"β = 0.8": around(0.41) | around(0.5, first=5)}
     unequal = findings.by_form(more, [0.99, 0.999])
     assert unequal.on_shared == pytest.approx([0.05, 0.02, 0.01])  # the five higher runs of one setting move none of it
-    assert f"On the {len(found.shared)} seeds that all of them have: +5.0, +2.0, +1.0." in (
+    assert f"On the {len(found.shared)} seeds that all of them have, in this order: +5.0, +2.0, +1.0." in (
         sentences.weights_or_rate(unequal)
     )
     apart = sentences.forms_apart(found)
@@ -202,17 +212,39 @@ def test_logit_adjustment_is_compared_in_pairs():
     counts, labels = [4, 2, 1], torch.tensor([0, 1, 2, 2])
     logits = torch.tensor([[3.0, 0.0, 0.0], [0.0, 3.0, 0.0], [1.0, 0.0, 0.5], [5.0, 0.0, 0.0]])
     moved = findings.adjustment({0: logits, 1: logits}, labels, counts)
-    assert (moved.mean, moved.seeds) == (pytest.approx(0.25), (2, 2))
+    assert (moved.change.mean, moved.change.seeds) == (pytest.approx(0.25), (2, 2))
+    assert moved.before.tolist() == [1, 1, 0]
+    assert moved.after.tolist() == [1, 1, 0.5]
     half = 12.706 * 0.25 / np.sqrt(2)  # the runs agree: the spread is that of one image of four
-    assert moved.high - moved.mean == pytest.approx(half, rel=1e-3)
-    assert sentences.adjusted(moved).startswith("**Logit adjustment is not shown to help cross-entropy.**")
-    certain = {seed: logits.repeat(500, 1) for seed in range(3)}
-    shown = sentences.adjusted(findings.adjustment(certain, labels.repeat(500), counts))
-    assert shown.startswith(
-        "**Logit adjustment raises cross-entropy's accuracy without training again.** Accuracy with"
-    )
-    assert "+25.0 points" in shown
-    assert "3 seeds each, in pairs" in shown
+    assert moved.change.high - moved.change.mean == pytest.approx(half, rel=1e-3)
+    assert sentences.adjusted(moved, "0.9").startswith("**Logit adjustment is not shown to help cross-entropy.**")
+    assert "0.9" not in sentences.adjusted(moved, "0.9")  # no run of it is given
+    certain, best = {seed: logits.repeat(500, 1) for seed in range(3)}, around(0.6)
+    moved = findings.adjustment(certain, labels.repeat(500), counts, best)
+    shown = sentences.adjusted(moved, "0.9")
+    assert shown.startswith("**Logit adjustment raises cross-entropy's accuracy without training again.** To subtract")
+    assert "from 66.7 to 83.3 %: +25.0 points" in shown
+    assert "(last epoch; the same 3 seeds before and after)" in shown
+    reached = np.mean([best[seed].last.test.accuracy for seed in range(3)])
+    assert shown.endswith(f" β = 0.9 reaches {100 * reached:.1f} % on these seeds.")
+    assert np.isnan(findings.adjustment({9: logits}, labels, counts, best).best)  # a seed that it does not have
+
+
+def test_training_accuracy_is_that_of_the_final_weights_where_three_runs_keep_it():
+    counts = np.array(synthetic.CLAIMED["counts"])
+    every = [synthetic.record(s, 0.3, train=0.5) for s in range(4)]
+    during = [r.model_copy(update={"final_train_correct": None}) for r in every]
+    kept = [r.model_copy(update={"final_train_correct": (counts // 5).tolist()}) for r in during[:3]]
+    found = findings.learned([*kept, during[3]])
+    assert (found.final, found.seeds) == (True, 3)
+    assert found.images == pytest.approx((counts // 5).sum() / counts.sum())
+    assert found.by_class == pytest.approx((counts // 5) / counts)
+    assert found.tested == pytest.approx(0.3)
+    fewer = findings.learned([*kept[:2], *during[2:]])
+    assert (fewer.final, fewer.seeds) == (False, 4)
+    assert fewer.by_class == pytest.approx(np.round(0.5 * counts) / counts, abs=0.01)
+    last = during[0].last.model_copy(update={"train_hits": None})
+    assert findings.learned([during[0].model_copy(update={"history": [last]})]) is None  # it keeps neither
 
 
 def test_a_rate_is_likely_where_the_row_fits_with_the_batch_size_that_the_original_states():

@@ -72,10 +72,10 @@ def test_the_bootstrap_covers_the_true_difference():
 
 def test_mcnemar_counts_the_images_that_one_run_alone_gets_right():
     a, b = np.array([[1, 1, 1, 0, 0, 1]], bool), np.array([[1, 0, 0, 1, 0, 0]], bool)
-    (row,) = logits.mcnemar(a, b)
+    (row,) = logits.mcnemar([(a[0], b[0])])
     assert row[:2].tolist() == [3, 1]
     assert row[2] == pytest.approx(stats.binomtest(3, 4).pvalue)
-    assert logits.mcnemar(a, a)[0].tolist() == [0, 0, 1]
+    assert logits.mcnemar([(a[0], a[0])])[0].tolist() == [0, 0, 1]
 
 
 def test_two_settings_are_compared_image_by_image():
@@ -86,3 +86,7 @@ def test_two_settings_are_compared_image_by_image():
     assert found.low < found.gain < found.high
     assert (found.first - found.second) / len(LABELS) == pytest.approx(found.gain)
     assert found.p < 1e-6
+    assert found.pairs == 3
+    moved = logits.compare(a, {3: b[1], 0: b[0]}, LABELS)  # the pairs are those of equal seeds
+    right = [(z[0].argmax(1) == LABELS).numpy() for z in (a, b)]
+    assert (moved.pairs, moved.first) == (1, (right[0] & ~right[1]).sum())

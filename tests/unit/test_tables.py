@@ -49,13 +49,21 @@ def test_betas_that_change_less_than_the_margin_are_shown_to_be_equivalent():
 def test_a_beta_that_matters_is_not_called_equivalent(highest, equivalent):
     found = spread([0.0, 0.9, 0.99], (0.4, 0.401, highest))
     assert found.equivalent == equivalent
-    assert found.largest.mean == pytest.approx(0.4 - highest, abs=5e-4)
+    assert found.pair == (0.0, 0.99)
+    assert found.largest.mean == pytest.approx(highest - 0.4, abs=5e-4)
 
 
 def test_betas_beyond_the_published_ones_are_left_out_of_the_spread():
     assert spread([0.0, 0.9, 0.9999], (0.4, 0.4, 0.9)).groups == [[0.0], [0.9]]
     assert spread([0.0, 0.9], (0.4, 0.5), seeds=1) is None
     assert spread([0.0, 0.8], (0.4, 0.5)) is None  # no run could tell them apart
+
+
+def test_the_spread_over_betas_is_that_on_the_seeds_that_all_have():
+    runs = sweep([0.0, 0.9], (0.4, 0.4))
+    higher = {s: record(s, 0.5) for s in range(4, 9)}  # seeds of one beta alone, all higher
+    assert findings.spread({0.0: runs[0.0] | higher, 0.9: runs[0.9]}, COUNTS, 0.01).over_betas < 1e-6
+    assert findings.spread({0.0: higher, 0.9: runs[0.9]}, COUNTS, 0.01) is None
 
 
 def test_equivalence_is_two_one_sided_tests():
@@ -75,7 +83,8 @@ def test_equivalence_of_several_is_that_of_each_to_each():
     """The first is near both others, which are far from one another."""
     found = spread([0.0, 0.9, 0.99], (0.500, 0.494, 0.506))
     assert not found.equivalent
-    assert found.largest.mean == pytest.approx(-0.012, abs=3e-4)
+    assert found.pair == (0.9, 0.99)
+    assert found.largest.mean == pytest.approx(0.012, abs=3e-4)
     assert spread([0.0, 0.9], (0.500, 0.494)).equivalent
 
 
@@ -121,7 +130,7 @@ def test_the_likeliest_reading_is_the_nearest_one():
     single = sentences.likeliest_reading({"as stated": reached(0.70), "bfloat16": reached(0.71)}, 0.807)
     assert "prediction interval" not in single  # of one run there is none
     one = sentences.likeliest_reading({"as stated": reached(0.70)}, 0.807)
-    assert one.startswith("One reading was run, *as stated*: 10.7 points below the original's 80.7 %")
+    assert one.startswith("One reading was run, as stated: its accuracy is 10.7 points below the original's 80.7 %")
     assert "Not run yet" in sentences.likeliest_reading({"as stated": {}}, 0.807)
     controlled = found | {"batch 128, rate 0.04": reached(0.807, 0.808)}  # nearer, and contradicts what is stated
     assert sentences.likeliest_reading(controlled, 0.807) == text
@@ -191,6 +200,10 @@ def test_tables_show_intervals_and_what_is_missing():
     compared = comparisons.compared({"a": runs(0.4), "b": runs(0.5), "c": {}}, base="a")
     assert compared.loc["b", "difference (points)"].startswith("+")
     assert compared.loc["c"].tolist() == ["not run yet", "not run yet", 0]
+    assert len(compared.columns) == 3  # all have the same seeds
+    uneven = comparisons.compared({"a": runs(0.4) | {9: record(9, 0.9)}, "b": runs(0.5), "c": {}}, base="a")
+    assert uneven.loc["b", f"on {len(runs(0.4))} seeds in common"] == compared.loc["b", "difference (points)"]
+    assert uneven.loc["b", "difference (points)"] != compared.loc["b", "difference (points)"]
     alike = comparisons.alike({"draw 0": ({0: record(0, 0.3)}, {0: record(0, 0.4)}), "draw 1": ({}, {})})
     assert alike.loc["draw 0"].tolist() == ["30.0", "40.0", "+10.0", "1"]
     assert alike.loc["draw 1"].tolist() == ["not run yet"] * 3 + ["0"]

@@ -26,13 +26,13 @@ class Row(NamedTuple):
 
     claim: Claim
     found: Verdict
-    fresh: Verdict | None  # from the sweep's fresh seeds alone; None where they do not suffice for a test
+    fresh: Verdict | None  # from the sweep's fresh seeds alone; None where they are too few, or all that was tested
 
 
 def ledger(evidence: Evidence, fresh: Sequence[int] = ()) -> list[Row]:
     """Every claim with its verdict on these records; `fresh` are the seeds that the sweep's claims are confirmed on."""
-    alone = evidence.among(fresh)
-    return [Row(c, c.test(evidence), again if (again := c.test(alone)).records else None) for c in CLAIMS]
+    tested = [(c, c.test(evidence), c.test(evidence.among(fresh))) for c in CLAIMS]
+    return [Row(c, every, new if new.records and new.records != every.records else None) for c, every, new in tested]
 
 
 def table(ledger: Sequence[Row]) -> pd.DataFrame:

@@ -37,24 +37,23 @@ def judge(found: Found) -> Outcome:
 
 def explain(found: Found) -> Answer:
     gain = interval(found.gain)
-    short = "the control, batch 128 with four times the rate, was not run"
-    control = f"{short[0].upper()}{short[1:]}: the reason is untested."
+    control = short = "the control, batch 128 with four times the rate, was not run: the reason is untested"
     if found.left.seeds[1]:
-        reason = "undecided"
+        reason = "whether more updates are the reason is undecided"
         if min(*found.left.seeds, *found.by_rate.seeds) < SEVERAL:
             reason += f", from fewer than {SEVERAL} seeds"
         elif found.left.above:
             reason = "a larger rate does not replace the updates" + (" fully" if found.by_rate.above else "")
         elif found.alike:
             reason = "a larger rate does as well without more updates"
-        short = f"over batch 128 with four times the rate {interval(found.left)}"
         control = (
             f"Batch 128 with four times the rate minus batch 128: {interval(found.by_rate)}; batch 32 minus batch 128 "
-            f"with four times the rate: {interval(found.left)} ({of_seeds(found.left)}). Thus {reason}."
+            f"with four times the rate: {interval(found.left)} ({of_seeds(found.left)}). Thus {reason}"
         )
+        short = f"over batch 128 with four times the rate {interval(found.left)}: {reason}"
     return Answer(
         f"{gain} with batch 32; {short}",
         f"Accuracy with batch 32 minus accuracy with batch 128: {gain} ({of_seeds(found.gain)}).{power(found.gain)}",
         "The original states no accuracy for batch 128.",
-        control,
+        f"{control[0].upper()}{control[1:]}.",
     )

@@ -60,8 +60,7 @@ def judge(found: Found) -> Outcome:
 
 def explain(found: Found) -> Answer:
     times = f"{found.ratio:.2f} times" if found.ratio > 1.1 else f"{found.ratio:.6f} times"
-    weights = f"the largest class weight is {times} the smallest"
-    said = f"At β = {found.chosen:g} {weights}"
+    said = f"At β = {found.chosen:g} the largest class weight is {times} the smallest"
     short = "every other β is shown to be lower" if judge(found) == "supported" else "not shown to be the best"
     if found.alike:
         said += f", as at β = {listed(found.alike)} to within a thousandth: no run can tell these β apart"

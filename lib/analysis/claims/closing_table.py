@@ -4,8 +4,8 @@ Rule: A candidate setting fits the original's cross-entropy row where that lies 
 run, and its CB-Focal row where the original's rows with the same weights do not differ from the runs by Welch's test;
 both in the mean and class by class, jointly at 95 % for the two rows, at the best epoch, from at least three seeds.
 To fit, a row has to lie within five points of the runs on average over the classes, too, and cross-entropy's needs the
-batch size that the original states for it. Supported if a candidate fits
-both rows, contradicted if each is excluded by one of them; else undecided.
+batch size that the original states for it. Supported if a candidate fits both rows, contradicted if each is excluded by
+one of them; else undecided.
 """
 
 import numpy as np
@@ -124,17 +124,6 @@ def explain(found: Found) -> Answer:
         f"With {found.nearest} for both losses CB-Focal minus cross-entropy is {interval(found.gap)} "
         f"({of_seeds(found.gap)}; best epoch); the closing table has {100 * found.published:+.1f}.",
     )
-
-
-def panels(evidence: Evidence) -> dict[str, dict[str, np.ndarray]]:
-    """Accuracies [seeds, C] at the best epoch by candidate and loss; a candidate's name says which rows fit it."""
-    found: dict[str, dict[str, np.ndarray]] = {}
-    *_, fits = by_candidate(evidence)
-    for setting, pair in evidence.candidates.items():
-        fitting = [loss for loss in LOSSES if not evidence.departure and fits[loss][setting]]
-        name = f"{setting}\nfits {' and '.join(fitting)}" if fitting else str(setting)
-        found[name] = {loss: stats.per_class(list(runs.values())) for loss, runs in zip(LOSSES, pair, strict=True)}
-    return found
 
 
 def table(evidence: Evidence) -> pd.DataFrame:

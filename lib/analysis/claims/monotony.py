@@ -58,8 +58,8 @@ def judge(found: Found) -> Outcome:
 
 def explain(found: Found) -> Answer:
     return Answer(
-        f"from β = {found.groups[0][0]:g} to {found.groups[-1][-1]:g} monotone to within five points: "
-        f"{named(found.monotone)}; over the original's β alone a trend in: {named(found.in_range)}",
+        f"classes with a trend over the original's β: {named(found.in_range)}; monotone to within five points from "
+        f"β = {found.groups[0][0]:g} to {found.groups[-1][-1]:g}: {named(found.monotone)}",
         f"{len(found.groups)} betas differ in their weights ({spans(found.groups)}; {seeds_each(*found.seeds)}). Trend "
         f"(Jonckheere, 5 % over all classes), rising: {named(found.rising)}; falling: {named(found.falling)}; over the "
         f"original's β alone: {named(found.in_range)}. Shown to be monotone to within five points: "

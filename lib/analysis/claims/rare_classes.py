@@ -27,12 +27,16 @@ def measure(evidence: Evidence) -> Found:
     first, *_, last = rows.mean(axis=0).argsort()[::-1]
     published = np.array(evidence.original["class_balanced_focal"][evidence.chosen])[labels]
     low, high = stats.prediction_interval(stats.per_class(list(runs.values()))[:, labels], len(RARE), floor)
+    below, above = mean + half < FLOOR, mean - single > FLOOR
     return Found(
         runs,
         beta=evidence.chosen,
         rows=rows,
-        below=names[mean + half < FLOOR],  # shown to lie below the floor
-        above=names[mean - single > FLOOR],
+        below=names[below],  # shown to lie below the floor
+        above=names[above],
+        # Others, and the seeds after which they would be told from the floor, normal approximation; one seed: unknown.
+        between=names[~(below | above)] if len(rows) > 1 else names[:0],
+        needed=(2.8 * rows.std(axis=0) / np.maximum(abs(mean - FLOOR), 1e-6))[~(below | above)] ** 2,
         # Two classes of the same runs, their intervals together at 95 %, and each for the test of equality.
         apart=[stats.paired(rows[:, i], rows[:, j], len(pairs), floor=floor) for i, j in pairs],
         uniform=all(stats.paired(rows[:, i], rows[:, j], level=0.90, floor=floor).within(MARGIN) for i, j in pairs),
@@ -56,11 +60,14 @@ def explain(found: Found) -> Answer:
         f"{name} {percent(column.mean())} % ({percent(column.min())} to {percent(column.max())} %)"
         for name, column in zip(RARE, found.rows.T, strict=True)
     )
+    seeds = named([f"{n:,.0f}" for n in found.needed])
+    tell = f"; to tell {named(found.between)} from {100 * FLOOR:.0f} % takes about {seeds} seeds"
+    between = tell if len(found.between) else ""
     below = f"shown to lie below {100 * FLOOR:.0f} %: {named(found.below)}"
     return Answer(
         f"at β = {found.beta:g} "
         + (below if len(found.below) else f"shown to lie above {100 * FLOOR:.0f} %: {named(found.above)}")
-        + f"; best class minus worst {interval(found.extremes)}",
+        + f"; best class minus worst {interval(found.extremes)}{between}",
         f"At β = {found.beta:g}, {seeds_in_words(len(found.rows))} (mean, lowest and highest): {accuracies}. "
         f"{below.capitalize()}; above it: {named(found.above)}; the original's own below it: "
         f"{named(found.original_below)}. Best class minus worst: {interval(found.extremes)}.",

@@ -86,8 +86,8 @@ def explain(found: Found) -> Answer:
     if high < MARGIN:
         short = f"cross-entropy does not overfit these classes: {ce} points [{100 * low:.1f}, {100 * high:.1f}]"
     elif found.equal.within(MARGIN):
-        short = f"at β = {found.beta:g} the weights change the gap between training and test by less than a point: "
-        short += f"{interval(found.equal)} (90 % interval)"
+        short = f"at β = {found.beta:g} the weights reduce the gap between training and test ({ce} points with "
+        short += f"cross-entropy) by {interval(found.equal)} (90 % interval): less than a point"
     else:
         short = f"gap between training and test without weights minus with weights: {interval(found.by_weights)}"
     return Answer(
