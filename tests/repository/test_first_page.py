@@ -161,8 +161,10 @@ def test_the_closing_tables_sentence(said):
         for i, (row, wanted) in enumerate({"ce": CE_ROW, "cb": ROWS[0.8]}.items())
     }
     ce, cb = (min(away[row], key=away[row].get) for row in ("ce", "cb"))
-    opens = f" Of the {len(found)} settings run, the original's cross-entropy row ({100 * CE_ROW.mean():.1f} %) fits our runs"
-    assert f"{opens} with {' or '.join(fits['ce'])}; its" in line
+    opens = (
+        f" Of the {len(found)} settings run, the original's cross-entropy row ({100 * CE_ROW.mean():.1f} %) fits our"
+    )
+    assert f"{opens} runs with {' or '.join(fits['ce'])}; its" in line
     assert f"row ({100 * ROWS[0.8].mean():.1f} %) fits our runs with {' or '.join(fits['cb'])}. With" in line
     near = shown("settings")
     assert (
