@@ -28,7 +28,7 @@ def closing_rows(
     """
     lines = -(-len(candidates) // 6)
     columns = -(-len(candidates) // lines)
-    figure, grid = plots.subplots(lines, columns, height=1.4 * lines + 0.9, sharex=True, sharey=True, squeeze=False)
+    figure, grid = plots.subplots(lines, columns, height=1.3 * lines + 0.9, sharex=True, sharey=True, squeeze=False)
     places = np.arange(len(classes))
     looks = {"CE": (plots.COLOUR["CE"], "d", "-"), "CB-Focal": (plots.COLOUR["class-balanced"], "s", "--")}
     for axes in grid.flat[len(candidates) :]:

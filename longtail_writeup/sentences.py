@@ -80,7 +80,7 @@ def adjusted(moved: SimpleNamespace, best: str) -> str:
         )
     reaches = f" β = {best} reaches {percent(moved.best)} % on these seeds." if moved.best > 0 else ""
     return (
-        f"**{lead}** To subtract the log frequency of each training class from its logit changes the accuracy from "
+        f"**{lead}** Subtracting the log frequency of each training class from its logit changes the accuracy from "
         f"{before} to {after} %: {interval(change)} (last epoch; the same {seeds_in_words(change.seeds[0])} before and "
         f"after).{reaches}"
     )
@@ -126,13 +126,13 @@ def weights_or_rate(top: SimpleNamespace) -> str:
     same = ""
     if len({seeds for d in top.gains for seeds in d.seeds}) > 1 and top.shared:
         gains = ", ".join(f"{100 * gain:+.1f}" for gain in top.on_shared)
-        same = f" On the {len(top.shared)} seeds that all of them have, in this order: {gains}."
+        same = f" On the {len(top.shared)} seeds in common: {gains}."
     chosen = f"; corrected for the choice among {top.betas} β" if top.betas > 1 else ""
     return (
         f"**{lead}** Its weights average {top.mean_weight:.2f} over the training images, which acts like a smaller "
-        f"learning rate. The accuracy at β = {top.beta:g} minus that at {top.base} is {count} with the loss divided by "
-        f"the number of images, {weights} divided by the sum of their weights, and {rate} divided by the number with "
-        f"the learning rate divided by that average (last epoch; {of_seeds(*top.gains)}{chosen}).{same}"
+        f"learning rate. The accuracy minus that at {top.base} is {count} with the loss divided by the number of "
+        f"images, {weights} divided by the sum of their weights, and {rate} with the learning rate divided by that "
+        f"average (last epoch; {of_seeds(*top.gains)}{chosen}).{same}"
     )
 
 

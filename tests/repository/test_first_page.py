@@ -195,10 +195,10 @@ def test_the_sentence_on_one_treatment(said):
     line = said[0][2]
     alike = [beta for beta in ROWS if np.abs(weights(beta) / weights(0.0) - 1).max() <= 1e-3]
     rows = np.array([ROWS[beta] for beta in alike])
-    assert line.startswith(f"**{len(alike)} of the original's {len(ROWS)} β are one weighting.** The class")
-    assert f"β = 0 to {max(alike):g} agree" in line
+    assert line.startswith(f"**{len(alike)} of the original's {len(ROWS)} β are one weighting.** Their class")
+    assert f"weights (β = 0 to {max(alike):g}) agree to within a thousandth;" in line
     low, high = 100 * rows.mean(axis=1).min(), 100 * rows.mean(axis=1).max()
-    assert f"rows in the original, {low:.1f} to {high:.1f} % on average" in line
+    assert f"their rows, {low:.1f} to {high:.1f} % on average" in line
     spread = rows.max(axis=0) - rows.min(axis=0)
     assert f"up to {100 * spread.max():.1f} points apart for {CLASSES[spread.argmax()]}, differ" in line
 
@@ -240,9 +240,9 @@ def test_the_sentence_on_weights_and_rate(said):
     first, second, third = (welch(each, base, len(betas)) for each in (count, by_weights, rescaled))
     assert f" Its weights average {np.average(weights(best), weights=COUNTS):.2f} over the training images" in line
     assert (
-        f"β = {best:g} minus that at β = 0.8 is {written(first)} with the loss divided by the number of "
+        f"The accuracy minus that at β = 0.8 is {written(first)} with the loss divided by the number of "
         f"images, {written(second)} divided by the sum of their weights, and "
-        f"{written(third)} divided by the number" in line
+        f"{written(third)} with the learning rate divided by that average" in line
     )
     assert f"; corrected for the choice among {len(betas)} β)" in line
     every = [balanced(0.8), *forms]
@@ -250,7 +250,7 @@ def test_the_sentence_on_weights_and_rate(said):
     level = [mean({seed: own[seed] for seed in same}).mean() for own in every]
     gains = ", ".join(f"{100 * (each - level[0]):+.1f}" for each in level[1:]).replace("-", "−")
     if len(set(map(len, every))) > 1:
-        assert line.endswith(f" On the {len(same)} seeds that all of them have, in this order: {gains}.")
+        assert line.endswith(f" On the {len(same)} seeds in common: {gains}.")
     less = [welch(count, other, 2 * len(betas)) for other in (by_weights, rescaled)]
     apart = f"exceeds that of the others by {written(less[0])} and {written(less[1])} (95 % together"
     assert apart in shown("ablations")
@@ -364,7 +364,8 @@ def test_the_ledgers_claims_on_the_sweep(said):
     assert f"best class minus worst {written(gap)}" in ledger[7][-1]
     low, high = intervals(rare, 1)[0], intervals(rare, 3)[1]
     between = [k for k in range(3) if low[k] <= 0.01 <= high[k]]
-    seeds = [f"{(2.8 * rare[:, k].std() / abs(rare[:, k].mean() - 0.01)) ** 2:,.0f}" for k in between]
+    exact = [(2.8 * rare[:, k].std() / abs(rare[:, k].mean() - 0.01)) ** 2 for k in between]
+    seeds = [f"{float(f'{n:.2g}'):,.0f}" for n in exact]
     names = [("horse", "ship", "truck")[k] for k in between]
     tell = f"; to tell {named(names)} from 1 % takes about {named(seeds)} seeds"
     assert ledger[7][-1].endswith(tell) == bool(between)
@@ -403,7 +404,7 @@ def test_the_ledgers_claim_on_gamma(said):
     gains = [welch(*pair, comparisons=len(tuned)) for pair in tuned.values()]
     row = said[1][8]
     if not any(low > 0 for _, low, _ in gains):
-        assert row[-1].endswith(f"the highest is {written(max(gains))}")
+        assert f"the highest is {written(max(gains))}; to detect one point takes about " in row[-1]
         assert row[1] != "supported"
     else:
         assert row[1] == "supported"

@@ -190,9 +190,7 @@ def test_the_forms_of_the_best_beta_are_compared_with_the_base_and_with_each_oth
     more = formed(0.46, 0.43, 0.42) | {"β = 0.8": around(0.41) | around(0.5, first=5)}
     unequal = findings.by_form(more, [0.99, 0.999])
     assert unequal.on_shared == pytest.approx([0.05, 0.02, 0.01])  # the five higher runs of one setting move none of it
-    assert f"On the {len(found.shared)} seeds that all of them have, in this order: +5.0, +2.0, +1.0." in (
-        sentences.weights_or_rate(unequal)
-    )
+    assert f"On the {len(found.shared)} seeds in common: +5.0, +2.0, +1.0." in (sentences.weights_or_rate(unequal))
     apart = sentences.forms_apart(found)
     assert "exceeds that of the others by +3.0 points [" in apart
     assert " and +4.0 points [" in apart
@@ -222,7 +220,7 @@ def test_logit_adjustment_is_compared_in_pairs():
     certain, best = {seed: logits.repeat(500, 1) for seed in range(3)}, around(0.6)
     moved = findings.adjustment(certain, labels.repeat(500), counts, best)
     shown = sentences.adjusted(moved, "0.9")
-    assert shown.startswith("**Logit adjustment raises cross-entropy's accuracy without training again.** To subtract")
+    assert shown.startswith("**Logit adjustment raises cross-entropy's accuracy without training again.** Subtracting")
     assert "from 66.7 to 83.3 %: +25.0 points" in shown
     assert "(last epoch; the same 3 seeds before and after)" in shown
     reached = np.mean([best[seed].last.test.accuracy for seed in range(3)])

@@ -34,4 +34,5 @@ def test_a_report_on_the_fields_methods_alone_is_not_about_the_write_up():
     assert "*the original* is that write-up" in introduction(Plan.of("quick"))
     alone = introduction(Plan.of("field"))
     assert "original" not in alone
-    assert alone.startswith("*Best epoch* is the epoch of the highest accuracy on the test set; *last epoch*")
+    assert "subset" not in alone
+    assert alone.startswith("*Best epoch* is the one of the highest accuracy on the test set; *last epoch*")

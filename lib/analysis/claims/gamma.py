@@ -5,7 +5,7 @@ from at least three seeds each and at two β or more, is shown to be worse than 
 """
 
 from lib.analysis.claims.claim import MARGIN, SEVERAL, Answer, Evidence, Found, NotRun, Outcome
-from lib.analysis.prose import interval, named, of_seeds, power
+from lib.analysis.prose import interval, named, needed, of_seeds, power
 from lib.analysis.statistics import accuracy, compare, one_image
 
 
@@ -43,6 +43,7 @@ def explain(found: Found) -> Answer:
     names = ", ".join(f"γ = {gamma:g} at β = {beta:g}" for beta, gamma in found.better)
     tested = named([f"{beta:g}" for beta in sorted({beta for beta, _ in found.together})])
     none = f"at β = {tested} no other γ is shown to be better; the highest is {interval(largest)}"
+    none += f"; {seeds}" if (seeds := needed(*found.together.values(), comparisons=len(found.together))) else ""
     return Answer(
         f"better than γ = 1: {names}" if found.better else none,
         f"Difference to γ = 1, simultaneous intervals: {differences} "

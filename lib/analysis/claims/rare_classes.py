@@ -60,7 +60,7 @@ def explain(found: Found) -> Answer:
         f"{name} {percent(column.mean())} % ({percent(column.min())} to {percent(column.max())} %)"
         for name, column in zip(RARE, found.rows.T, strict=True)
     )
-    seeds = named([f"{n:,.0f}" for n in found.needed])
+    seeds = named([f"{float(f'{n:.2g}'):,.0f}" for n in found.needed])
     tell = f"; to tell {named(found.between)} from {100 * FLOOR:.0f} % takes about {seeds} seeds"
     between = tell if len(found.between) else ""
     below = f"shown to lie below {100 * FLOOR:.0f} %: {named(found.below)}"
