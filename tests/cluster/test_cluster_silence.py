@@ -54,7 +54,8 @@ def served(talk):
 def pages():
     """The address of an HTTP server."""
     handler = type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    quiet = type("Quiet", (http.server.ThreadingHTTPServer,), {"handle_error": lambda *_: None})
+    with quiet(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
