@@ -364,7 +364,7 @@ def test_the_ledgers_claims_on_the_sweep(said):
     assert f"best class minus worst {written(gap)}" in ledger[7][-1]
     low, high = intervals(rare, 1)[0], intervals(rare, 3)[1]
     between = [k for k in range(3) if low[k] <= 0.01 <= high[k]]
-    exact = [(2.8 * rare[:, k].std() / abs(rare[:, k].mean() - 0.01)) ** 2 for k in between]
+    exact = [(2.8 * rare[:, k].std(ddof=1) / abs(rare[:, k].mean() - 0.01)) ** 2 for k in between]
     seeds = [f"{float(f'{n:.2g}'):,.0f}" for n in exact]
     names = [("horse", "ship", "truck")[k] for k in between]
     tell = f"; to tell {named(names)} from 1 % takes about {named(seeds)} seeds"

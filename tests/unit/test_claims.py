@@ -304,10 +304,12 @@ def test_claim_7_rare_classes(rare, expected):
 def test_claim_7_says_how_many_seeds_would_decide():
     rows = {s: record(s, classes(horse=0.3, ship=0.1, truck=each)) for s, each in enumerate((0.0, 0.01, 0.02, 0.018))}
     found = verdict(7, balanced={0.8: rows})
-    needed = float(f"{(2.8 * np.std([0.0, 0.01, 0.02, 0.018]) / 0.002) ** 2:.2g}")
+    needed = float(f"{(2.8 * np.std([0.0, 0.01, 0.02, 0.018], ddof=1) / 0.002) ** 2:.2g}")
     assert found.answer.short.endswith(f"; to tell truck from 1 % takes about {needed:,.0f} seeds")
     assert "takes about" not in verdict(7, balanced={0.8: runs(classes(horse=0.3, ship=0.1, truck=0.3))}).answer.short
     assert "takes about" not in verdict(7, balanced={0.8: {0: rows[0]}}).answer.short
+    equal = {s: record(s, classes(horse=0.3, ship=0.1, truck=0.01)) for s in range(4)}  # at the floor, all alike
+    assert "takes about 7,800,000 seeds" in verdict(7, balanced={0.8: equal}).answer.short
 
 
 def test_claim_7_is_undecided_where_the_seeds_differ_more_than_the_classes():

@@ -28,6 +28,7 @@ def measure(evidence: Evidence) -> Found:
     published = np.array(evidence.original["class_balanced_focal"][evidence.chosen])[labels]
     low, high = stats.prediction_interval(stats.per_class(list(runs.values()))[:, labels], len(RARE), floor)
     below, above = mean + half < FLOOR, mean - single > FLOOR
+    deviation = np.maximum(rows.std(axis=0, ddof=len(rows) > 1), floor)
     return Found(
         runs,
         beta=evidence.chosen,
@@ -35,8 +36,8 @@ def measure(evidence: Evidence) -> Found:
         below=names[below],  # shown to lie below the floor
         above=names[above],
         # Others, and the seeds after which they would be told from the floor, normal approximation; one seed: unknown.
-        between=names[~(below | above)] if len(rows) > 1 else names[:0],
-        needed=(2.8 * rows.std(axis=0) / np.maximum(abs(mean - FLOOR), 1e-6))[~(below | above)] ** 2,
+        rest=names[~(below | above)] if len(rows) > 1 else names[:0],
+        needed=(2.8 * deviation / np.maximum(abs(mean - FLOOR), 1e-6))[~(below | above)] ** 2,
         # Two classes of the same runs, their intervals together at 95 %, and each for the test of equality.
         apart=[stats.paired(rows[:, i], rows[:, j], len(pairs), floor=floor) for i, j in pairs],
         uniform=all(stats.paired(rows[:, i], rows[:, j], level=0.90, floor=floor).within(MARGIN) for i, j in pairs),
@@ -61,13 +62,14 @@ def explain(found: Found) -> Answer:
         for name, column in zip(RARE, found.rows.T, strict=True)
     )
     seeds = named([f"{float(f'{n:.2g}'):,.0f}" for n in found.needed])
-    tell = f"; to tell {named(found.between)} from {100 * FLOOR:.0f} % takes about {seeds} seeds"
-    between = tell if len(found.between) else ""
+    told = (
+        f"; to tell {named(found.rest)} from {100 * FLOOR:.0f} % takes about {seeds} seeds" if len(found.rest) else ""
+    )
     below = f"shown to lie below {100 * FLOOR:.0f} %: {named(found.below)}"
     return Answer(
         f"at β = {found.beta:g} "
         + (below if len(found.below) else f"shown to lie above {100 * FLOOR:.0f} %: {named(found.above)}")
-        + f"; best class minus worst {interval(found.extremes)}{between}",
+        + f"; best class minus worst {interval(found.extremes)}{told}",
         f"At β = {found.beta:g}, {seeds_in_words(len(found.rows))} (mean, lowest and highest): {accuracies}. "
         f"{below.capitalize()}; above it: {named(found.above)}; the original's own below it: "
         f"{named(found.original_below)}. Best class minus worst: {interval(found.extremes)}.",
