@@ -61,15 +61,12 @@ def explain(found: Found) -> Answer:
         f"{name} {percent(column.mean())} % ({percent(column.min())} to {percent(column.max())} %)"
         for name, column in zip(RARE, found.rows.T, strict=True)
     )
-    seeds = named([f"{float(f'{n:.2g}'):,.0f}" for n in found.needed])
-    told = (
-        f"; to tell {named(found.rest)} from {100 * FLOOR:.0f} % takes about {seeds} seeds" if len(found.rest) else ""
-    )
-    below = f"shown to lie below {100 * FLOOR:.0f} %: {named(found.below)}"
+    floor, seeds = f"{100 * FLOOR:.0f} %", named([f"{float(f'{n:.2g}'):,.0f}" for n in found.needed])
+    told = f"; to tell {named(found.rest)} from {floor} takes about {seeds} seeds" if len(found.rest) else ""
+    below = f"shown to lie below {floor}: {named(found.below)}"
+    shown = below if len(found.below) else f"shown to lie above {floor}: {named(found.above)}"
     return Answer(
-        f"at β = {found.beta:g} "
-        + (below if len(found.below) else f"shown to lie above {100 * FLOOR:.0f} %: {named(found.above)}")
-        + f"; best class minus worst {interval(found.extremes)}{told}",
+        f"at β = {found.beta:g} {shown}; best class minus worst {interval(found.extremes)}{told}",
         f"At β = {found.beta:g}, {seeds_in_words(len(found.rows))} (mean, lowest and highest): {accuracies}. "
         f"{below.capitalize()}; above it: {named(found.above)}; the original's own below it: "
         f"{named(found.original_below)}. Best class minus worst: {interval(found.extremes)}.",
